@@ -1,0 +1,162 @@
+"""One change in the one ordered log, and the ids by which every transport names it (DESIGN, idea 2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from shared.domain.job import Job, JobStatus, to_iso
+
+LOG_NAME = "main"
+
+
+class EventType(StrEnum):
+    STATUS_CHANGED = "job_status_changed"
+    DELETED = "job_deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEvent:
+    """A change before it has its number. `previous_status` is null for a job that was not known before."""
+
+    type: EventType
+    job_id: str
+    provider: str
+    at: datetime
+    status: JobStatus | None = None
+    previous_status: JobStatus | None = None
+    config_name: str | None = None
+    cost_usd: Decimal | None = None
+    error_message: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """A change with its number: 1, 2, 3 … without gap within an epoch (I11)."""
+
+    seq: int
+    event: JobEvent
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """Item 0 of the log: `seq` the last number given, `first_kept` the first that can still be read.
+
+    `counts` is the number of stored jobs by (provider, status); it moves in each change's own transaction.
+    """
+
+    epoch: str
+    seq: int = 0
+    first_kept: int = 1
+    counts: Mapping[tuple[str, JobStatus], int] = field(default_factory=dict)
+
+    def count(self, *, provider: str | None = None, statuses: frozenset[JobStatus] | None = None) -> int:
+        return sum(
+            number
+            for (name, status), number in self.counts.items()
+            if (provider is None or name == provider) and (statuses is None or status in statuses)
+        )
+
+
+def status_event(job: Job, previous: JobStatus | None) -> JobEvent:
+    """The event of a job that has just entered its status."""
+    return JobEvent(
+        type=EventType.STATUS_CHANGED,
+        job_id=job.job_id,
+        provider=job.provider,
+        at=job.transitions[-1].at if job.transitions else job.created_at,
+        status=job.status,
+        previous_status=previous,
+        config_name=job.config_name,
+        cost_usd=job.cost_usd,
+        error_message=job.error_message,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+    )
+
+
+def deletion_event(job: Job, at: datetime) -> JobEvent:
+    """The event that tells every page to forget a job."""
+    return JobEvent(
+        type=EventType.DELETED,
+        job_id=job.job_id,
+        provider=job.provider,
+        at=at,
+        previous_status=job.status,
+        config_name=job.config_name,
+    )
+
+
+_EVENT_ID = re.compile(r"([A-Za-z0-9]{1,32})-(0|[1-9][0-9]{0,17})", re.ASCII)
+MAX_EVENT_ID_LENGTH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class EventId:
+    """`<epoch>-<n>`: change `seq` gives n = 2·seq − 1 and 2·seq, one for each of its two frames (CONTRACT, SSE)."""
+
+    epoch: str
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.n}"
+
+    @classmethod
+    def parse(cls, text: str) -> EventId | None:
+        """None for anything that is not an id, whatever its length or characters (I20)."""
+        if len(text) > MAX_EVENT_ID_LENGTH:
+            return None
+        match = _EVENT_ID.fullmatch(text)
+        return cls(match[1], int(match[2])) if match else None
+
+    @classmethod
+    def of_head(cls, head: LogHead) -> EventId:
+        return cls(head.epoch, 2 * head.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message to a client: its id and its JSON body."""
+
+    id: EventId
+    body: Mapping[str, object]
+
+
+def frames_of(epoch: str, logged: LoggedEvent) -> tuple[Frame, Frame]:
+    """Both frames of a change, in order: what the seeds' clients hear, then what SimpleTuner's own page hears."""
+    event = logged.event
+    first: dict[str, object] = {"type": event.type.value, "job_id": event.job_id}
+    status = event.status.value if event.status else "deleted"
+    updates: dict[str, object] = {"status": status}
+    if event.type is EventType.STATUS_CHANGED:
+        first |= {
+            "status": status,
+            "previous_status": event.previous_status.value if event.previous_status else None,
+            "provider": event.provider,
+            "at": to_iso(event.at),
+        }
+        updates |= {
+            "started_at": to_iso(event.started_at) if event.started_at else None,
+            "completed_at": to_iso(event.completed_at) if event.completed_at else None,
+            "cost_usd": float(event.cost_usd) if event.cost_usd is not None else None,
+            "error_message": event.error_message,
+        }
+    second: dict[str, object] = {
+        "type": "cloud_job_update",
+        "job_id": event.job_id,
+        "status": status,
+        "config_name": event.config_name,
+        "cost_usd": float(event.cost_usd) if event.cost_usd is not None else None,
+        "error_message": event.error_message,
+        "updates": updates,
+    }
+    return (
+        Frame(EventId(epoch, 2 * logged.seq - 1), first),
+        Frame(EventId(epoch, 2 * logged.seq), second),
+    )

@@ -1,0 +1,154 @@
+"""The job: what a training is, which states it has, and what it has cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
+
+JOB_ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+"""T18: nothing else is ever used in a key."""
+
+MIN_PREFIX_LENGTH = 8
+MAX_TRANSITIONS = 20
+MAX_ERROR_LENGTH = 500
+MAX_URL_LENGTH = 300
+MAX_NAME_LENGTH = 120
+
+_CENT_FRACTION = Decimal("0.000001")
+
+
+class JobStatus(StrEnum):
+    """Status words of the wire contract; the order of `rank` is the order of life (I3)."""
+
+    PENDING = "pending"
+    UPLOADING = "uploading"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL_STATUSES
+
+    @property
+    def is_active(self) -> bool:
+        return not self.is_terminal
+
+    @property
+    def rank(self) -> int:
+        return _RANK[self]
+
+
+TERMINAL_STATUSES = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+ACTIVE_STATUSES = (JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.QUEUED, JobStatus.RUNNING)
+_RANK = {status: rank for rank, status in enumerate(ACTIVE_STATUSES)} | dict.fromkeys(TERMINAL_STATUSES, 4)
+
+
+class JobKind(StrEnum):
+    """Which of the provider's two lists a job stands in."""
+
+    PREDICTION = "prediction"
+    TRAINING = "training"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A status and the moment it began (UTC), by the provider's clock where that is known."""
+
+    status: JobStatus
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """How often and since when the provider has not known a job (DESIGN: lost jobs).
+
+    `misses` counts 404s that were spaced far enough apart, `unknown_since` the first look whose status word
+    is unknown to us, `lost_at` the moment the job counted as lost.
+    """
+
+    misses: int = 0
+    last_miss_at: datetime | None = None
+    unknown_since: datetime | None = None
+    lost_at: datetime | None = None
+
+
+PRESENT = Absence()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One training job as it is stored. Times are UTC, money US dollars, durations seconds.
+
+    `version` is the store's guard: 0 for a job that was never stored, raised by one with each write.
+    `cost_usd` is the final cost; what a running job has cost so far is computed on reading (`cost_at`).
+    """
+
+    job_id: str
+    provider: str
+    status: JobStatus
+    created_at: datetime
+    hardware_type: str
+    price_per_second: Decimal
+    external_id: str | None = None
+    kind: JobKind = JobKind.PREDICTION
+    job_type: str = "cloud"
+    version: int = 0
+    config_name: str | None = None
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    predict_seconds: Decimal | None = None
+    cost_usd: Decimal | None = None
+    error_message: str | None = None
+    output_url: str | None = None
+    user_id: str | None = None
+    model: str | None = None
+    provider_status: str | None = None
+    webhook_covered: bool = False
+    cancel_requested_at: datetime | None = None
+    absence: Absence = PRESENT
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    transitions: tuple[Transition, ...] = ()
+
+    @property
+    def is_lost(self) -> bool:
+        return self.absence.lost_at is not None
+
+    def duration_seconds(self, now: datetime) -> float | None:
+        """Seconds from start to end, or to `now` while it runs; null before the start; never negative (trap 7)."""
+        if self.started_at is None:
+            return None
+        return max(0.0, ((self.completed_at or self._clock_stop(now)) - self.started_at).total_seconds())
+
+    def cost_at(self, now: datetime) -> Decimal | None:
+        """The final cost, or while it runs elapsed × price; null when neither is known."""
+        if self.cost_usd is not None or self.status is not JobStatus.RUNNING or self.started_at is None:
+            return self.cost_usd
+        elapsed = max(0.0, (self._clock_stop(now) - self.started_at).total_seconds())
+        return to_money(Decimal(str(elapsed)) * self.price_per_second)
+
+    def _clock_stop(self, now: datetime) -> datetime:
+        """A lost job's cost and duration stand still at the moment it was lost."""
+        return self.absence.lost_at or now
+
+
+def to_money(amount: Decimal) -> Decimal:
+    """US dollars with six decimals, so that a second of the cheapest hardware is not rounded away."""
+    return amount.quantize(_CENT_FRACTION, rounding=ROUND_HALF_UP)
+
+
+def to_iso(moment: datetime) -> str:
+    """ISO 8601 UTC with six digits and `Z`; sorts as text in the order of time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_iso(text: str) -> datetime:
+    """The reverse of `to_iso`. Raises ValueError on anything `datetime.fromisoformat` refuses."""
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,234 @@
+"""What was seen at a provider, and how it merges into what is known (DESIGN, idea 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from shared.domain.event import JobEvent, status_event
+from shared.domain.job import (
+    MAX_ERROR_LENGTH,
+    MAX_NAME_LENGTH,
+    MAX_TRANSITIONS,
+    MAX_URL_LENGTH,
+    PRESENT,
+    Absence,
+    Job,
+    JobKind,
+    JobStatus,
+    Transition,
+    to_money,
+)
+from shared.domain.pricing import Hardware
+
+MISSES_UNTIL_LOST = 3
+MISS_SPACING = timedelta(seconds=60)
+UNKNOWN_STATUS_LIMIT = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One look at one remote job: None means "this answer did not say", never "it is gone" (I6).
+
+    `status` is None when the provider's word is unknown to us; the word itself is `provider_status`.
+    `found` False records a 404. `logs` is the log's tail if the answer carried one; it is never part of the job.
+    `job_id` is the job this was asked for (a poll knows it), or the one a webhook URL names (`?job=`).
+    """
+
+    provider: str
+    external_id: str
+    observed_at: datetime
+    kind: JobKind = JobKind.PREDICTION
+    found: bool = True
+    status: JobStatus | None = None
+    provider_status: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    predict_seconds: Decimal | None = None
+    error: str | None = None
+    output_url: str | None = None
+    model: str | None = None
+    webhook_covered: bool | None = None
+    logs: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The outcome of merging: the job after, the events of its status changes, and what was refused (I2)."""
+
+    job: Job
+    events: tuple[JobEvent, ...]
+    terminal_conflicts: int = 0
+    unknown_statuses: int = 0
+
+
+def merge_observations(before: Job, observations: Sequence[Observation]) -> Observed:
+    """Fold observations of one remote job into it, in the order given. Pure; `before.version` is kept.
+
+    A terminal status never changes, a rank never falls, a missing field never erases, facts that only an end
+    can know (completion, error, measured time) come from observations of that very end only.
+    """
+    job = before
+    events: list[JobEvent] = []
+    conflicts = unknown = 0
+    for seen in observations:
+        if not seen.found:
+            job = _with_miss(job, seen.observed_at)
+            continue
+        if seen.status is None:
+            unknown += 1
+            job = _with_unknown_status(job, seen)
+            continue
+        if job.status.is_terminal and seen.status.is_terminal and seen.status is not job.status:
+            conflicts += 1
+            continue
+        previous = job.status
+        job = _with_facts(job, seen)
+        if not previous.is_terminal and seen.status.rank > previous.rank:
+            job = _with_status(job, seen.status, seen)
+            events.append(status_event(job, previous))
+    return Observed(job, _as_finally_known(job, events), conflicts, unknown)
+
+
+def first_observed(observations: Sequence[Observation], hardware: Hardware) -> Observed | None:
+    """A job found at the provider: its id is the provider's, its first event has no previous status.
+
+    None when no look tells a status we understand: absence and unknown words create nothing (I4, I31).
+    """
+    known = [seen for seen in observations if seen.found and seen.status is not None]
+    if not known:
+        return None
+    first = known[0]
+    moments = (first.created_at, first.started_at, first.observed_at)
+    base = Job(
+        job_id=first.external_id,
+        provider=first.provider,
+        external_id=first.external_id,
+        kind=first.kind,
+        status=JobStatus.PENDING,
+        created_at=next(moment for moment in moments if moment is not None),
+        hardware_type=hardware.hardware_type,
+        price_per_second=hardware.price_per_second,
+        metadata={"hardware_assumed": True} if hardware.is_assumed else {},
+    )
+    outcome = merge_observations(base, observations)
+    events = (replace(outcome.events[0], previous_status=None), *outcome.events[1:])
+    return replace(outcome, events=events)
+
+
+def _with_facts(job: Job, seen: Observation) -> Job:
+    """Everything but the status. Earliest times win, so that the order of looks does not matter (I5)."""
+    ended = seen.status is not None and seen.status.is_terminal
+    changed = replace(
+        job,
+        started_at=_earliest(job.started_at, seen.started_at),
+        model=job.model or _cut(seen.model, MAX_NAME_LENGTH),
+        output_url=job.output_url or _cut_url(seen.output_url),
+        webhook_covered=job.webhook_covered or bool(seen.webhook_covered),
+        absence=PRESENT,
+    )
+    if job.job_id == job.external_id:
+        changed = replace(changed, created_at=_earliest(job.created_at, seen.created_at) or job.created_at)
+    if ended:
+        changed = replace(
+            changed,
+            completed_at=_earliest(job.completed_at, seen.completed_at),
+            predict_seconds=_largest(job.predict_seconds, seen.predict_seconds),
+            error_message=job.error_message or _cut(seen.error, MAX_ERROR_LENGTH),
+            provider_status=job.provider_status if job.status.is_terminal else seen.provider_status,
+        )
+        changed = replace(changed, cost_usd=_final_cost(changed))
+    elif seen.status is not None and not job.status.is_terminal and seen.status.rank >= job.status.rank:
+        changed = replace(changed, provider_status=seen.provider_status)
+    return changed
+
+
+def _with_status(job: Job, status: JobStatus, seen: Observation) -> Job:
+    moment = _moment_of(job, status, seen)
+    return replace(
+        job,
+        status=status,
+        queued_at=moment if status is JobStatus.QUEUED and job.queued_at is None else job.queued_at,
+        transitions=(*job.transitions, Transition(status, moment))[-MAX_TRANSITIONS:],
+    )
+
+
+def _moment_of(job: Job, status: JobStatus, seen: Observation) -> datetime:
+    if status.is_terminal:
+        return job.completed_at or seen.observed_at
+    if status is JobStatus.RUNNING:
+        return job.started_at or seen.observed_at
+    return job.created_at
+
+
+def _final_cost(job: Job) -> Decimal | None:
+    """predict_time × price; nothing for `aborted`, which never ran; else null until a measured time is known."""
+    if job.predict_seconds is not None:
+        cost = to_money(max(Decimal(0), job.predict_seconds) * job.price_per_second)
+    elif job.provider_status == "aborted":
+        cost = Decimal(0)
+    else:
+        return job.cost_usd
+    return cost if job.cost_usd is None else max(cost, job.cost_usd)
+
+
+def _with_miss(job: Job, at: datetime) -> Job:
+    """Count a 404, spaced; three of them make the job lost, still reversible (I31)."""
+    if job.status.is_terminal:
+        return job
+    known = job.absence
+    if known.last_miss_at is not None and at - known.last_miss_at < MISS_SPACING:
+        return job
+    if known.lost_at is not None:
+        return job
+    misses = known.misses + 1
+    lost_at = at if misses >= MISSES_UNTIL_LOST else None
+    return replace(job, absence=replace(known, misses=misses, last_miss_at=at, lost_at=lost_at))
+
+
+def _with_unknown_status(job: Job, seen: Observation) -> Job:
+    """Keep the provider's word and since when we do not understand it; never guess an outcome (I4)."""
+    if job.status.is_terminal:
+        return job
+    since = job.absence.unknown_since or seen.observed_at
+    lost_at = job.absence.lost_at
+    if lost_at is None and seen.observed_at - since >= UNKNOWN_STATUS_LIMIT:
+        lost_at = seen.observed_at
+    word = _cut(seen.provider_status, MAX_NAME_LENGTH)
+    return replace(job, provider_status=word, absence=Absence(unknown_since=since, lost_at=lost_at))
+
+
+def _as_finally_known(job: Job, events: Sequence[JobEvent]) -> tuple[JobEvent, ...]:
+    """The last event of a fold tells the job as it is after the whole fold."""
+    if not events:
+        return ()
+    return (*events[:-1], replace(status_event(job, events[-1].previous_status), at=events[-1].at))
+
+
+def _earliest(known: datetime | None, seen: datetime | None) -> datetime | None:
+    if known is None or seen is None:
+        return known or seen
+    return min(known, seen)
+
+
+def _largest(known: Decimal | None, seen: Decimal | None) -> Decimal | None:
+    if known is None or seen is None:
+        return seen if known is None else known
+    return max(known, seen)
+
+
+def _cut(text: str | None, limit: int) -> str | None:
+    """Cap a field by its UTF-8 bytes, so that the job item stays within 2 kB."""
+    if not text:
+        return None
+    encoded = text.encode("utf-8", "replace")
+    return text if len(encoded) <= limit else encoded[: limit - 3].decode("utf-8", "ignore") + "..."
+
+
+def _cut_url(url: str | None) -> str | None:
+    """A cut address leads nowhere: one that is too long is left out."""
+    return url if url and len(url.encode("utf-8", "replace")) <= MAX_URL_LENGTH else None

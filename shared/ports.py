@@ -1,0 +1,318 @@
+"""What the services need from the outside, in one page. Adapters implement these; tests use checked fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from shared.domain.event import JobEvent, LoggedEvent, LogHead
+from shared.domain.job import Job, JobKind, JobStatus
+from shared.domain.observation import Observation
+from shared.domain.totals import DayTotal
+
+
+class Clock(Protocol):
+    """Time comes in from outside, so that a day passes in a test's second."""
+
+    def now(self) -> datetime:
+        """The present moment, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back, for budgets."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalKey:
+    """The identity of a remote job. `job_id` names the job it is known or hinted to be."""
+
+    provider: str
+    external_id: str
+
+    @property
+    def claim(self) -> str:
+        return f"{self.provider}#{self.external_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which job a remote job is (I7). A tombstone outlives its deleted job."""
+
+    key: ExternalKey
+    job_id: str
+    is_tombstone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a change is decided on: the log's head, the jobs by id, the claims, and which marks exist already."""
+
+    head: LogHead
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    claims: Mapping[ExternalKey, Claim] = field(default_factory=dict)
+    marks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobChange:
+    """One job's change. `before` None: new; `after` None: deleted. `after.version` is set by the store."""
+
+    before: Job | None
+    after: Job | None
+    events: tuple[JobEvent, ...] = ()
+    claim: Claim | None = None
+    marks: tuple[str, ...] = ()
+
+    @property
+    def job_id(self) -> str:
+        job = self.after or self.before
+        assert job is not None
+        return job.job_id
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPage:
+    """Job ids newest first, each with its sort key; `next_key` None: there are no more."""
+
+    entries: tuple[tuple[str, str], ...]
+    next_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveJob:
+    """What a poll needs to know of an active job, from the index alone."""
+
+    job_id: str
+    provider: str
+    external_id: str | None
+    kind: JobKind
+    status: JobStatus
+    created_at: datetime
+    is_lost: bool
+    last_miss_at: datetime | None
+    webhook_covered: bool
+
+
+class JobStore(Protocol):
+    """Jobs, their claims, the log's head and the day totals: everything that one change writes together.
+
+    Every method raises StoreUnavailableError when the store is throttled or down.
+    """
+
+    def get(self, job_id: str) -> Job | None:
+        """One consistent read."""
+
+    def get_many(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Consistent reads, 100 a request; missing jobs are absent from the answer."""
+
+    def ids_with_prefix(self, prefix: str, limit: int) -> tuple[str, ...]:
+        """Ids that begin with a prefix of at least MIN_PREFIX_LENGTH characters."""
+
+    def page(self, *, status: JobStatus | None, after: str | None, limit: int) -> IndexPage:
+        """One page of an index, newest first; `after` is the sort key where the page before ended."""
+
+    def active(self, provider: str) -> tuple[ActiveJob, ...]:
+        """All active jobs of a provider, oldest first, following every page."""
+
+    def snapshot(
+        self, keys: Sequence[ExternalKey] = (), *, job_ids: Collection[str] = (), marks: Collection[str] = ()
+    ) -> Snapshot:
+        """Head, claims of `keys` with their jobs, the jobs `job_ids`, and which of `marks` exist: consistent reads."""
+
+    def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+        """Write all changes with their events, counts, day totals, claims and marks in one transaction.
+
+        `head` is the head that was read; the new one is returned. At most 100 items and 3.5 MB (`items_of`).
+        Raises StaleWrite when any guard failed (nothing is written then).
+        """
+
+    def day_totals(self, provider: str, first_day: datetime, last_day: datetime) -> tuple[DayTotal, ...]:
+        """The totals of each day from first to last, days without any left out."""
+
+
+class EventLog(Protocol):
+    """The one ordered log, for reading."""
+
+    def head(self) -> LogHead:
+        """Consistent read of item 0; the log is begun with a new epoch when there is none."""
+
+    def read(self, after: int, limit: int) -> tuple[LoggedEvent, ...]:
+        """The consecutive run that begins at `after` + 1; shorter, or empty, when a hole was read (I14)."""
+
+    def trim(self, *, before: datetime, limit: int) -> int:
+        """Move *first kept* past events older than `before`, then delete them; returns how many (I15)."""
+
+
+class JobTexts(Protocol):
+    """What is big, or changes without being a change: parts of a job by name (`progress`, `history`, `log_tail`, …)."""
+
+    def get(self, job_id: str, part: str) -> StoredText | None: ...
+
+    def get_many(self, job_ids: Sequence[str], part: str) -> dict[str, StoredText]: ...
+
+    def put(
+        self, job_id: str, part: str, content: bytes, *, at: datetime, unless_newer_than: datetime | None = None
+    ) -> bool:
+        """Store a part. With `unless_newer_than`, False and nothing written when the stored one is younger."""
+
+    def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:
+        """Take the short lease by which one reader alone refreshes a part; False when another holds it."""
+
+    def delete_all(self, job_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredText:
+    content: bytes
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StateItem:
+    """A small piece of shared state. `version` guards `put`; expired items are never handed out (I16)."""
+
+    value: Mapping[str, object]
+    version: int
+
+
+class StateStore(Protocol):
+    """Leases, places, settings, preferences, tickets, slots, breakers: JSON values by key, each with a version."""
+
+    def get(self, key: str, *, now: datetime) -> StateItem | None: ...
+
+    def get_many(self, keys: Sequence[str], *, now: datetime) -> dict[str, StateItem]: ...
+
+    def put(
+        self,
+        key: str,
+        value: Mapping[str, object],
+        *,
+        now: datetime,
+        expires_at: datetime | None = None,
+        if_version: int | None = None,
+    ) -> int:
+        """Write and return the new version. `if_version`: only over that version (0: only if absent or expired).
+
+        Raises StaleWrite when the guard fails.
+        """
+
+    def delete(self, key: str, *, now: datetime, if_version: int | None = None) -> StateItem | None:
+        """Remove and return what was there, None when absent or expired. Raises StaleWrite when the guard fails."""
+
+
+class SecretStore(Protocol):
+    """Provider tokens and keys. Values never enter logs, errors or answers (I39)."""
+
+    def get(self, name: str) -> str | None: ...
+
+    def put(self, name: str, value: str) -> None: ...
+
+    def delete(self, name: str) -> None: ...
+
+    def location(self) -> str:
+        """Where secrets are kept, in words for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom the provider says a token belongs to."""
+
+    username: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationPage:
+    """One page of a provider's list. `next_page` is opaque to us and only handed back; None: the last page."""
+
+    observations: tuple[Observation, ...]
+    next_page: str | None
+
+
+class Provider(Protocol):
+    """A remote place where jobs run. Every call is bounded in time and size and raises ProviderError's children."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def label(self) -> str:
+        """The name a person reads ("Replicate")."""
+
+    def account(self) -> Account: ...
+
+    def list_page(
+        self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+    ) -> ObservationPage:
+        """One page of a list, newest first; `created_after` may be ignored where the provider has no such filter."""
+
+    def get(self, external_id: str, kind: JobKind) -> Observation:
+        """One job with the tail of its log. Raises ProviderJobNotFoundError on 404."""
+
+    def full_log(self, external_id: str, kind: JobKind) -> str | None:
+        """The whole log as far as the provider still has it, at most 4 MB; None when it was removed."""
+
+    def cancel(self, external_id: str, kind: JobKind) -> None:
+        """Ask for the end; its answer is no observation (trap 18)."""
+
+    def webhook_secret(self) -> str: ...
+
+
+class WorkQueue(Protocol):
+    """Messages to be worked on later; returning means durably kept."""
+
+    def send(self, messages: Sequence[str], *, delay_seconds: int = 0) -> None: ...
+
+
+class Sender(Protocol):
+    """Pushes to WebSocket connections."""
+
+    def send(self, connection_id: str, body: bytes) -> None:
+        """Raises ConnectionGone (410) or SendFailed (time-out of 1 s, throttled)."""
+
+    def disconnect(self, connection_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A WebSocket client: `cursor` is the number of the last change it was sent, None before its hello."""
+
+    connection_id: str
+    user_id: str
+    key_id: str | None
+    expires_at: datetime
+    cursor: int | None = None
+    epoch: str | None = None
+    failures: int = 0
+
+
+class Connections(Protocol):
+    """The registry of WebSocket clients."""
+
+    def add(self, connection: Connection) -> None: ...
+
+    def get(self, connection_id: str) -> Connection | None: ...
+
+    def all(self, *, now: datetime) -> Iterator[Connection]:
+        """Every unexpired connection that has said hello, following pages."""
+
+    def advance(self, connection: Connection, *, cursor: int, epoch: str, failures: int = 0) -> bool:
+        """Move a cursor if it still stands where `connection` says; False when another wake was first or it is gone."""
+
+    def remove(self, connection_id: str) -> None: ...
+
+
+class Telemetry(Protocol):
+    """Counters and logs, so that services need not know where they go."""
+
+    def count(self, metric: str, value: float = 1) -> None: ...
+
+    def info(self, message: str, **fields: object) -> None: ...
+
+    def warning(self, message: str, **fields: object) -> None: ...
+
+    def timed(self, metric: str) -> AbstractContextManager[None]: ...
