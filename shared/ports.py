@@ -28,10 +28,11 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExternalKey:
-    """The identity of a remote job. `job_id` names the job it is known or hinted to be."""
+    """The identity of a remote job. `job_id` names the job it is known, or hinted by a webhook's URL, to be."""
 
     provider: str
     external_id: str
+    job_id: str | None = field(default=None, compare=False)
 
     @property
     def claim(self) -> str:
