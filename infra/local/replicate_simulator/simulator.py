@@ -1,0 +1,304 @@
+"""The simulated provider itself: its jobs and settings, without HTTP."""
+
+import base64
+import random
+import secrets
+import threading
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import dataclass, replace
+
+from .clock import NANOSECONDS, Clock, SystemClock
+from .faults import Faults
+from .history import history, newcomer
+from .jobs import Ending, Job, JobKind, Observation, Shape, Status, observe
+from .options import SimulatorOptions
+from .problems import not_found
+from .request_log import RequestLog
+from .state_file import State, Told, load_state, save_state
+from .webhook_log import DeliveryLog, WebhookFaults
+from .wire import cold_created_ns
+
+_ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_LENGTH = 26
+_HOT_AFTER_END_NS = 60 * NANOSECONDS
+_WEB_LIST_NS = 14 * 86_400 * NANOSECONDS
+
+Place = tuple[int, str]
+
+
+@dataclass(slots=True)
+class Settings:
+    """What can be changed while it runs. Durations are in seconds."""
+
+    speed: float
+    new_job_every_seconds: float
+    retention_seconds: float
+    latency_seconds: float = 0.0
+    cancel_lag_seconds: float = 0.0
+    """How long after an accepted cancel the job really ends."""
+    shape: Shape = Shape.AUTO
+    aborted_sends_webhook: bool = False
+    """The provider does not say whether an aborted job sends `completed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list, newest first; the places to go on from are None at either end."""
+
+    jobs: list[Job]
+    next_place: Place | None
+    previous_place: Place | None
+
+
+class Simulator:
+    """All state of one simulated account. Every method may be called from any thread."""
+
+    def __init__(self, options: SimulatorOptions | None = None, clock: Clock | None = None) -> None:
+        self.options = options or SimulatorOptions()
+        path = self.options.state_file
+        stored = load_state(path) if path else None
+        self.clock: Clock = clock or SystemClock(stored.clock_offset_ns if stored else 0)
+        self.settings = Settings(
+            speed=self.options.speed,
+            new_job_every_seconds=self.options.new_job_every_seconds,
+            retention_seconds=self.options.retention_seconds,
+        )
+        seed = secrets.randbits(64) if self.options.seed is None else self.options.seed
+        self.faults = Faults(seed)
+        self.requests = RequestLog()
+        self.deliveries = DeliveryLog()
+        self.webhook_faults = WebhookFaults()
+        self.previous_secret: str | None = None
+        self.origin = self.options.public_url or "https://api.replicate.com"
+        self._rng = random.Random(seed)
+        self._lock = threading.RLock()
+        self._jobs: dict[str, Job] = {}
+        self._order: dict[JobKind, list[Place]] = {kind: [] for kind in JobKind}
+        self._told: dict[str, Told] = {}
+        self._awaiting: set[str] = set()
+        self._next_newcomer_ns: int | None = None
+        self._changed = False
+        self.webhook_secret = self.options.webhook_secret or (stored.webhook_secret if stored else self._new_secret())
+        if stored:
+            self._restore(stored)
+        else:
+            for job in history(self._rng, self.new_id, self.now_ns(), self.options.speed, self.options.jobs):
+                self.add(job)
+
+    # time
+
+    def now_ns(self) -> int:
+        return self.clock.now_ns()
+
+    def observe(self, job: Job) -> Observation:
+        return observe(job, self.now_ns())
+
+    def natural_shape(self, seen: Observation) -> Shape:
+        """Which back end the provider would ask: the hot one until a minute after the end."""
+        hot = seen.completed_ns is None or self.now_ns() < seen.completed_ns + _HOT_AFTER_END_NS
+        return Shape.HOT if hot else Shape.COLD
+
+    def is_removed(self, job: Job, seen: Observation) -> bool:
+        """Whether input, output and logs are gone: an hour (the retention) after the end, if made by the API."""
+        if seen.completed_ns is None or job.source != "api":
+            return False
+        return self.now_ns() >= seen.completed_ns + int(self.settings.retention_seconds * NANOSECONDS)
+
+    # jobs
+
+    def new_id(self) -> str:
+        """26 characters of the provider's alphabet."""
+        with self._lock:
+            return "".join(self._rng.choices(_ID_ALPHABET, k=_ID_LENGTH))
+
+    def new_seed(self) -> int:
+        with self._lock:
+            return self._rng.randrange(2**31)
+
+    def random_between(self, low: float, high: float) -> float:
+        with self._lock:
+            return self._rng.uniform(low, high)
+
+    def add(self, job: Job) -> Job:
+        with self._lock:
+            self._jobs[job.id] = job
+            insort(self._order[job.kind], (job.created_ns, job.id))
+            if job.webhook:
+                self._told.setdefault(job.id, Told())
+                self._awaiting.add(job.id)
+            self._forget_oldest()
+            self._changed = True
+        return job
+
+    def find(self, job_id: str, kind: JobKind | None = None) -> Job:
+        """Raises the provider's 404 for an id that is unknown, deleted, or of another kind."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is None or kind not in (None, job.kind):
+            raise not_found()
+        return job
+
+    def change(self, job: Job) -> Job:
+        """Put a changed version in the place of the job with the same id."""
+        with self._lock:
+            self._jobs[job.id] = job
+            self._changed = True
+        return job
+
+    def jobs(self) -> list[Job]:
+        """All jobs, newest first."""
+        with self._lock:
+            return sorted(self._jobs.values(), key=_place, reverse=True)
+
+    def end(self, job_id: str, status: Status, error: str | None = None, lag_seconds: float = 0.0) -> Job:
+        """End a job (now, or after a lag); one that ended already stays as it is."""
+        with self._lock:
+            job = self.find(job_id)
+            if self.observe(job).is_terminal or job.ending is not None:
+                return job
+            at = self.now_ns() + int(lag_seconds * NANOSECONDS)
+            return self.change(replace(job, ending=Ending(at, status, error)))
+
+    def delete(self, job_id: str) -> None:
+        """Make the provider forget a job: 404 from now on, in no list, no webhook."""
+        with self._lock:
+            self._remove(self.find(job_id))
+
+    def page(
+        self,
+        kind: JobKind,
+        *,
+        place: Place | None = None,
+        backwards: bool = False,
+        after_ns: int | None = None,
+        before_ns: int | None = None,
+        source: str | None = None,
+    ) -> Page:
+        """One page, newest first. `place` is the last item of the page before (with `backwards`: the first one of
+        the page after). `after_ns` is inclusive, `before_ns` exclusive, both by the cold `created_at`."""
+        size = self.options.page_size
+        with self._lock:
+            order = self._order[kind]
+            candidates = order
+            if place is not None:
+                candidates = order[bisect_right(order, place) :] if backwards else order[: bisect_left(order, place)]
+            found: list[Job] = []
+            for _, job_id in candidates if backwards else reversed(candidates):
+                job = self._jobs[job_id]
+                if self._is_listed(job, after_ns, before_ns, source):
+                    found.append(job)
+                if len(found) > size:
+                    break
+        more = len(found) > size
+        found = found[:size]
+        if backwards:
+            found.reverse()
+        if not found:
+            return Page([], None, None)
+        has_next = more or backwards
+        has_previous = (more and backwards) or (place is not None and not backwards)
+        return Page(found, _place(found[-1]) if has_next else None, _place(found[0]) if has_previous else None)
+
+    def _is_listed(self, job: Job, after_ns: int | None, before_ns: int | None, source: str | None) -> bool:
+        created = cold_created_ns(job)
+        if after_ns is not None and created < after_ns or before_ns is not None and created >= before_ns:
+            return False
+        if source is None:
+            return True
+        return job.source == source and created >= self.now_ns() - _WEB_LIST_NS
+
+    def _forget_oldest(self) -> None:
+        surplus = len(self._jobs) - self.options.keep_jobs
+        if surplus <= 0:
+            return
+        for job in sorted(self._jobs.values(), key=_place):
+            if surplus > 0 and self.observe(job).is_terminal:
+                self._remove(job)
+                surplus -= 1
+
+    def _remove(self, job: Job) -> None:
+        del self._jobs[job.id]
+        order = self._order[job.kind]
+        del order[bisect_left(order, _place(job))]
+        self._told.pop(job.id, None)
+        self._awaiting.discard(job.id)
+        self._changed = True
+
+    # webhooks
+
+    def awaiting_webhooks(self) -> list[tuple[Job, Told]]:
+        """The jobs that have something left to tell."""
+        with self._lock:
+            return [(self._jobs[job_id], self._told[job_id]) for job_id in sorted(self._awaiting)]
+
+    def mark_told(self, job_id: str, event: str) -> None:
+        with self._lock:
+            told = self._told.get(job_id)
+            if told is None:
+                return
+            self._told[job_id] = told.model_copy(update={event: True})
+            if event == "completed":
+                self._awaiting.discard(job_id)
+            self._changed = True
+
+    def rotate_secret(self, secret: str | None = None) -> str:
+        """A new signing secret (random unless given); the previous one is kept for doubled signatures."""
+        with self._lock:
+            self.previous_secret, self.webhook_secret = self.webhook_secret, secret or self._new_secret()
+            self._changed = True
+            return self.webhook_secret
+
+    def _new_secret(self) -> str:
+        return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+    # life
+
+    def start_newcomer_if_due(self) -> Job | None:
+        """Start one job by itself when it is time, at most one however long nobody looked."""
+        every = self.settings.new_job_every_seconds
+        if every <= 0:
+            return None
+        with self._lock:
+            now = self.now_ns()
+            if self._next_newcomer_ns is None:
+                self._next_newcomer_ns = now + int(every * NANOSECONDS)
+                self._changed = True
+            if now < self._next_newcomer_ns:
+                return None
+            self._next_newcomer_ns = now + int(every * NANOSECONDS)
+            return self.add(newcomer(self._rng, self.new_id(), now, self.settings.speed))
+
+    def jump(self, seconds: float) -> None:
+        """Move time forward; raises ValueError when negative."""
+        with self._lock:
+            self.clock.jump(seconds)
+            self._changed = True
+
+    def save_if_changed(self) -> None:
+        """Write the state file, if there is one and something changed."""
+        path = self.options.state_file
+        with self._lock:
+            if path is None or not self._changed:
+                return
+            self._changed = False
+            state = State(
+                webhook_secret=self.webhook_secret,
+                clock_offset_ns=self.clock.offset_ns,
+                next_newcomer_ns=self._next_newcomer_ns,
+                jobs=list(self._jobs.values()),
+                told=self._told,
+            )
+        save_state(path, state)
+
+    def _restore(self, stored: State) -> None:
+        self._next_newcomer_ns = stored.next_newcomer_ns
+        for job in stored.jobs:
+            self._told[job.id] = stored.told.get(job.id, Told())
+            self.add(job)
+            if self._told[job.id].completed:
+                self._awaiting.discard(job.id)
+        self._changed = False
+
+
+def _place(job: Job) -> Place:
+    return (job.created_ns, job.id)
