@@ -1,0 +1,19 @@
+"""Every path that no other function serves: 404 in our own form, so that clients can read it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from functions.http._app import lambda_handler_for
+from shared.domain.errors import NotFoundError
+
+router = APIRouter()
+
+
+@router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+def answer_unknown_path(path: str) -> None:
+    """Raises NotFoundError always."""
+    raise NotFoundError("There is nothing at this path; the README lists what this service answers.")
+
+
+handler = lambda_handler_for(router, access=False)

@@ -1,0 +1,47 @@
+"""GET /api/cloud/health, /live and /ready: open to everyone, so that a load balancer and a person can ask."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from functions.http._app import lambda_handler_for
+from shared.services.check_health import Component, overall
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+@router.get("/api/cloud/health")
+def read_health(response: Response, deep: bool = False, include_replicate: bool = False) -> dict[str, object]:
+    """`status, uptime_seconds, components[]{name, status, message, latency_ms}, timestamp`; 503 when unhealthy."""
+    return _report(response, wiring().health.check(with_providers=deep or include_replicate))
+
+
+@router.get("/api/cloud/health/live")
+def read_live(response: Response) -> dict[str, object]:
+    """200 as long as this function runs at all."""
+    return _report(response, [])
+
+
+@router.get("/api/cloud/health/ready")
+def read_ready(response: Response) -> dict[str, object]:
+    """200 when the store answers, 503 else."""
+    return _report(response, wiring().health.check_store())
+
+
+def _report(response: Response, components: list[Component]) -> dict[str, object]:
+    parts = wiring()
+    status = overall(components)
+    if status == "unhealthy":
+        response.status_code = 503
+    return {
+        "status": status,
+        "uptime_seconds": round(parts.health.uptime_seconds(), 1),
+        "components": [
+            {"name": c.name, "status": c.status, "message": c.message, "latency_ms": c.latency_ms} for c in components
+        ],
+        "timestamp": parts.clock.now().isoformat(),
+    }
+
+
+handler = lambda_handler_for(router, access=False)

@@ -1,0 +1,30 @@
+"""GET /api/cloud/jobs/{job_id}/inline-progress: exactly the four fields of the seeds."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from functions.http._app import lambda_handler_for
+from shared.domain.progress_parser import shorten_line
+from shared.services.find_job import find_job
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+@router.get("/api/cloud/jobs/{job_id}/inline-progress")
+def read_inline_progress(job_id: str) -> dict[str, object]:
+    """`job_id, stage, last_log` (≤ 80 characters), `progress` (0–100, one decimal); null when the job does not run."""
+    parts = wiring()
+    job = find_job(parts.jobs, job_id)
+    seen = parts.progress.read(job)
+    progress = seen.progress if seen else None
+    return {
+        "job_id": job.job_id,
+        "stage": progress.stage.value if progress and progress.stage else None,
+        "last_log": shorten_line(progress.last_log) if progress and progress.last_log else None,
+        "progress": progress.percent if progress else None,
+    }
+
+
+handler = lambda_handler_for(router)

@@ -1,0 +1,53 @@
+"""POST /api/cloud/jobs/sync: discover the provider's newest jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict
+
+from functions.http._access import Operator
+from functions.http._app import lambda_handler_for
+from shared.domain.errors import ProviderError, ProviderNotConfiguredError
+from shared.services.sync_provider import Synced, sync_message
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+class SyncRequest(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    provider: str | None = None
+
+
+@router.post("/api/cloud/jobs/sync")
+def sync_jobs(caller: Operator, request: Annotated[SyncRequest | None, Body()] = None) -> dict[str, object]:
+    """`synced` (new jobs), `updated` (known ones that changed), `message`.
+
+    A provider that could not be read in full is an error that says so; what was read is kept.
+    """
+    parts = wiring()
+    named = request.provider if request else None
+    providers = [parts.provider(named)] if named else list(parts.providers.values())
+    results = [parts.syncer.sync(provider) for provider in providers]
+    configured = [result for result in results if not isinstance(result.error, ProviderNotConfiguredError)]
+    for result in configured or results:
+        if result.error is not None:
+            raise _incomplete(result, result.error)
+    return {
+        "synced": sum(result.discovered for result in configured),
+        "updated": sum(result.updated for result in configured),
+        "message": sync_message(configured),
+    }
+
+
+def _incomplete(result: Synced, error: ProviderError) -> ProviderError:
+    """The provider's own reason, and what was kept all the same."""
+    if result.discovered or result.updated:
+        error.detail += f" What was read is kept: {result.discovered} new and {result.updated} changed jobs."
+    return error
+
+
+handler = lambda_handler_for(router)

@@ -1,0 +1,30 @@
+"""GET /api/cloud/replicate/validate and …/providers/{provider}/validate: is the token good, and whose is it?"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from functions.http._app import lambda_handler_for
+from shared.domain.errors import ProviderError, UnknownProviderError
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+@router.get("/api/cloud/providers/{provider}/validate")
+@router.get("/api/cloud/{provider}/validate")
+def validate_provider(provider: str) -> dict[str, object]:
+    """Always 200 with `valid, username, user_info{username, name}, error`: the answer is what is wrong."""
+    try:
+        account = wiring().provider(provider).account()
+    except (ProviderError, UnknownProviderError) as error:
+        return {"valid": False, "username": None, "user_info": None, "error": error.detail}
+    return {
+        "valid": True,
+        "username": account.username,
+        "user_info": {"username": account.username, "name": account.name},
+        "error": None,
+    }
+
+
+handler = lambda_handler_for(router)

@@ -1,0 +1,92 @@
+"""Typed settings of one process, read from the environment once. Wrong values fail at start with one readable sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from shared.domain.errors import ConfigurationError
+
+
+class AuthMode(StrEnum):
+    """Who may ask: `none` everyone (one machine, loopback), `key` holders of an API key."""
+
+    NONE = "none"
+    KEY = "key"
+
+
+class SecretsBackend(StrEnum):
+    FILE = "file"
+    SSM = "ssm"
+
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """Field names in upper case are the names of the environment variables."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stack: str = "deployed"
+    auth_mode: AuthMode = AuthMode.KEY
+    allowed_origins: tuple[str, ...] = ()
+    public_base_url: str | None = None
+
+    jobs_table: str = ""
+    events_table: str = ""
+    job_texts_table: str = ""
+    connections_table: str = ""
+    state_table: str = ""
+    audit_table: str = ""
+
+    observations_queue_url: str = ""
+    ticks_queue_url: str = ""
+    final_logs_queue_url: str = ""
+
+    websocket_callback_url: str = ""
+    websocket_url: str = ""
+
+    secrets_backend: SecretsBackend = SecretsBackend.SSM
+    secrets_prefix: str = "/simpletuner-cloud-jobs"
+    secrets_file: Path | None = None
+
+    replicate_api_base_url: str = "https://api.replicate.com/v1"
+    simpletuner_enterprise_config: Path | None = None
+    simpletuner_job_poll_interval: float | None = Field(default=None, ge=5, le=3600)
+    simpletuner_job_retention_days: int = Field(default=90, ge=0)
+    simpletuner_log_webhooks: bool = False
+
+    sse_hold_seconds: Seconds = 20
+    sse_max_held: int = Field(default=10, ge=0)
+    sse_connections_per_ip: int = Field(default=5, ge=1)
+    progress_max_age_seconds: Seconds = 5
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_list(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("replicate_api_base_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+            raise ValueError("must begin with https:// (http:// only on loopback)")
+        return value.rstrip("/")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read what is set and not empty. Raises ConfigurationError that names the variable and what was expected."""
+        environment = os.environ if environment is None else environment
+        given = {name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper())}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]).upper()
+            raise ConfigurationError(f"The environment variable {name} is wrong: {first['msg']}.") from None

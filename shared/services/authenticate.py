@@ -1,0 +1,54 @@
+"""Who holds a key. Keys are kept as hashes only; the admin's own key stands in the secret store (T15)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+
+from shared.domain.access import LOCAL_ADMIN, Principal, Role
+from shared.ports import Clock, SecretStore, StateStore
+
+ADMIN_KEY_SECRET = "admin_api_key"  # noqa: S105 - the name of a secret, not one
+MIN_ADMIN_KEY_LENGTH = 16
+_STORED_KEY = re.compile(r"stk_([A-Za-z0-9]{8,32})_[A-Za-z0-9_-]{22,128}", re.ASCII)
+
+
+def api_key_state(key_id: str) -> str:
+    """The state key of a stored API key: its value holds `hash`, `user_id`, `role`."""
+    return f"api-key#{key_id}"
+
+
+def hash_key(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Authenticate:
+    """`is_open`: AUTH_MODE=none, everyone is the local admin."""
+
+    is_open: bool
+    state: StateStore
+    secrets: SecretStore
+    clock: Clock
+
+    def principal(self, key: str | None) -> Principal | None:
+        """The principal of a key, None when there is none. Comparisons are in constant time, on digests."""
+        if self.is_open:
+            return LOCAL_ADMIN
+        if not key or len(key) > 256:
+            return None
+        stored = _STORED_KEY.fullmatch(key)
+        if stored:
+            return self._stored(stored[1], hash_key(key))
+        admin = self.secrets.get(ADMIN_KEY_SECRET)
+        if admin and len(admin) >= MIN_ADMIN_KEY_LENGTH and hmac.compare_digest(hash_key(admin), hash_key(key)):
+            return Principal("admin", Role.ADMIN, "admin")
+        return None
+
+    def _stored(self, key_id: str, digest: str) -> Principal | None:
+        item = self.state.get(api_key_state(key_id), now=self.clock.now())
+        if item is None or not hmac.compare_digest(str(item.value.get("hash", "")), digest):
+            return None
+        return Principal(str(item.value["user_id"]), Role(str(item.value["role"])), key_id)

@@ -1,0 +1,172 @@
+"""The list of jobs, newest first: ids from an index, rows from consistent reads (DESIGN, "Lists")."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import heapq
+import hmac
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from shared.domain.errors import InvalidCursorError
+from shared.domain.job import Job, JobStatus, to_iso
+from shared.ports import EventLog, JobStore
+
+MAX_PAGES_OF_A_FILTER = 4
+MAX_LIMIT = 500
+MAX_OFFSET = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """What is asked for; an empty set of statuses means all. `text` is part of the name or id, any case."""
+
+    statuses: frozenset[JobStatus] = frozenset()
+    provider: str | None = None
+    job_type: str | None = None
+    text: str | None = None
+
+    def fits(self, job: Job) -> bool:
+        return (
+            (not self.statuses or job.status in self.statuses)
+            and self.provider in (None, job.provider)
+            and self.job_type in (None, job.job_type)
+            and (not self.text or self._names(job))
+        )
+
+    def _names(self, job: Job) -> bool:
+        wanted = (self.text or "").casefold()
+        names = (job.job_id, job.external_id, job.config_name, job.metadata.get("run_name"), job.model)
+        return any(wanted in str(name).casefold() for name in names if name)
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether only the rows can tell who fits, because no index serves it."""
+        return bool(self.provider or self.job_type or self.text)
+
+    def fingerprint(self) -> str:
+        parts = [sorted(self.statuses), self.provider, self.job_type, (self.text or "").casefold()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class JobList:
+    jobs: tuple[Job, ...]
+    total: int | None
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class ListJobs:
+    """`cursor_key` signs cursors, so that a forged one, or one for another filter, is refused (T19)."""
+
+    jobs: JobStore
+    events: EventLog
+    cursor_key: Callable[[], bytes]
+
+    def list(
+        self,
+        wanted: JobFilter,
+        *,
+        limit: int,
+        offset: int = 0,
+        cursor: str | None = None,
+        observed: Mapping[str, Job] | None = None,
+    ) -> JobList:
+        """One page. `observed` is what this request itself saw; it is laid over an index that lags behind.
+
+        Raises InvalidCursorError.
+        """
+        after = self._open_cursor(cursor, wanted) if cursor else None
+        walk = _Walk(self.jobs, wanted, observed or {}, after)
+        found, last_key = walk.take(offset, limit)
+        next_cursor = self._seal_cursor(last_key, wanted) if last_key is not None else None
+        return JobList(tuple(found), self._total(wanted), next_cursor)
+
+    def _total(self, wanted: JobFilter) -> int | None:
+        if wanted.text or wanted.job_type:
+            return None
+        return self.events.head().count(provider=wanted.provider, statuses=wanted.statuses or None)
+
+    def _seal_cursor(self, key: str, wanted: JobFilter) -> str:
+        body = json.dumps([key, wanted.fingerprint()]).encode()
+        return base64.urlsafe_b64encode(self._signature(body) + body).decode().rstrip("=")
+
+    def _open_cursor(self, cursor: str, wanted: JobFilter) -> str:
+        try:
+            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        signature, body = raw[:16], raw[16:]
+        if not body or not hmac.compare_digest(signature, self._signature(body)):
+            raise InvalidCursorError("This cursor is not one of ours; start again without a cursor.")
+        key, fingerprint = json.loads(body)
+        if fingerprint != wanted.fingerprint():
+            raise InvalidCursorError("This cursor belongs to another filter; start again without a cursor.")
+        return str(key)
+
+    def _signature(self, body: bytes) -> bytes:
+        return hmac.new(self.cursor_key(), body, hashlib.sha256).digest()[:16]
+
+
+@dataclass
+class _Walk:
+    """Walks one or several indexes as one, newest first."""
+
+    jobs: JobStore
+    wanted: JobFilter
+    observed: Mapping[str, Job]
+    after: str | None
+    pages_read: int = 0
+    is_cut: bool = False
+    _seen: set[str] = field(default_factory=set)
+
+    def take(self, offset: int, limit: int) -> tuple[list[Job], str | None]:
+        """`limit` fitting jobs after `offset` of them, and the key to go on from, None at the end."""
+        wanted = offset + limit
+        found: list[Job] = []
+        keys = self._keys(min(wanted + 1, MAX_LIMIT + 1) if not self.wanted.needs_rows else max(100, wanted + 1))
+        last_key: str | None = None
+        while len(found) < wanted:
+            entries = [entry for entry, _ in zip(keys, range(wanted - len(found)), strict=False)]
+            if not entries:
+                return found[offset:], last_key if self.is_cut else None
+            rows = self._rows([job_id for _, job_id in entries])
+            found.extend(row for row in rows if self.wanted.fits(row))
+            last_key = entries[-1][0]
+        return found[offset:wanted], last_key if next(keys, None) or self.is_cut else None
+
+    def _rows(self, job_ids: list[str]) -> list[Job]:
+        stored = self.jobs.get_many([job_id for job_id in job_ids if job_id not in self.observed])
+        rows = (self.observed.get(job_id) or stored.get(job_id) for job_id in job_ids)
+        return [row for row in rows if row is not None]
+
+    def _keys(self, page_size: int) -> Iterator[tuple[str, str]]:
+        """(sort key, job id), newest first, each job once, what was just observed among them."""
+        statuses = sorted(self.wanted.statuses) or [None]
+        streams = [self._index(status, page_size) for status in statuses]
+        fresh = sorted(((f"{to_iso(j.created_at)}#{j.job_id}", j.job_id) for j in self.observed.values()), reverse=True)
+        streams.append(entry for entry in fresh if self.after is None or entry[0] < self.after)
+        for key, job_id in heapq.merge(*streams, reverse=True):
+            if job_id not in self._seen:
+                self._seen.add(job_id)
+                yield key, job_id
+            if self.is_cut:
+                return
+
+    def _index(self, status: JobStatus | None, page_size: int) -> Iterator[tuple[str, str]]:
+        position = self.after
+        while True:
+            if self.wanted.needs_rows and self.pages_read >= MAX_PAGES_OF_A_FILTER:
+                self.is_cut = True
+                return
+            self.pages_read += 1
+            page = self.jobs.page(status=status, after=position, limit=page_size)
+            for job_id, key in page.entries:
+                yield key, job_id
+            if page.next_key is None:
+                return
+            position = page.next_key

@@ -1,0 +1,221 @@
+"""The composition root: every part is built once, when it is first needed, and can be replaced by keyword in tests."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+
+from shared.config import AuthMode, SecretsBackend, Settings
+from shared.domain.access import Principal
+from shared.domain.errors import StaleWrite, UnknownProviderError
+from shared.ports import (
+    Clock,
+    Connections,
+    EventLog,
+    JobStore,
+    JobTexts,
+    Provider,
+    SecretStore,
+    Sender,
+    StateStore,
+    Telemetry,
+    WorkQueue,
+)
+from shared.services.authenticate import Authenticate
+from shared.services.check_health import CheckHealth
+from shared.services.list_jobs import ListJobs
+from shared.services.provider_settings import ProviderSettings
+from shared.services.read_progress import ReadProgress
+from shared.services.record_observations import RecordObservations
+from shared.services.refresh_active import RefreshActive
+from shared.services.sync_provider import SyncProvider
+
+REPLICATE_TOKEN_SECRET = "replicate_api_token"  # noqa: S105 - the name of a secret, not one
+CURSOR_KEY_STATE = "signing-key#cursor"
+
+
+class Wiring:
+    """Parts by name. `Wiring(settings, jobs=fake)` replaces one; adapters are imported only when used (cold start)."""
+
+    def __init__(self, settings: Settings, **parts: object) -> None:
+        self.settings = settings
+        for name, part in parts.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"There is no part named {name}.")
+            self.__dict__[name] = part
+
+    @cached_property
+    def clock(self) -> Clock:
+        from shared.adapters.clock import SystemClock
+
+        return SystemClock()
+
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        from shared.telemetry import PowertoolsTelemetry
+
+        return PowertoolsTelemetry()
+
+    @cached_property
+    def jobs(self) -> JobStore:
+        from shared.adapters.dynamo_jobs import DynamoJobStore
+
+        settings = self.settings
+        return DynamoJobStore(
+            jobs_table=settings.jobs_table, events_table=settings.events_table, state_table=settings.state_table
+        )
+
+    @cached_property
+    def events(self) -> EventLog:
+        from shared.adapters.dynamo_events import DynamoEventLog
+
+        return DynamoEventLog(table=self.settings.events_table)
+
+    @cached_property
+    def texts(self) -> JobTexts:
+        from shared.adapters.dynamo_texts import DynamoJobTexts
+
+        return DynamoJobTexts(table=self.settings.job_texts_table)
+
+    @cached_property
+    def state(self) -> StateStore:
+        from shared.adapters.dynamo_state import DynamoStateStore
+
+        return DynamoStateStore(table=self.settings.state_table)
+
+    @cached_property
+    def connections(self) -> Connections:
+        from shared.adapters.dynamo_connections import DynamoConnections
+
+        return DynamoConnections(table=self.settings.connections_table)
+
+    @cached_property
+    def secrets(self) -> SecretStore:
+        from shared.adapters.secrets import EnvironmentFirstSecrets, FileSecrets, SsmSecrets
+
+        settings = self.settings
+        if settings.secrets_backend is SecretsBackend.FILE and settings.secrets_file is not None:
+            return EnvironmentFirstSecrets(FileSecrets(settings.secrets_file))
+        return SsmSecrets(settings.secrets_prefix)
+
+    @cached_property
+    def sender(self) -> Sender:
+        from shared.adapters.gateway_sender import GatewaySender
+
+        return GatewaySender(self.settings.websocket_callback_url)
+
+    @cached_property
+    def observations_queue(self) -> WorkQueue:
+        from shared.adapters.sqs_queue import SqsWorkQueue
+
+        return SqsWorkQueue(self.settings.observations_queue_url)
+
+    @cached_property
+    def providers(self) -> Mapping[str, Provider]:
+        """Every provider that is known here, configured or not, by name."""
+        from shared.adapters.replicate import ReplicateProvider
+        from shared.services.guard_provider import GuardedProvider
+        from shared.telemetry import correlation_id
+
+        replicate = ReplicateProvider(
+            base_url=self.settings.replicate_api_base_url,
+            token=lambda: self.secrets.get(REPLICATE_TOKEN_SECRET),
+            clock=self.clock,
+            correlation_id=correlation_id,
+            our_webhook_url=lambda: self.provider_settings.webhook_url("replicate"),
+        )
+        return {"replicate": GuardedProvider(replicate, state=self.state, clock=self.clock)}
+
+    def provider(self, name: str) -> Provider:
+        """Raises UnknownProviderError."""
+        try:
+            return self.providers[name]
+        except KeyError:
+            known = ", ".join(sorted(self.providers))
+            raise UnknownProviderError(f"There is no provider of that name; known are: {known}.") from None
+
+    @cached_property
+    def provider_settings(self) -> ProviderSettings:
+        return ProviderSettings(self.state, self.clock)
+
+    @cached_property
+    def authenticator(self) -> Authenticate:
+        is_open = self.settings.auth_mode is AuthMode.NONE
+        return Authenticate(is_open, self.state, self.secrets, self.clock)
+
+    def authenticate(self, key: str | None) -> Principal | None:
+        return self.authenticator.principal(key)
+
+    @cached_property
+    def recorder(self) -> RecordObservations:
+        days = self.settings.simpletuner_job_retention_days
+        return RecordObservations(
+            jobs=self.jobs,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            hardware_of=self.provider_settings.hardware,
+            overflow=self.observations_queue,
+            retention=timedelta(days=days) if days else None,
+        )
+
+    @cached_property
+    def lister(self) -> ListJobs:
+        return ListJobs(self.jobs, self.events, lambda: self.cursor_key)
+
+    @cached_property
+    def refresher(self) -> RefreshActive:
+        return RefreshActive(jobs=self.jobs, recorder=self.recorder, clock=self.clock, telemetry=self.telemetry)
+
+    @cached_property
+    def syncer(self) -> SyncProvider:
+        return SyncProvider(
+            recorder=self.recorder, telemetry=self.telemetry, synced_models=self.provider_settings.synced_models
+        )
+
+    @cached_property
+    def progress(self) -> ReadProgress:
+        return ReadProgress(
+            texts=self.texts,
+            recorder=self.recorder,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            provider_of=self.provider,
+            max_age_seconds=self.settings.progress_max_age_seconds,
+        )
+
+    @cached_property
+    def health(self) -> CheckHealth:
+        return CheckHealth(self.events, self.state, lambda: self.providers, self.clock)
+
+    @cached_property
+    def cursor_key(self) -> bytes:
+        """The key that signs page cursors: made once per deployment, shared by all functions."""
+        now = self.clock.now()
+        item = self.state.get(CURSOR_KEY_STATE, now=now)
+        if item is None:
+            try:
+                self.state.put(CURSOR_KEY_STATE, {"key": secrets.token_hex(32)}, now=now, if_version=0)
+            except StaleWrite:
+                pass
+            item = self.state.get(CURSOR_KEY_STATE, now=now)
+            assert item is not None
+        return bytes.fromhex(str(item.value["key"]))
+
+
+_current: Wiring | None = None
+
+
+def wiring() -> Wiring:
+    """The process's wiring, built from the environment at first use."""
+    global _current
+    if _current is None:
+        _current = Wiring(Settings.from_environment())
+    return _current
+
+
+def use_wiring(replacement: Wiring | None) -> None:
+    """Replace the process's wiring (tests, programs); None: build from the environment again."""
+    global _current
+    _current = replacement
