@@ -1,4 +1,4 @@
-"""Typed settings of one process, read from the environment once. Wrong values fail at start with one readable sentence."""
+"""Typed settings of a process, read from the environment once; a wrong value fails at start with one sentence."""
 
 from __future__ import annotations
 

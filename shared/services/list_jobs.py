@@ -146,7 +146,7 @@ class _Walk:
 
     def _keys(self, page_size: int) -> Iterator[tuple[str, str]]:
         """(sort key, job id), newest first, each job once, what was just observed among them."""
-        statuses = sorted(self.wanted.statuses) or [None]
+        statuses: list[JobStatus | None] = [*sorted(self.wanted.statuses)] or [None]
         streams = [self._index(status, page_size) for status in statuses]
         fresh = sorted(((f"{to_iso(j.created_at)}#{j.job_id}", j.job_id) for j in self.observed.values()), reverse=True)
         streams.append(entry for entry in fresh if self.after is None or entry[0] < self.after)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.domain.errors import StaleWrite, StoreUnavailableError
+from shared.domain.event import LogHead
 from shared.domain.job import Job
 from shared.domain.observation import Observation, first_observed, merge_observations
 from shared.domain.pricing import Hardware
-from shared.ports import Claim, Clock, ExternalKey, JobChange, JobStore, LogHead, Snapshot, Telemetry, WorkQueue
+from shared.ports import Claim, Clock, ExternalKey, JobChange, JobStore, Snapshot, Telemetry, WorkQueue
 from shared.services.fill_transactions import fill_transactions
 from shared.services.observation_message import encode_observation
 
