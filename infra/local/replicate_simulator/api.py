@@ -18,7 +18,7 @@ from . import catalogue, problems
 from .clock import NANOSECONDS
 from .faults import Fault, FaultKind
 from .jobs import Job, JobKind, Observation, Shape, Status
-from .problems import Problem
+from .problems import ProviderError
 from .requests_read import Create, read_cancel_after, read_create, read_upload, read_wait
 from .simulator import Page, Place, Simulator
 from .wire import Body, cold_time, encode, hot_time, job_body, list_item, make_cursor, parse_time, read_cursor
@@ -39,7 +39,7 @@ class StoredFile:
     content: bytes
 
 
-def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+def problem_response(problem: ProviderError, headers: Mapping[str, str] | None = None) -> Response:
     merged = {**(headers or {}), **problem.headers}
     return Response(problem.encode(), problem.status, merged, media_type="application/problem+json")
 
@@ -89,20 +89,20 @@ class ReplicateApi:
                 Route("/v1/files/{id}/download", self.download_file, methods=get),
                 Route("/v1/webhooks/default/secret", self.webhook_secret, methods=get),
             ],
-            exception_handlers={Problem: _answer_problem, HTTPException: _answer_http_error},
+            exception_handlers={ProviderError: _answer_problem, HTTPException: _answer_http_error},
         )
 
     # account
 
-    async def account(self, request: Request) -> Response:
+    async def account(self, _request: Request) -> Response:
         name = self._simulator.options.username
         links = {"avatar_url": f"https://github.com/{name}.png", "github_url": f"https://github.com/{name}"}
         return _json({"type": "user", "username": name, "name": "", **links})
 
-    async def hardware(self, request: Request) -> Response:
+    async def hardware(self, _request: Request) -> Response:
         return _json([{"sku": sku, "name": name} for sku, name in catalogue.HARDWARE])
 
-    async def webhook_secret(self, request: Request) -> Response:
+    async def webhook_secret(self, _request: Request) -> Response:
         return _json({"key": self._simulator.webhook_secret})
 
     # models
@@ -148,14 +148,14 @@ class ReplicateApi:
     async def create_prediction(self, request: Request) -> Response:
         create = read_create(await request.body(), "version")
         model, version = _resolve(create.version or "")
-        return await self._create(request, create, JobKind.PREDICTION, model, version)
+        return await self._create(request, create, JobKind.PREDICTION, model=model, version=version)
 
     async def create_official_prediction(self, request: Request) -> Response:
         model = self._known_model(request)
         if model not in catalogue.OFFICIAL_MODELS:
             raise problems.not_found()
         create = read_create(await request.body())
-        return await self._create(request, create, JobKind.PREDICTION, model, "hidden")
+        return await self._create(request, create, JobKind.PREDICTION, model=model, version="hidden")
 
     async def create_deployed_prediction(self, request: Request) -> Response:
         deployment = f"{request.path_params['owner']}/{request.path_params['name']}"
@@ -164,7 +164,9 @@ class ReplicateApi:
         create = read_create(await request.body())
         model = catalogue.TRAINER_MODELS[0]
         version = catalogue.newest_version(model)
-        return await self._create(request, create, JobKind.PREDICTION, model, version, deployment)
+        return await self._create(
+            request, create, JobKind.PREDICTION, model=model, version=version, deployment=deployment
+        )
 
     async def create_training(self, request: Request) -> Response:
         version = request.path_params["version"]
@@ -175,10 +177,17 @@ class ReplicateApi:
         destination = create.destination or ""
         if not catalogue.is_model_name(destination) or destination.startswith("missing/"):
             raise problems.no_such_destination()
-        return await self._create(request, create, JobKind.TRAINING, model, version)
+        return await self._create(request, create, JobKind.TRAINING, model=model, version=version)
 
     async def _create(
-        self, request: Request, create: Create, kind: JobKind, model: str, version: str, deployment: str | None = None
+        self,
+        request: Request,
+        create: Create,
+        kind: JobKind,
+        *,
+        model: str,
+        version: str,
+        deployment: str | None = None,
     ) -> Response:
         simulator = self._simulator
         cancel_after = read_cancel_after(request.headers.get("cancel-after"))
@@ -386,7 +395,7 @@ class ReplicateApi:
         self._files[file_id] = StoredFile(body, upload.content)
         return _json(body, 201)
 
-    async def list_files(self, request: Request) -> Response:
+    async def list_files(self, _request: Request) -> Response:
         newest_first = [file.body for file in reversed(self._files.values())]
         return _json({"next": None, "previous": None, "results": newest_first})
 
@@ -494,13 +503,15 @@ def _time_parameter(text: str | None, name: str) -> int | None:
         raise problems.bad_request(f"{name} must be an ISO 8601 date-time") from error
 
 
-async def _answer_problem(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Problem)
+async def _answer_problem(_request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, ProviderError):
+        raise problem
     return problem_response(problem, quota_headers(_OTHER_QUOTA))
 
 
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _answer_http_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
     if error.status_code == 404:
         return problem_response(problems.not_found(), quota_headers(_OTHER_QUOTA))
-    return problem_response(Problem(error.status_code, {"detail": error.detail}))
+    return problem_response(ProviderError(error.status_code, {"detail": error.detail}))

@@ -17,7 +17,7 @@ from .api import ReplicateApi, problem_response
 from .clock import NANOSECONDS
 from .control_api import control_application
 from .faults import Fault, FaultKind
-from .problems import Problem
+from .problems import ProviderError
 from .request_log import Request, template_of
 from .simulator import Simulator
 
@@ -35,10 +35,10 @@ _HTML = (
 )
 
 
-def _problem_of(fault: Fault) -> Problem | None:
+def _problem_of(fault: Fault) -> ProviderError | None:
     """The error answer that a fault stands for."""
     seconds = int(fault.number("seconds", 5))
-    makers: dict[FaultKind, Callable[[], Problem]] = {
+    makers: dict[FaultKind, Callable[[], ProviderError]] = {
         FaultKind.UNAUTHENTICATED: lambda: problems.unauthenticated(token_was_sent=True),
         FaultKind.NO_CREDIT: problems.insufficient_credit,
         FaultKind.NOT_FOUND: problems.not_found,
@@ -135,7 +135,7 @@ class SimulatorApp:
         )
         await application(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> Problem | None:
+    def _refusal(self, scope: Scope) -> ProviderError | None:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() not in ("bearer", "token") or not token:
@@ -145,7 +145,7 @@ class SimulatorApp:
             return problems.unauthenticated(token_was_sent=True)
         return self._throttling(scope) if self._simulator.options.enforce_rate_limits else None
 
-    def _throttling(self, scope: Scope) -> Problem | None:
+    def _throttling(self, scope: Scope) -> ProviderError | None:
         now = self._simulator.now_ns()
         if now - self._window_ns >= _MINUTE_NS:
             self._window_ns = now

@@ -34,7 +34,7 @@ class Control:
         outcome: Status | str = Status.SUCCEEDED,
         error: str | None = None,
         has_metrics: bool = True,
-        input: Mapping[str, object] | None = None,
+        input: Mapping[str, object] | None = None,  # noqa: A002 - the wire calls it so
         output: object = None,
         steps: int = 2000,
         epochs: int = 10,
@@ -98,7 +98,7 @@ class Control:
         return simulator.add(job).id
 
     def end_job(self, job_id: str, outcome: Status | str = Status.SUCCEEDED, error: str | None = None) -> None:
-        """End a job now. A job that ended stays as it is; an unknown id raises the provider's 404 (`Problem`)."""
+        """End a job now. A job that ended stays as it is; an unknown id raises the provider's 404 (`ProviderError`)."""
         status = Status(outcome)
         if status in (Status.STARTING, Status.PROCESSING):
             raise ValueError("outcome must be a terminal status")
@@ -265,8 +265,8 @@ def _fitting(name: str, current: object, value: object) -> object:
             return value
     elif isinstance(current, float) and isinstance(value, int | float) and value >= 0:
         return float(value)
-    elif isinstance(current, int) and isinstance(value, int) and value >= 0:
-        return value
-    elif isinstance(current, tuple) and isinstance(value, tuple):
+    elif (isinstance(current, int) and isinstance(value, int) and value >= 0) or (
+        isinstance(current, tuple) and isinstance(value, tuple)
+    ):
         return value
     raise ValueError(f"{name} can't be {value!r}")

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .control import Control
-from .problems import Problem
+from .problems import ProviderError
 from .requests_read import read_json
 from .simulator import Simulator
 
@@ -112,7 +112,7 @@ def control_application(simulator: Simulator) -> Starlette:
             Route("/_control/secret", pages.secret, methods=["POST"]),
         ],
         exception_handlers={
-            Problem: _answer_problem,
+            ProviderError: _answer_problem,
             HTTPException: _answer_http_error,
             ValidationError: _answer_bad_value,
             ValueError: _answer_bad_value,
@@ -125,7 +125,7 @@ class _ControlPages:
         self._simulator = simulator
         self._control = Control(simulator)
 
-    async def overview(self, request: Request) -> Response:
+    async def overview(self, _request: Request) -> Response:
         statuses = [str(job["status"]) for job in self._control.jobs()]
         return JSONResponse(
             {
@@ -222,15 +222,17 @@ async def _body(request: Request) -> dict[str, object]:
     return read_json(raw) if raw else {}
 
 
-async def _answer_problem(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Problem)
+async def _answer_problem(_request: Request, problem: Exception) -> Response:
+    if not isinstance(problem, ProviderError):
+        raise problem
     return JSONResponse(problem.body, problem.status)
 
 
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _answer_http_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
     return JSONResponse({"detail": error.detail, "help": _HELP}, error.status_code)
 
 
-async def _answer_bad_value(request: Request, error: Exception) -> Response:
+async def _answer_bad_value(_request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 400)

@@ -13,7 +13,7 @@ NewId = Callable[[], str]
 
 MINUTE = 60.0
 ERRORS = (
-    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.25 GiB of which 1.06 GiB is free.",
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a capacity of 79.25 GiB of which 1.06 GiB is free.",
     "No images were discovered by the bucket manager in the dataset: cog-dataset.",
     "Prediction interrupted; please retry (code: PA)",
     "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!",
@@ -55,6 +55,7 @@ def simpletuner_job(
     job_id: str,
     created_ns: int,
     speed: float,
+    *,
     outcome: Status = Status.SUCCEEDED,
     error: str | None = None,
     reaches: float = 1.0,
@@ -113,7 +114,7 @@ def history(rng: random.Random, new_id: NewId, now_ns: int, speed: float, number
         return now_ns - int(minutes * MINUTE * NANOSECONDS)
 
     def early(outcome: Status, minutes: float, reaches: float, error: str | None = None) -> Job:
-        return simpletuner_job(rng, new_id(), ago(minutes), 1.0, outcome, error, reaches)
+        return simpletuner_job(rng, new_id(), ago(minutes), 1.0, outcome=outcome, error=error, reaches=reaches)
 
     running = simpletuner_job(rng, new_id(), now_ns, speed)
     training = flux_training(rng, new_id(), now_ns, speed)
@@ -148,7 +149,9 @@ def newcomer(rng: random.Random, job_id: str, now_ns: int, speed: float) -> Job:
         return simpletuner_job(rng, job_id, now_ns, speed)
     reaches = rng.uniform(0.2, 0.8)
     if fate < 0.88:
-        return simpletuner_job(rng, job_id, now_ns, speed, Status.FAILED, rng.choice(ERRORS), reaches)
+        return simpletuner_job(
+            rng, job_id, now_ns, speed, outcome=Status.FAILED, error=rng.choice(ERRORS), reaches=reaches
+        )
     if fate < 0.96:
-        return simpletuner_job(rng, job_id, now_ns, speed, Status.CANCELED, None, reaches)
-    return simpletuner_job(rng, job_id, now_ns, speed, Status.ABORTED)
+        return simpletuner_job(rng, job_id, now_ns, speed, outcome=Status.CANCELED, reaches=reaches)
+    return simpletuner_job(rng, job_id, now_ns, speed, outcome=Status.ABORTED)

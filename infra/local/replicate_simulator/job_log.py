@@ -55,7 +55,8 @@ def _script(plan: LogPlan) -> Script:
         LogStyle.FLUX: _flux_lines,
         LogStyle.INFERENCE: _inference_lines,
     }
-    timed = list(writers[plan.style](plan, random.Random(f"{plan.job_id}:{plan.seed}")))
+    rng = random.Random(f"{plan.job_id}:{plan.seed}")  # noqa: S311 - chance, not secrecy
+    timed = list(writers[plan.style](plan, rng))
     whole = timed[-1][0] or 1.0
     ends: list[int] = []
     length = 0
@@ -79,7 +80,7 @@ def _simpletuner_lines(plan: LogPlan, rng: random.Random) -> Iterator[tuple[floa
     """(second of the trainer's own time, line), in the formats of SimpleTuner's Cog predictor."""
     name = f"cog-{plan.job_id[:8]}"
     at = 0.0
-    for pause, line in _set_up_lines(plan, rng):
+    for pause, line in _set_up_lines(rng):
         at += pause
         yield at, line
     at += 4.0
@@ -88,7 +89,7 @@ def _simpletuner_lines(plan: LogPlan, rng: random.Random) -> Iterator[tuple[floa
     began = at
     paused = 0.0
     loss = 0.21 + rng.random() * 0.05
-    yield at, bar(f"Epoch 1/{plan.epochs} Steps", 0, plan.steps, 1.0, f", lr=0.0001, step_loss={loss:.3g}")
+    yield at, bar(f"Epoch 1/{plan.epochs} Steps", 0, plan.steps, 1.0, postfix=f", lr=0.0001, step_loss={loss:.3g}")
     saves = _quarters(plan.steps)
     reported = _reported_steps(plan.steps, plan.lines)
     done = 0
@@ -99,10 +100,10 @@ def _simpletuner_lines(plan: LogPlan, rng: random.Random) -> Iterator[tuple[floa
         epoch = min(plan.epochs, 1 + (step - 1) * plan.epochs // plan.steps)
         training_seconds = at - began - paused
         label = f"Epoch {epoch}/{plan.epochs}, Steps"
-        yield at, bar(label, step, plan.steps, training_seconds, f", lr=0.0001, step_loss={loss:.3g}")
+        yield at, bar(label, step, plan.steps, training_seconds, postfix=f", lr=0.0001, step_loss={loss:.3g}")
         if step in saves and step < plan.steps:
             resumed = at
-            for pause, line in _checkpoint_lines(name, step, plan.steps, loss, epoch, plan.epochs):
+            for pause, line in _checkpoint_lines(name, step, epoch, loss, plan):
                 resumed += pause
                 yield resumed, line
             for pause, line in _validation_lines("Running Validation"):
@@ -126,7 +127,7 @@ def _simpletuner_lines(plan: LogPlan, rng: random.Random) -> Iterator[tuple[floa
         yield at, line
 
 
-def _set_up_lines(plan: LogPlan, rng: random.Random) -> Iterator[tuple[float, str]]:
+def _set_up_lines(rng: random.Random) -> Iterator[tuple[float, str]]:
     images = 24 + rng.randrange(60)
     yield 0.0, f"[COG] Webhook receiver started on http://127.0.0.1:{rng.randrange(32768, 60999)}/webhook"
     yield 3.0, f"[STAGE] ⏳ Loading base model: Loading model: `{_FLUX_BASE}`..."
@@ -138,11 +139,11 @@ def _set_up_lines(plan: LogPlan, rng: random.Random) -> Iterator[tuple[float, st
     yield 1.0, "[STAGE] ⏳ Configuring data backends: Configuring data backends... (this may take a while!)"
     yield 2.0, "[EVENT] log.message: (id=cog-dataset) Loading bucket manager."
     yield 3.0, "[STAGE] ⏳ Loading text embedding cache (30.0%)"
-    for done in range(0, images + 1, max(1, images // 8)):
+    for done in sorted({*range(0, images, max(1, images // 8)), images}):
         yield 3.0, bar("Processing prompts", done, images, done * 0.5)
     yield 1.0, "[STAGE] ✓ Loading text embedding cache (100.0%)"
     yield 1.0, "[STAGE] ⏳ VAE Cache initialising: Initialising the VAE cache"
-    for done in range(0, images + 1, max(1, images // 12)):
+    for done in sorted({*range(0, images, max(1, images // 12)), images}):
         yield 4.0, bar("Processing bucket 1.0", done, images, done * 0.9)
     yield 1.0, "[STAGE] ✓ VAE Cache initialising (100.0%): VAE cache initialization complete"
     yield 1.0, "[STAGE] ✓ Configuring data backends (100.0%): Completed configuring data backends."
@@ -168,11 +169,9 @@ def _banner(plan: LogPlan) -> tuple[str, ...]:
     )
 
 
-def _checkpoint_lines(
-    name: str, step: int, steps: int, loss: float, epoch: int, epochs: int
-) -> Iterator[tuple[float, str]]:
+def _checkpoint_lines(name: str, step: int, epoch: int, loss: float, plan: LogPlan) -> Iterator[tuple[float, str]]:
     reached = (
-        f"Checkpoint: `Step {step} of {steps}: loss {loss:.4f}, lr 0.0001, epoch {epoch}/{epochs}, "
+        f"Checkpoint: `Step {step} of {plan.steps}: loss {loss:.4f}, lr 0.0001, epoch {epoch}/{plan.epochs}, "
         f"ema_decay_value None, train_loss {loss * 1.02:.4f}`"
     )
     folder = f"output/cog/{name}/checkpoint-{step}"
@@ -221,7 +220,7 @@ def _flux_lines(plan: LogPlan, rng: random.Random) -> Iterator[tuple[float, str]
         at += (step - done) * _STEP_SECONDS
         done = step
         loss = max(0.1, loss * 0.9995 + rng.uniform(-0.05, 0.05))
-        yield at, bar("flux_train_replicate", step, plan.steps, at - began, f", lr: 4.0e-04 loss: {loss:.3e}", 110)
+        yield at, bar("flux_train_replicate", step, plan.steps, at - began, postfix=f", lr: 4.0e-04 loss: {loss:.3e}")
         if step in saves and step < plan.steps:
             yield at + 0.5, f"Saving at step {step}"
             yield at + 1.0, "Saved to output/flux_train_replicate/optimizer.pt"
@@ -269,8 +268,10 @@ def _published(job: Job) -> list[str]:
         "[COG] Webhook receiver stopped",
         "",
         "=== debug.log tail ===",
-        f"2026-01-10 10:00:01,120 [DEBUG] (training_loop) Step {steps} of {steps}: loss 0.1498, lr 0.0001, "
-        f"epoch {epochs}/{epochs}, ema_decay_value None, train_loss 0.1501",
+        (
+            f"2026-01-10 10:00:01,120 [DEBUG] (training_loop) Step {steps} of {steps}: loss 0.1498, lr 0.0001, "
+            f"epoch {epochs}/{epochs}, ema_decay_value None, train_loss 0.1501"
+        ),
         "2026-01-10 10:00:09,018 [INFO] (validation) Loading validation pipeline",
         "",
         f"Model published to: {job.output}" if str(job.output).startswith("http") else str(job.output),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 DEFAULT_SPEED = 20.0
 
@@ -35,3 +36,22 @@ class SimulatorOptions:
     state_file: Path | None = None
     seed: int | None = None
     """Makes ids, history and chance repeatable; None: different each time."""
+
+
+class OptionValues(TypedDict, total=False):
+    """The same as keywords, for `running_simulator`."""
+
+    speed: float
+    jobs: int
+    new_job_every_seconds: float
+    keep_jobs: int
+    retention_seconds: float
+    page_size: int
+    valid_tokens: frozenset[str]
+    username: str
+    webhook_secret: str | None
+    webhook_retry_seconds: float
+    enforce_rate_limits: bool
+    public_url: str | None
+    state_file: Path | None
+    seed: int | None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(eq=False)
-class Problem(Exception):
+class ProviderError(Exception):
     """An error answer, raised where it is found and written by the server."""
 
     status: int
@@ -16,49 +16,49 @@ class Problem(Exception):
         return json.dumps(self.body, separators=(",", ":")).encode() + b"\n"
 
 
-def unauthenticated(token_was_sent: bool) -> Problem:
+def unauthenticated(token_was_sent: bool) -> ProviderError:
     what = "a valid authentication token" if token_was_sent else "an authentication token"
-    return Problem(401, {"title": "Unauthenticated", "detail": f"You did not pass {what}", "status": 401})
+    return ProviderError(401, {"title": "Unauthenticated", "detail": f"You did not pass {what}", "status": 401})
 
 
-def insufficient_credit() -> Problem:
+def insufficient_credit() -> ProviderError:
     detail = (
         "You have insufficient credit to run this model. Go to https://replicate.com/account/billing#billing to "
         "purchase credit. Once you purchase credit, please wait a few minutes before trying again."
     )
-    return Problem(402, {"title": "Insufficient credit", "detail": detail, "status": 402})
+    return ProviderError(402, {"title": "Insufficient credit", "detail": detail, "status": 402})
 
 
-def not_found() -> Problem:
-    return Problem(404, {"detail": "The requested resource could not be found.", "status": 404})
+def not_found() -> ProviderError:
+    return ProviderError(404, {"detail": "The requested resource could not be found.", "status": 404})
 
 
-def no_such_destination() -> Problem:
-    return Problem(404, {"detail": "The specified training destination does not exist", "status": 404})
+def no_such_destination() -> ProviderError:
+    return ProviderError(404, {"detail": "The specified training destination does not exist", "status": 404})
 
 
-def invalid_cursor() -> Problem:
-    return Problem(404, {"detail": "Invalid cursor"})
+def invalid_cursor() -> ProviderError:
+    return ProviderError(404, {"detail": "Invalid cursor"})
 
 
-def bad_request(detail: str) -> Problem:
-    return Problem(400, {"detail": detail, "status": 400})
+def bad_request(detail: str) -> ProviderError:
+    return ProviderError(400, {"detail": detail, "status": 400})
 
 
-def file_too_large() -> Problem:
+def file_too_large() -> ProviderError:
     detail = "Files must be less than 100MB in size"
-    return Problem(413, {"title": "Request entity too large", "detail": detail, "status": 413})
+    return ProviderError(413, {"title": "Request entity too large", "detail": detail, "status": 413})
 
 
-def invalid_version() -> Problem:
+def invalid_version() -> ProviderError:
     detail = "The specified version does not exist (or perhaps you don't have permission to use it?)"
-    return Problem(422, {"title": "Invalid version or not permitted", "detail": detail, "status": 422})
+    return ProviderError(422, {"title": "Invalid version or not permitted", "detail": detail, "status": 422})
 
 
-def invalid_input(fields: list[tuple[str, str, str]]) -> Problem:
+def invalid_input(fields: list[tuple[str, str, str]]) -> ProviderError:
     """`fields`: (type, field, description) of each complaint."""
     lines = [f"- {field}: {text}\n" if field else f"- {text}\n" for _, field, text in fields]
-    return Problem(
+    return ProviderError(
         422,
         {
             "detail": "".join(lines),
@@ -69,22 +69,22 @@ def invalid_input(fields: list[tuple[str, str, str]]) -> Problem:
     )
 
 
-def throttled_with_header(seconds: int) -> Problem:
+def throttled_with_header(seconds: int) -> ProviderError:
     detail = f"Request was throttled. Your rate limit resets in ~{seconds}s."
-    return Problem(429, {"detail": detail, "status": 429}, {"retry-after": str(seconds)})
+    return ProviderError(429, {"detail": detail, "status": 429}, {"retry-after": str(seconds)})
 
 
-def throttled_in_body(seconds: int) -> Problem:
+def throttled_in_body(seconds: int) -> ProviderError:
     detail = (
         "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute with a "
         f"burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~{seconds}s."
     )
-    return Problem(429, {"detail": detail, "status": 429, "retry_after": seconds})
+    return ProviderError(429, {"detail": detail, "status": 429, "retry_after": seconds})
 
 
-def throttled_in_text(seconds: int) -> Problem:
-    return Problem(429, {"detail": f"Request was throttled. Your rate limit resets in ~{seconds}s."})
+def throttled_in_text(seconds: int) -> ProviderError:
+    return ProviderError(429, {"detail": f"Request was throttled. Your rate limit resets in ~{seconds}s."})
 
 
-def internal_error() -> Problem:
-    return Problem(500, {"detail": "Internal server error"})
+def internal_error() -> ProviderError:
+    return ProviderError(500, {"detail": "Internal server error"})

@@ -11,7 +11,7 @@ def duration(seconds: float) -> str:
     return f"{hour:d}:{minute:02d}:{second:02d}" if hour else f"{minute:02d}:{second:02d}"
 
 
-def bar(label: str, done: int, total: int, elapsed: float, postfix: str = "", columns: int = _COLUMNS) -> str:
+def bar(label: str, done: int, total: int, elapsed: float, *, postfix: str = "", columns: int = _COLUMNS) -> str:
     """One refresh of a bar, `columns` characters wide; `elapsed` in seconds."""
     fraction = done / total
     left = f"{label}: {fraction * 100:3.0f}%|" if label else f"{fraction * 100:3.0f}%|"

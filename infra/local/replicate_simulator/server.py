@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from .asgi import SimulatorApp, Transports
 from .clock import Clock
 from .control import Control
-from .options import SimulatorOptions
+from .options import OptionValues, SimulatorOptions
 from .request_log import RequestLog
 from .simulator import Simulator
 from .webhook_sender import WebhookSender
@@ -37,7 +37,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to its caller."""
+    """A uvicorn server that leaves signals to its caller and tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -47,7 +55,9 @@ class _Server(uvicorn.Server):
 class SimulatorServer:
     """Serves one simulator on one socket until it is told to stop."""
 
-    def __init__(self, simulator: Simulator, listener: socket.socket) -> None:
+    def __init__(
+        self, simulator: Simulator, listener: socket.socket, on_start: Callable[[], None] = lambda: None
+    ) -> None:
         self._simulator = simulator
         self._listener = listener
         transports: Transports = {}
@@ -65,16 +75,13 @@ class SimulatorServer:
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=1,
                 backlog=512,
-            )
+            ),
+            on_start,
         )
         host, port = listener.getsockname()[:2]
         self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         if simulator.options.public_url is None:
             simulator.origin = self.origin
-
-    @property
-    def is_serving(self) -> bool:
-        return self._server.started
 
     def stop(self) -> None:
         """Ask `serve` to end; to be called in its event loop."""
@@ -143,7 +150,7 @@ class RunningSimulator:
 
 
 @contextlib.contextmanager
-def running_simulator(clock: Clock | None = None, **options: Any) -> Iterator[RunningSimulator]:
+def running_simulator(clock: Clock | None = None, **options: Unpack[OptionValues]) -> Iterator[RunningSimulator]:
     """Serve a simulator on a free port of 127.0.0.1 in a thread of its own while the context is open.
 
     `options` are those of `SimulatorOptions`. Without any it is empty: `control.create_job(...)` fills it.
@@ -154,13 +161,9 @@ def running_simulator(clock: Clock | None = None, **options: Any) -> Iterator[Ru
     running: list[tuple[asyncio.AbstractEventLoop, SimulatorServer]] = []
 
     async def serve() -> None:
-        server = SimulatorServer(simulator, listener)
+        server = SimulatorServer(simulator, listener, on_start=started.set)
         running.append((asyncio.get_running_loop(), server))
-        serving = asyncio.create_task(server.serve())
-        while not server.is_serving and not serving.done():
-            await asyncio.sleep(0.001)
-        started.set()
-        await serving
+        await server.serve()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="replicate-simulator", daemon=True)
     thread.start()

@@ -70,7 +70,7 @@ class Simulator:
         self.webhook_faults = WebhookFaults()
         self.previous_secret: str | None = None
         self.origin = self.options.public_url or "https://api.replicate.com"
-        self._rng = random.Random(seed)
+        self._rng = random.Random(seed)  # noqa: S311 - chance, not secrecy
         self._lock = threading.RLock()
         self._jobs: dict[str, Job] = {}
         self._order: dict[JobKind, list[Place]] = {kind: [] for kind in JobKind}
@@ -201,7 +201,9 @@ class Simulator:
 
     def _is_listed(self, job: Job, after_ns: int | None, before_ns: int | None, source: str | None) -> bool:
         created = cold_created_ns(job)
-        if after_ns is not None and created < after_ns or before_ns is not None and created >= before_ns:
+        if after_ns is not None and created < after_ns:
+            return False
+        if before_ns is not None and created >= before_ns:
             return False
         if source is None:
             return True

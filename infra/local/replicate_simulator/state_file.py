@@ -28,7 +28,7 @@ class State(BaseModel):
 
 
 def load_state(path: Path) -> State | None:
-    """The stored state, or None if there is none. A file that can't be read is kept as `….broken` and counts as none."""
+    """The stored state, or None if there is none. A file that can't be read is kept aside as `….broken`."""
     try:
         return State.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -39,13 +39,13 @@ def load_state(path: Path) -> State | None:
 
 
 def save_state(path: Path, state: State) -> None:
-    """Replace the file as a whole, so that a crash leaves the old one. It holds a secret: readable by its owner only."""
+    """Replace the file as a whole, so that a crash leaves the old one; only its owner can read the secret in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(state.model_dump_json().encode())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise
