@@ -1,0 +1,191 @@
+"""The rest of the outside: a provider that does what a test says, and places where messages end up."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.domain.errors import (
+    ConnectionGone,
+    ProviderJobNotFoundError,
+    SendFailed,
+    StoreUnavailableError,
+)
+from shared.domain.job import JobKind
+from shared.domain.observation import Observation
+from shared.ports import Account, Clock, ObservationPage
+
+
+class FakeProvider:
+    """A provider whose jobs are observations by external id; every call is counted in `calls` by its name.
+
+    `fail` plans errors, first in first out, for one kind of call or (`external_id`) for one job.
+    """
+
+    def __init__(
+        self, clock: Clock, *, name: str = "replicate", label: str = "Replicate", page_size: int = 100
+    ) -> None:
+        self._clock = clock
+        self.name = name
+        self.label = label
+        self.page_size = page_size
+        self.calls: Counter[str] = Counter()
+        self.asked: list[str] = []
+        self.cancelled: list[str] = []
+        self.jobs: dict[str, Observation] = {}
+        self.logs: dict[str, str | None] = {}
+        self.after_cancel: dict[str, Observation] = {}
+        self.user = Account("tester", "A Tester")
+        self.secret = "whsec_" + "dGVzdC1zZWNyZXQtb2YtYS1mYWtlLXByb3ZpZGVy"
+        self._failures: dict[str, deque[Exception]] = defaultdict(deque)
+
+    def put(self, observation: Observation) -> None:
+        """Let the provider know this job in this state from now on."""
+        self.jobs[observation.external_id] = observation
+
+    def forget(self, external_id: str) -> None:
+        """From now on a look at this job is a 404, and no list holds it."""
+        self.jobs.pop(external_id, None)
+
+    def fail(self, call: str, *errors: Exception, external_id: str | None = None) -> None:
+        """Raise these, one a call, from `account`, `list_page`, `get`, `full_log`, `cancel` or `webhook_secret`."""
+        self._failures[f"{call}:{external_id}" if external_id else call].extend(errors)
+
+    def account(self) -> Account:
+        self._begin("account")
+        return self.user
+
+    def list_page(
+        self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+    ) -> ObservationPage:
+        self._begin("list_page")
+        newest_first = sorted(
+            (job for job in self.jobs.values() if job.kind is kind),
+            key=lambda job: (job.created_at or job.observed_at, job.external_id),
+            reverse=True,
+        )
+        start = int(page) if page else 0
+        end = start + self.page_size
+        return ObservationPage(
+            tuple(replace(job, observed_at=self._clock.now(), logs=None) for job in newest_first[start:end]),
+            str(end) if end < len(newest_first) else None,
+        )
+
+    def get(self, external_id: str, kind: JobKind) -> Observation:
+        self._begin("get", external_id)
+        self.asked.append(external_id)
+        job = self._known(external_id)
+        return replace(job, observed_at=self._clock.now(), logs=self.logs.get(external_id, job.logs))
+
+    def full_log(self, external_id: str, kind: JobKind) -> str | None:
+        self._begin("full_log", external_id)
+        return self.logs.get(external_id, self._known(external_id).logs)
+
+    def cancel(self, external_id: str, kind: JobKind) -> None:
+        self._begin("cancel", external_id)
+        self._known(external_id)
+        self.cancelled.append(external_id)
+        if external_id in self.after_cancel:
+            self.put(self.after_cancel[external_id])
+
+    def webhook_secret(self) -> str:
+        self._begin("webhook_secret")
+        return self.secret
+
+    def _begin(self, call: str, external_id: str | None = None) -> None:
+        self.calls[call] += 1
+        for planned in (f"{call}:{external_id}", call):
+            if self._failures[planned]:
+                raise self._failures[planned].popleft()
+
+    def _known(self, external_id: str) -> Observation:
+        try:
+            return self.jobs[external_id]
+        except KeyError:
+            raise ProviderJobNotFoundError(f"{self.label} does not know {external_id}.") from None
+
+
+class FakeSender:
+    """Keeps what was sent to each connection. `gone` ones answer 410, `failing` ones time out so many times."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, list[bytes]] = defaultdict(list)
+        self.gone: set[str] = set()
+        self.failing: Counter[str] = Counter()
+        self.disconnected: list[str] = []
+
+    def send(self, connection_id: str, body: bytes) -> None:
+        if connection_id in self.gone:
+            raise ConnectionGone("The connection is gone.")
+        if self.failing[connection_id] > 0:
+            self.failing[connection_id] -= 1
+            raise SendFailed("The connection did not take the message in time.")
+        self.sent[connection_id].append(body)
+
+    def disconnect(self, connection_id: str) -> None:
+        self.disconnected.append(connection_id)
+        self.gone.add(connection_id)
+
+
+@dataclass
+class FakeQueue:
+    """A queue as a list of (message, delay in seconds). `is_down` refuses everything."""
+
+    messages: list[tuple[str, int]] = field(default_factory=list)
+    is_down: bool = False
+
+    def send(self, messages: Sequence[str], *, delay_seconds: int = 0) -> None:
+        if self.is_down:
+            raise StoreUnavailableError("The queue is down.")
+        self.messages.extend((message, delay_seconds) for message in messages)
+
+    def drain(self) -> list[str]:
+        """Take all messages out, as a worker would."""
+        taken = [message for message, _ in self.messages]
+        self.messages.clear()
+        return taken
+
+
+class FakeTelemetry:
+    """Counts by metric; `records` are (level, message, fields)."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, float] = defaultdict(float)
+        self.timings: Counter[str] = Counter()
+        self.records: list[tuple[str, str, dict[str, object]]] = []
+
+    def count(self, metric: str, value: float = 1) -> None:
+        self.counts[metric] += value
+
+    def info(self, message: str, **fields: object) -> None:
+        self.records.append(("info", message, fields))
+
+    def warning(self, message: str, **fields: object) -> None:
+        self.records.append(("warning", message, fields))
+
+    @contextmanager
+    def timed(self, metric: str) -> Iterator[None]:
+        self.timings[metric] += 1
+        yield
+
+
+class FakeSecrets:
+    """Secrets in a dictionary."""
+
+    def __init__(self, **values: str) -> None:
+        self.values: dict[str, str] = dict(values)
+
+    def get(self, name: str) -> str | None:
+        return self.values.get(name)
+
+    def put(self, name: str, value: str) -> None:
+        self.values[name] = value
+
+    def delete(self, name: str) -> None:
+        self.values.pop(name, None)
+
+    def location(self) -> str:
+        return "the memory of this test"

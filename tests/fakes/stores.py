@@ -1,0 +1,640 @@
+"""The stores in memory: one database behind all five ports, with the same guards and the same atomicity as DynamoDB.
+
+The contract suite runs on this and on real DynamoDB Local, so whatever passes here is not a wish. Nothing is ever
+deleted because it expired (I16), and indexes may lag (`faults.index_lag`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from shared.domain.errors import StaleWrite
+from shared.domain.event import JobEvent, LoggedEvent, LogHead
+from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, Job, JobStatus, to_iso
+from shared.domain.totals import DayTotal, day_differences
+from shared.ports import (
+    ActiveJob,
+    Claim,
+    Clock,
+    Connection,
+    ExternalKey,
+    IndexPage,
+    JobChange,
+    Snapshot,
+    StateItem,
+    StoredText,
+)
+from tests.fakes.clock import FakeClock
+from tests.fakes.faults import Faults
+
+EVENT_LIFE = timedelta(days=8)
+MARK_LIFE = timedelta(days=7)
+TOMBSTONE_LIFE = timedelta(days=400)
+MAX_TRANSACTION_ITEMS = 100
+KEYS_A_REQUEST = 100
+OWN_PREFIXES = ("claim#", "mark#", "total#")
+HOLE_WAITS = (0.05, 0.1, 0.2)
+
+
+@dataclass
+class Usage:
+    """What an operation has cost so far: calls of the port, requests to DynamoDB, items read and written."""
+
+    calls: int = 0
+    requests: int = 0
+    items_read: int = 0
+    items_written: int = 0
+
+
+def _is_live(expires_at: int | None, now: datetime) -> bool:
+    return expires_at is None or expires_at > now.timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredClaim:
+    claim: Claim
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredState:
+    text: str
+    version: int
+    expires_at: int | None
+
+
+@dataclass(slots=True)
+class _TextPart:
+    stored: StoredText | None = None
+    lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredEvent:
+    event: JobEvent
+    expires_at: int
+
+
+BeforeCommit = Callable[[Sequence[JobChange]], None]
+
+
+class FakeStores:
+    """One database; `jobs`, `events`, `texts`, `state` and `connections` are its five faces."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or FakeClock()
+        self.faults = Faults()
+        self.usage: dict[str, Usage] = {}
+        self.lock = threading.RLock()
+        self.head: LogHead | None = None
+        self.job_rows: dict[str, Job] = {}
+        self.event_rows: dict[int, _StoredEvent] = {}
+        self.claim_rows: dict[str, _StoredClaim] = {}
+        self.mark_rows: dict[str, int] = {}
+        self.total_rows: dict[tuple[str, object], DayTotal] = {}
+        self.state_rows: dict[str, _StoredState] = {}
+        self.text_rows: dict[tuple[str, str], _TextPart] = {}
+        self.connection_rows: dict[str, Connection] = {}
+        self._index: dict[str, Job] = {}
+        self._index_pending: deque[tuple[datetime, str, Job | None]] = deque()
+        self._before_commit: deque[BeforeCommit] = deque()
+        self.jobs = FakeJobStore(self)
+        self.events = FakeEventLog(self)
+        self.texts = FakeJobTexts(self)
+        self.state = FakeStateStore(self)
+        self.connections = FakeConnections(self)
+
+    def before_commit(self, hook: BeforeCommit, *, times: int = 1) -> None:
+        """Run `hook` just before each of the next `times` commits, so that a second writer gets in between."""
+        self._before_commit.extend([hook] * times)
+
+    def reset_usage(self) -> None:
+        self.usage.clear()
+
+    @property
+    def total_usage(self) -> Usage:
+        """The sum over all operations since the last `reset_usage`."""
+        seen = list(self.usage.values())
+        return Usage(
+            sum(one.calls for one in seen),
+            sum(one.requests for one in seen),
+            sum(one.items_read for one in seen),
+            sum(one.items_written for one in seen),
+        )
+
+    @contextmanager
+    def read(self, operation: str) -> Iterator[Usage]:
+        """One reading call: counted, throttled when planned, alone in the database."""
+        with self.lock:
+            usage = self.usage.setdefault(operation, Usage())
+            usage.calls += 1
+            self.faults.begin_call()
+            usage.requests += 1
+            yield usage
+
+    @contextmanager
+    def write(self, operation: str) -> Iterator[Usage]:
+        """One writing call; a planned crash comes before anything or after everything was written."""
+        with self.read(operation) as usage:
+            self.faults.begin_write()
+            yield usage
+            self.faults.end_write()
+
+    def run_before_commit(self, changes: Sequence[JobChange]) -> None:
+        if self._before_commit:
+            self._before_commit.popleft()(changes)
+
+    def put_job(self, job_id: str, job: Job | None) -> None:
+        """Store or remove a row, and let the indexes know as late as planned."""
+        if job is None:
+            self.job_rows.pop(job_id, None)
+        else:
+            self.job_rows[job_id] = job
+        self._index_pending.append((self.clock.now() + self.faults.index_lag, job_id, job))
+
+    def indexed(self) -> Mapping[str, Job]:
+        """The jobs as the indexes see them at this moment."""
+        now = self.clock.now()
+        while self._index_pending and self._index_pending[0][0] <= now:
+            _, job_id, job = self._index_pending.popleft()
+            if job is None:
+                self._index.pop(job_id, None)
+            else:
+                self._index[job_id] = job
+        return self._index
+
+    def begun_head(self) -> LogHead:
+        """The head; a log that never was begins with a new epoch."""
+        if self.head is None:
+            self.head = LogHead(secrets.token_hex(6))
+        return self.head
+
+
+def _created_key(job: Job) -> str:
+    return f"{to_iso(job.created_at)}#{job.job_id}"
+
+
+def _requests_for(keys: int) -> int:
+    return max(1, math.ceil(keys / KEYS_A_REQUEST))
+
+
+class FakeJobStore:
+    def __init__(self, stores: FakeStores) -> None:
+        self._db = stores
+
+    def get(self, job_id: str) -> Job | None:
+        with self._db.read("jobs.get") as usage:
+            usage.items_read += 1
+            return self._db.job_rows.get(job_id)
+
+    def get_many(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        wanted = dict.fromkeys(job_ids)
+        if not wanted:
+            return {}
+        with self._db.read("jobs.get_many") as usage:
+            usage.requests += _requests_for(len(wanted)) - 1
+            usage.items_read += len(wanted)
+            return {job_id: self._db.job_rows[job_id] for job_id in wanted if job_id in self._db.job_rows}
+
+    def ids_with_prefix(self, prefix: str, limit: int) -> tuple[str, ...]:
+        if len(prefix) < MIN_PREFIX_LENGTH:
+            return ()
+        with self._db.read("jobs.ids_with_prefix") as usage:
+            found = sorted(job_id for job_id in self._db.indexed() if job_id.startswith(prefix))[:limit]
+            usage.items_read += len(found)
+            return tuple(found)
+
+    def page(self, *, status: JobStatus | None, after: str | None, limit: int) -> IndexPage:
+        with self._db.read("jobs.page") as usage:
+            keys = sorted(
+                (
+                    (_created_key(job), job.job_id)
+                    for job in self._db.indexed().values()
+                    if (status is None or job.status is status) and (after is None or _created_key(job) < after)
+                ),
+                reverse=True,
+            )
+            entries = tuple((job_id, key) for key, job_id in keys[:limit])
+            usage.items_read += len(entries)
+            return IndexPage(entries, entries[-1][1] if len(keys) > limit and entries else None)
+
+    def active(self, provider: str) -> tuple[ActiveJob, ...]:
+        with self._db.read("jobs.active") as usage:
+            usage.requests += len(ACTIVE_STATUSES) - 1
+            found = sorted(
+                (job for job in self._db.indexed().values() if job.status.is_active and job.provider == provider),
+                key=_created_key,
+            )
+            usage.items_read += len(found)
+            return tuple(_as_active(job) for job in found)
+
+    def snapshot(
+        self, keys: Sequence[ExternalKey] = (), *, job_ids: Collection[str] = (), marks: Collection[str] = ()
+    ) -> Snapshot:
+        with self._db.read("jobs.snapshot") as usage:
+            now = self._db.clock.now()
+            claims: dict[ExternalKey, Claim] = {}
+            wanted = dict.fromkeys(job_ids)
+            late_claims = late_jobs = 0
+            for key in dict.fromkeys(keys):
+                wanted.setdefault(key.job_id or key.external_id)
+                hinted = self._db.job_rows.get(key.job_id) if key.job_id else None
+                if hinted and (hinted.provider, hinted.external_id) == (key.provider, key.external_id):
+                    claims[key] = Claim(key, hinted.job_id)
+                    continue
+                late_claims += 1 if key.job_id else 0
+                claim = self._live_claim(key, now)
+                if claim:
+                    claims[key] = claim
+                    late_jobs += 0 if claim.job_id in wanted or claim.is_tombstone else 1
+                    wanted.setdefault(claim.job_id)
+            first = 1 + len(wanted) - late_jobs + len(set(marks))
+            usage.requests += _requests_for(first) - 1 + (late_claims > 0) + (late_jobs > 0)
+            usage.items_read += first + late_claims + late_jobs
+            return Snapshot(
+                head=self._db.begun_head(),
+                jobs={job_id: self._db.job_rows[job_id] for job_id in wanted if job_id in self._db.job_rows},
+                claims=claims,
+                marks=frozenset(mark for mark in marks if self._is_marked(mark, now)),
+            )
+
+    def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+        self._db.run_before_commit(changes)
+        with self._db.write("jobs.commit") as usage:
+            plan = _Plan.of(changes, at)
+            self._db.faults.begin_commit()
+            self._check(plan, head, at)
+            self._apply(plan, at)
+            usage.items_written += plan.item_count
+            if not plan.touches_head:
+                return head
+            counts = {key: head.counts.get(key, 0) + plan.counts[key] for key in {*head.counts, *plan.counts}}
+            return replace(head, seq=head.seq + len(plan.events), counts=_without_zeros(counts))
+
+    def day_totals(self, provider: str, first_day: datetime, last_day: datetime) -> tuple[DayTotal, ...]:
+        with self._db.read("jobs.day_totals") as usage:
+            days = (last_day.date() - first_day.date()).days + 1
+            if days < 1:
+                return ()
+            usage.requests += _requests_for(days) - 1
+            usage.items_read += days
+            wanted = (first_day.date() + timedelta(days=number) for number in range(days))
+            rows = (self._db.total_rows.get((provider, day)) for day in wanted)
+            return tuple(row for row in rows if row is not None)
+
+    def _live_claim(self, key: ExternalKey, now: datetime) -> Claim | None:
+        row = self._db.claim_rows.get(key.claim)
+        return replace(row.claim, key=key) if row and _is_live(row.expires_at, now) else None
+
+    def _is_marked(self, mark: str, now: datetime) -> bool:
+        return mark in self._db.mark_rows and _is_live(self._db.mark_rows[mark], now)
+
+    def _check(self, plan: _Plan, head: LogHead, at: datetime) -> None:
+        """Every guard of the transaction. Raises StaleWrite with all that failed; nothing is written then."""
+        stale_jobs: set[str] = set()
+        for change in plan.changes:
+            stored = self._db.job_rows.get(change.job_id)
+            expected = change.before.version if change.before else None
+            if (stored.version if stored else None) != expected:
+                stale_jobs.add(change.job_id)
+        for claim in plan.claims:
+            found = self._db.claim_rows.get(claim.key.claim)
+            if found and _is_live(found.expires_at, at) and not (claim.is_tombstone and _is_of(found.claim, claim)):
+                stale_jobs.add(claim.job_id)
+        stored_head = self._db.head
+        head_moved = plan.touches_head and (
+            stored_head is None or (stored_head.epoch, stored_head.seq) != (head.epoch, head.seq)
+        )
+        marks = {mark for mark in plan.marks if self._is_marked(mark, at)}
+        if stale_jobs or head_moved or marks:
+            raise StaleWrite(jobs=stale_jobs, head=head_moved, marks=marks)
+
+    def _apply(self, plan: _Plan, at: datetime) -> None:
+        db = self._db
+        for change in plan.changes:
+            version = (change.before.version if change.before else 0) + 1
+            db.put_job(change.job_id, replace(change.after, version=version) if change.after else None)
+        for claim in plan.claims:
+            expires_at = _epoch_seconds(at + TOMBSTONE_LIFE) if claim.is_tombstone else None
+            db.claim_rows[claim.key.claim] = _StoredClaim(claim, expires_at)
+        for mark in plan.marks:
+            db.mark_rows[mark] = _epoch_seconds(at + MARK_LIFE)
+        for difference in plan.totals:
+            known = db.total_rows.get((difference.provider, difference.day))
+            db.total_rows[difference.provider, difference.day] = _sum_of(known, difference)
+        if plan.touches_head and db.head is not None:
+            for offset, event in enumerate(plan.events, start=1):
+                db.event_rows[db.head.seq + offset] = _StoredEvent(event, _epoch_seconds(at + EVENT_LIFE))
+            counts = Counter(dict(db.head.counts))
+            counts.update(plan.counts)
+            db.head = replace(db.head, seq=db.head.seq + len(plan.events), counts=_without_zeros(counts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A set of changes as the items that one transaction writes."""
+
+    changes: tuple[JobChange, ...]
+    events: tuple[JobEvent, ...]
+    claims: tuple[Claim, ...]
+    marks: tuple[str, ...]
+    totals: tuple[DayTotal, ...]
+    counts: Counter[tuple[str, JobStatus]] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, changes: Sequence[JobChange], at: datetime) -> _Plan:
+        """Raises ValueError for what DynamoDB refuses: the same item twice, or more than 100 items."""
+        counts: Counter[tuple[str, JobStatus]] = Counter()
+        for change in changes:
+            for job, step in ((change.before, -1), (change.after, 1)):
+                if job:
+                    counts[job.provider, job.status] += step
+        plan = cls(
+            changes=tuple(changes),
+            events=tuple(event for change in changes for event in change.events),
+            claims=tuple(claim for change in changes for claim in _claims_of(change)),
+            marks=tuple(dict.fromkeys(mark for change in changes for mark in change.marks)),
+            totals=day_differences([(change.before, change.after) for change in changes]),
+            counts=Counter({key: number for key, number in counts.items() if number}),
+        )
+        for keys in ([change.job_id for change in plan.changes], [claim.key for claim in plan.claims]):
+            if len(set(keys)) < len(keys):
+                raise ValueError("A transaction holds no item twice.")
+        if plan.item_count > MAX_TRANSACTION_ITEMS:
+            raise ValueError(f"A transaction holds at most {MAX_TRANSACTION_ITEMS} items, not {plan.item_count}.")
+        return plan
+
+    @property
+    def touches_head(self) -> bool:
+        return bool(self.events or self.counts)
+
+    @property
+    def item_count(self) -> int:
+        parts = (self.changes, self.events, self.claims, self.marks, self.totals)
+        return sum(len(part) for part in parts) + self.touches_head
+
+
+def _claims_of(change: JobChange) -> tuple[Claim, ...]:
+    """What a change writes about the remote job: a deletion leaves a tombstone, else the claim it takes."""
+    if change.after is not None:
+        return (change.claim,) if change.claim else ()
+    before = change.before
+    if before is None or before.external_id is None:
+        return ()
+    return (Claim(ExternalKey(before.provider, before.external_id), before.job_id, is_tombstone=True),)
+
+
+def _is_of(found: Claim, written: Claim) -> bool:
+    return found.job_id == written.job_id
+
+
+def _without_zeros(counts: Mapping[tuple[str, JobStatus], int]) -> dict[tuple[str, JobStatus], int]:
+    return {key: number for key, number in counts.items() if number}
+
+
+def _sum_of(known: DayTotal | None, difference: DayTotal) -> DayTotal:
+    if known is None:
+        return difference
+    return replace(
+        known,
+        cost=known.cost + difference.cost,
+        jobs=known.jobs + difference.jobs,
+        seconds=known.seconds + difference.seconds,
+    )
+
+
+def _epoch_seconds(moment: datetime) -> int:
+    return math.ceil(moment.timestamp())
+
+
+def _as_active(job: Job) -> ActiveJob:
+    return ActiveJob(
+        job_id=job.job_id,
+        provider=job.provider,
+        external_id=job.external_id,
+        kind=job.kind,
+        status=job.status,
+        created_at=job.created_at,
+        is_lost=job.is_lost,
+        last_miss_at=job.absence.last_miss_at,
+        webhook_covered=job.webhook_covered,
+    )
+
+
+class FakeEventLog:
+    def __init__(self, stores: FakeStores) -> None:
+        self._db = stores
+
+    def head(self) -> LogHead:
+        with self._db.read("events.head") as usage:
+            usage.items_read += 1
+            return self._db.begun_head()
+
+    def read(self, after: int, limit: int) -> tuple[LoggedEvent, ...]:
+        run: tuple[LoggedEvent, ...] = ()
+        for wait in (*HOLE_WAITS, None):
+            rows, has_expired = self._query(after, limit)
+            run = _run_after(after, rows)
+            if len(run) == len(rows) or has_expired or wait is None or self._is_trimmed(after):
+                break
+            self._db.clock.sleep(wait)
+        return run
+
+    def trim(self, *, before: datetime, limit: int) -> int:
+        with self._db.read("events.trim") as usage:
+            head = self._db.begun_head()
+            latest_expiry = (before + EVENT_LIFE).timestamp()
+            numbers = sorted(self._db.event_rows)[:limit]
+            usage.items_read += len(numbers)
+            old = [number for number in numbers if self._db.event_rows[number].expires_at < latest_expiry]
+            rest = numbers[len(old) :]
+            first_kept = rest[0] if rest else (old[-1] + 1 if len(old) == limit else head.seq + 1)
+        if first_kept > head.first_kept:
+            with self._db.write("events.trim") as usage:
+                self._db.head = replace(self._db.begun_head(), first_kept=first_kept)
+                usage.items_written += 1
+        if old:
+            with self._db.write("events.trim") as usage:
+                for number in old:
+                    del self._db.event_rows[number]
+                usage.items_written += len(old)
+        return len(old)
+
+    def _query(self, after: int, limit: int) -> tuple[list[LoggedEvent], bool]:
+        """The rows that this read sees, and whether expired ones were among them."""
+        with self._db.read("events.read") as usage:
+            now = self._db.clock.now()
+            numbers = sorted(number for number in self._db.event_rows if number > after)[:limit]
+            usage.items_read += len(numbers)
+            torn = self._db.faults.torn_from(numbers)
+            rows = [(number, self._db.event_rows[number]) for number in numbers if number not in torn]
+            live = [LoggedEvent(number, row.event) for number, row in rows if _is_live(row.expires_at, now)]
+            return live, len(live) < len(rows)
+
+    def _is_trimmed(self, after: int) -> bool:
+        return after + 1 < self.head().first_kept
+
+
+def _run_after(after: int, rows: Sequence[LoggedEvent]) -> tuple[LoggedEvent, ...]:
+    """The consecutive part that begins at `after` + 1."""
+    return tuple(row for place, row in enumerate(rows, start=after + 1) if row.seq == place)
+
+
+class FakeJobTexts:
+    def __init__(self, stores: FakeStores) -> None:
+        self._db = stores
+
+    def get(self, job_id: str, part: str) -> StoredText | None:
+        with self._db.read("texts.get") as usage:
+            usage.items_read += 1
+            row = self._db.text_rows.get((job_id, part))
+            return row.stored if row else None
+
+    def get_many(self, job_ids: Sequence[str], part: str) -> dict[str, StoredText]:
+        wanted = dict.fromkeys(job_ids)
+        if not wanted:
+            return {}
+        with self._db.read("texts.get_many") as usage:
+            usage.requests += _requests_for(len(wanted)) - 1
+            usage.items_read += len(wanted)
+            rows = ((job_id, self._db.text_rows.get((job_id, part))) for job_id in wanted)
+            return {job_id: row.stored for job_id, row in rows if row and row.stored}
+
+    def put(
+        self, job_id: str, part: str, content: bytes, *, at: datetime, unless_newer_than: datetime | None = None
+    ) -> bool:
+        with self._db.write("texts.put") as usage:
+            row = self._db.text_rows.get((job_id, part))
+            if unless_newer_than and row and row.stored and row.stored.stored_at > unless_newer_than:
+                return False
+            self._db.text_rows[job_id, part] = _TextPart(StoredText(content, at))
+            usage.items_written += 1
+            return True
+
+    def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:
+        with self._db.write("texts.acquire") as usage:
+            row = self._db.text_rows.setdefault((job_id, part), _TextPart())
+            if row.lease_until is not None and row.lease_until > now:
+                return False
+            row.lease_until = until
+            usage.items_written += 1
+            return True
+
+    def delete_all(self, job_id: str) -> None:
+        with self._db.write("texts.delete_all") as usage:
+            parts = [key for key in self._db.text_rows if key[0] == job_id]
+            for key in parts:
+                del self._db.text_rows[key]
+            usage.requests += 1 if parts else 0
+            usage.items_written += len(parts)
+
+
+class FakeStateStore:
+    def __init__(self, stores: FakeStores) -> None:
+        self._db = stores
+
+    def get(self, key: str, *, now: datetime) -> StateItem | None:
+        return self._get([key], now, "state.get").get(key)
+
+    def get_many(self, keys: Sequence[str], *, now: datetime) -> dict[str, StateItem]:
+        return self._get(keys, now, "state.get_many") if keys else {}
+
+    def put(
+        self,
+        key: str,
+        value: Mapping[str, object],
+        *,
+        now: datetime,
+        expires_at: datetime | None = None,
+        if_version: int | None = None,
+    ) -> int:
+        _check_key(key)
+        text = json.dumps(value, allow_nan=False)
+        with self._db.write("state.put") as usage:
+            row = self._db.state_rows.get(key)
+            self._check(row, now, if_version)
+            version = row.version + 1 if row else int(now.timestamp() * 1000)
+            self._db.state_rows[key] = _StoredState(text, version, _epoch_seconds(expires_at) if expires_at else None)
+            usage.items_written += 1
+            return version
+
+    def delete(self, key: str, *, now: datetime, if_version: int | None = None) -> StateItem | None:
+        _check_key(key)
+        with self._db.write("state.delete") as usage:
+            row = self._db.state_rows.get(key)
+            self._check(row, now, if_version)
+            self._db.state_rows.pop(key, None)
+            usage.items_written += 1
+            return StateItem(json.loads(row.text), row.version) if row and _is_live(row.expires_at, now) else None
+
+    def _get(self, keys: Sequence[str], now: datetime, operation: str) -> dict[str, StateItem]:
+        wanted = dict.fromkeys(keys)
+        for key in wanted:
+            _check_key(key)
+        with self._db.read(operation) as usage:
+            usage.requests += _requests_for(len(wanted)) - 1
+            usage.items_read += len(wanted)
+            rows = ((key, self._db.state_rows.get(key)) for key in wanted)
+            return {
+                key: StateItem(json.loads(row.text), row.version)
+                for key, row in rows
+                if row and _is_live(row.expires_at, now)
+            }
+
+    def _check(self, row: _StoredState | None, now: datetime, if_version: int | None) -> None:
+        present = row.version if row and _is_live(row.expires_at, now) else 0
+        if if_version is not None and present != if_version:
+            raise StaleWrite(detail="Another writer was first.")
+
+
+def _check_key(key: str) -> None:
+    if key.startswith(OWN_PREFIXES):
+        raise ValueError(f"{key.partition('#')[0]} items belong to the job store.")
+
+
+class FakeConnections:
+    def __init__(self, stores: FakeStores) -> None:
+        self._db = stores
+
+    def add(self, connection: Connection) -> None:
+        with self._db.write("connections.add") as usage:
+            self._db.connection_rows[connection.connection_id] = _whole_seconds(connection)
+            usage.items_written += 1
+
+    def get(self, connection_id: str) -> Connection | None:
+        with self._db.read("connections.get") as usage:
+            usage.items_read += 1
+            return self._db.connection_rows.get(connection_id)
+
+    def all(self, *, now: datetime) -> Iterator[Connection]:
+        with self._db.read("connections.all") as usage:
+            rows = [row for row in self._db.connection_rows.values() if row.cursor is not None]
+            usage.items_read += len(rows)
+        return iter([row for row in rows if row.expires_at > now])
+
+    def advance(self, connection: Connection, *, cursor: int, epoch: str, failures: int = 0) -> bool:
+        with self._db.write("connections.advance") as usage:
+            stored = self._db.connection_rows.get(connection.connection_id)
+            if stored is None or (stored.cursor, stored.epoch) != (connection.cursor, connection.epoch):
+                return False
+            moved = replace(stored, cursor=cursor, epoch=epoch, failures=failures)
+            self._db.connection_rows[connection.connection_id] = moved
+            usage.items_written += 1
+            return True
+
+    def remove(self, connection_id: str) -> None:
+        with self._db.write("connections.remove") as usage:
+            self._db.connection_rows.pop(connection_id, None)
+            usage.items_written += 1
+
+
+def _whole_seconds(connection: Connection) -> Connection:
+    return replace(connection, expires_at=connection.expires_at.replace(microsecond=0))
