@@ -1,0 +1,113 @@
+"""How many changes fit into one transaction: by items and by bytes, the head and each day's total counted once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime
+
+from shared.domain.event import JobEvent
+from shared.domain.job import Job
+from shared.domain.totals import day_differences
+from shared.ports import JobChange
+
+MAX_ITEMS = 100
+"""DynamoDB's own limit of one transaction."""
+MAX_BYTES = 3_500_000
+"""Below DynamoDB's 4 MB, because sizes are estimated."""
+
+_FIELD_BYTES = 32
+"""The name of a field, and the value of one that is no text."""
+_KEY_BYTES = 256
+"""An item that is little more than its key: a claim, a mark, a day's total, the head."""
+_HEAD_ITEMS = 1
+
+
+def items_of(change: JobChange) -> int:
+    """Items that the change writes by itself: the job, its events, its claim or tombstone, its marks.
+
+    The log's head and the totals of its day come on top, once a transaction.
+    """
+    if change.after is None:
+        claims = 1 if change.before is not None and change.before.external_id is not None else 0
+    else:
+        claims = 1 if change.claim is not None else 0
+    return 1 + len(change.events) + claims + len(change.marks)
+
+
+def bytes_of(change: JobChange) -> int:
+    """An estimate, on the high side, of what the change's items weigh in bytes."""
+    job = change.after or change.before
+    rows: list[Job | JobEvent] = [*change.events, *([job] if job else [])]
+    return sum(_row_bytes(row) for row in rows) + _KEY_BYTES * (1 + len(change.marks))
+
+
+def fill_transactions(
+    changes: Sequence[JobChange], *, max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES
+) -> Iterator[list[JobChange]]:
+    """Cut changes, in their order, into the fewest runs that each fit one transaction.
+
+    Of one change's marks only as many as fit are kept, the newest ones: an unmarked webhook that comes again is
+    merged again, which changes nothing. Raises ValueError when a change cannot fit even so.
+    """
+    filling = _Filling()
+    for whole in changes:
+        change = _within(whole, max_items)
+        if filling.changes and not filling.takes(change, max_items, max_bytes):
+            yield filling.changes
+            filling = _Filling()
+        if not filling.takes(change, max_items, max_bytes):
+            raise ValueError(f"The change of job {change.job_id} is too large for one transaction.")
+        filling.add(change)
+    if filling.changes:
+        yield filling.changes
+
+
+@dataclass
+class _Filling:
+    """A transaction that is being filled."""
+
+    changes: list[JobChange] = field(default_factory=list)
+    items: int = _HEAD_ITEMS
+    size: int = _KEY_BYTES
+    days: set[tuple[str, date]] = field(default_factory=set)
+
+    def takes(self, change: JobChange, max_items: int, max_bytes: int) -> bool:
+        new_days = len(_days_of(change) - self.days)
+        items = self.items + items_of(change) + new_days
+        return items <= max_items and self.size + bytes_of(change) + new_days * _KEY_BYTES <= max_bytes
+
+    def add(self, change: JobChange) -> None:
+        new_days = _days_of(change) - self.days
+        self.changes.append(change)
+        self.items += items_of(change) + len(new_days)
+        self.size += bytes_of(change) + len(new_days) * _KEY_BYTES
+        self.days |= new_days
+
+
+def _days_of(change: JobChange) -> set[tuple[str, date]]:
+    return {(total.provider, total.day) for total in day_differences([(change.before, change.after)])}
+
+
+def _within(change: JobChange, max_items: int) -> JobChange:
+    excess = _HEAD_ITEMS + items_of(change) + len(_days_of(change)) - max_items
+    return replace(change, marks=change.marks[excess:]) if excess > 0 else change
+
+
+def _row_bytes(row: Job | JobEvent) -> int:
+    return sum(_FIELD_BYTES + _value_bytes(getattr(row, each.name)) for each in fields(row))
+
+
+def _value_bytes(value: object) -> int:
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace"))
+    if isinstance(value, tuple):
+        return _FIELD_BYTES * len(value)
+    if isinstance(value, dict):
+        return len(json.dumps(value, default=_as_text, ensure_ascii=False).encode("utf-8", "replace"))
+    return 0
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
