@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -62,9 +63,10 @@ class Settings(BaseModel):
     simpletuner_job_retention_days: int = Field(default=90, ge=0)
     simpletuner_log_webhooks: bool = False
 
-    sse_hold_seconds: Seconds = 20
+    sse_hold_seconds: float = Field(default=20, ge=0, le=24)
     sse_max_held: int = Field(default=10, ge=0)
     sse_connections_per_ip: int = Field(default=5, ge=1)
+    sockets_per_user: int = Field(default=20, ge=1)
     progress_max_age_seconds: Seconds = 5
 
     @field_validator("allowed_origins", mode="before")
@@ -78,6 +80,12 @@ class Settings(BaseModel):
         if not value.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
             raise ValueError("must begin with https:// (http:// only on loopback)")
         return value.rstrip("/")
+
+    @property
+    def page_origins(self) -> tuple[str, ...]:
+        """The origins whose pages may open a WebSocket: the listed ones and this deployment's own."""
+        own = urlsplit(self.public_base_url or "")
+        return (*self.allowed_origins, f"{own.scheme}://{own.netloc}") if own.netloc else self.allowed_origins
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

@@ -24,12 +24,19 @@ from shared.ports import (
     WorkQueue,
 )
 from shared.services.authenticate import Authenticate
+from shared.services.authorize_connection import AuthorizeConnection
 from shared.services.check_health import CheckHealth
+from shared.services.greet_connection import GreetConnection
+from shared.services.issue_ticket import IssueTicket, RedeemTicket
 from shared.services.list_jobs import ListJobs
+from shared.services.list_revocations import ListRevocations, RevokeAccess
+from shared.services.open_connection import OpenConnection
 from shared.services.provider_settings import ProviderSettings
+from shared.services.push_events import PushEvents
 from shared.services.read_progress import ReadProgress
 from shared.services.record_observations import RecordObservations
 from shared.services.refresh_active import RefreshActive
+from shared.services.stream_events import StreamEvents
 from shared.services.sync_provider import SyncProvider
 
 REPLICATE_TOKEN_SECRET = "replicate_api_token"  # noqa: S105 - the name of a secret, not one
@@ -184,6 +191,62 @@ class Wiring:
             provider_of=self.provider,
             max_age_seconds=self.settings.progress_max_age_seconds,
         )
+
+    @cached_property
+    def streamer(self) -> StreamEvents:
+        return StreamEvents(
+            events=self.events,
+            state=self.state,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            hold_seconds=self.settings.sse_hold_seconds,
+            max_held=self.settings.sse_max_held,
+            connections_per_ip=self.settings.sse_connections_per_ip,
+        )
+
+    @cached_property
+    def ticket_issuer(self) -> IssueTicket:
+        return IssueTicket(self.state, self.clock, lambda: secrets.token_urlsafe(32))
+
+    @cached_property
+    def connection_authorizer(self) -> AuthorizeConnection:
+        return AuthorizeConnection(
+            redeem=RedeemTicket(self.state, self.clock),
+            revocations=ListRevocations(self.state, self.clock),
+            allowed_origins=self.settings.page_origins,
+            is_open=self.settings.auth_mode is AuthMode.NONE,
+        )
+
+    @cached_property
+    def connection_opener(self) -> OpenConnection:
+        is_open = self.settings.auth_mode is AuthMode.NONE
+        limit = None if is_open else self.settings.sockets_per_user
+        return OpenConnection(connections=self.connections, clock=self.clock, most_per_user=limit)
+
+    @cached_property
+    def greeter(self) -> GreetConnection:
+        return GreetConnection(
+            events=self.events,
+            connections=self.connections,
+            sender=self.sender,
+            state=self.state,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def pusher(self) -> PushEvents:
+        return PushEvents(
+            events=self.events,
+            connections=self.connections,
+            sender=self.sender,
+            state=self.state,
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+
+    @cached_property
+    def access_revoker(self) -> RevokeAccess:
+        return RevokeAccess(self.state, self.clock, self.connections, self.sender)
 
     @cached_property
     def health(self) -> CheckHealth:

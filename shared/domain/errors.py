@@ -212,6 +212,12 @@ class ConnectionGone(CloudJobsError):
 
 
 class SendFailed(CloudJobsError):
-    """A push did not arrive in time or was throttled; the connection may still live."""
+    """A push did not arrive in time; the connection may still live."""
 
     code = "send_failed"
+
+
+class SendThrottled(SendFailed):
+    """The gateway refused the push for its own sake (429, 5xx); that says nothing about the connection."""
+
+    code = "send_throttled"

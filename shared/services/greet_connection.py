@@ -13,8 +13,8 @@ from shared.services.list_revocations import ListRevocations
 from shared.services.read_events import ReadEvents, Run
 
 CHANGES_A_READ = 200
-MAX_BACKLOG_READS = 25
-"""5,000 changes a hello; a client that missed more is reset, which is cheaper for it than the replay."""
+MAX_READS = 25
+"""5,000 changes a hello; a client that missed more sees so by the head it was told, and says hello again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class GreetConnection:
             if start.is_reset:
                 start = self._reset(connection_id, head)
             reached = self._replay(connection_id, start, head)
-            if self._go_live(connection, reached, head.epoch):
+            if self.connections.advance(connection, cursor=reached, epoch=head.epoch):
                 self._look_again(connection_id, reached, head.epoch)
         except ConnectionGone:
             self.connections.remove(connection_id)
@@ -87,7 +87,7 @@ class GreetConnection:
         """Send everything up to the head that can be read; returns the last change sent."""
         reader = ReadEvents(self.events, self.clock)
         after, beyond = start.seq, start.position.n
-        for _ in range(MAX_BACKLOG_READS):
+        for _ in range(MAX_READS):
             run = reader.run(after, head, limit=CHANGES_A_READ)
             if run.is_torn and not run.changes:
                 head = self.events.head()
@@ -97,11 +97,8 @@ class GreetConnection:
             self._send_run(connection_id, run, head.epoch, beyond)
             after = run.last
             if after >= head.seq or run.is_torn:
-                return after
-        return self._reset(connection_id, self.events.head()).seq
-
-    def _go_live(self, connection: Connection, reached: int, epoch: str) -> bool:
-        return self.connections.advance(connection, cursor=reached, epoch=epoch)
+                break
+        return after
 
     def _look_again(self, connection_id: str, reached: int, epoch: str) -> None:
         head = self.events.head()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.domain.errors import StaleWrite, StoreUnavailableError
+from shared.domain.errors import ConnectionGone, SendFailed, StaleWrite, StoreUnavailableError
 from shared.domain.job import from_iso, to_iso
 from shared.ports import Clock, Connection, Connections, Sender, StateStore
 
@@ -61,7 +61,14 @@ class RevokeAccess:
         for connection in list(self.connections.all(now=now)):
             if revoked.cover_connection(connection):
                 self.connections.remove(connection.connection_id)
-                self.sender.disconnect(connection.connection_id)
+                self._end(connection.connection_id)
+
+    def _end(self, connection_id: str) -> None:
+        """Nothing is sent to it any more in any case; it may also have ended by itself."""
+        try:
+            self.sender.disconnect(connection_id)
+        except (ConnectionGone, SendFailed):
+            return
 
     def _add(self, names: list[str], now: datetime) -> None:
         for _ in range(_TRIES):
@@ -72,7 +79,7 @@ class RevokeAccess:
             try:
                 self.state.put(
                     REVOCATIONS_KEY,
-                    {"entries": entries},
+                    entries,
                     now=now,
                     expires_at=now + _KEPT,
                     if_version=item.version if item else 0,
@@ -84,6 +91,4 @@ class RevokeAccess:
 
 
 def _moments(value: Mapping[str, object]) -> dict[str, datetime]:
-    entries = value.get("entries")
-    assert isinstance(entries, Mapping)
-    return {str(name): from_iso(str(moment)) for name, moment in entries.items()}
+    return {name: from_iso(str(moment)) for name, moment in value.items()}

@@ -117,9 +117,7 @@ def network_of(source_ip: str) -> str:
 
 
 def _reset_text(start: Start) -> str:
-    return stream_text(
-        retry_ms=RETRY_SOON_MS, start=start.position, head=start.position, frames=(), is_reset=True
-    )
+    return stream_text(retry_ms=RETRY_SOON_MS, start=start.position, head=start.position, frames=(), is_reset=True)
 
 
 def _news_text(start: Start, run: Run, head: LogHead, *, retry_ms: int) -> str:

@@ -1,0 +1,27 @@
+"""POST /api/ws-tickets: a one-use ticket to open the WebSocket with (CONTRACT, WebSocket)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from functions.http._access import Caller
+from functions.http._app import lambda_handler_for
+from shared.domain.errors import ConfigurationError
+from shared.services.issue_ticket import TICKET_LIFE
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+@router.post("/api/ws-tickets")
+def create_ws_ticket(caller: Caller) -> dict[str, object]:
+    """`ticket`, `url` (to open as it is, once), `expires_in` (seconds)."""
+    parts = wiring()
+    base = parts.settings.websocket_url
+    if not base:
+        raise ConfigurationError("The environment variable WEBSOCKET_URL is not set, so there is no WebSocket to open.")
+    ticket = parts.ticket_issuer.issue(caller)
+    return {"ticket": ticket, "url": f"{base}?ticket={ticket}", "expires_in": int(TICKET_LIFE.total_seconds())}
+
+
+handler = lambda_handler_for(router)

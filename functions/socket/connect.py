@@ -1,0 +1,21 @@
+"""`$connect`: enter the connection in the registry. Nothing may be posted to it from here (trap 12)."""
+
+from __future__ import annotations
+
+from functions._event_handler import Answer, Event, event_handler
+from shared.domain.access import Principal, Role
+from shared.wiring import wiring
+
+
+def connect(event: Event) -> Answer:
+    """Status 200 completes the handshake; 403 without an authorizer's word, 429 for one socket too many."""
+    request = event["requestContext"]
+    word = request.get("authorizer")
+    if not word:
+        return {"statusCode": 403}
+    principal = Principal(word["user_id"], Role(word["role"]), word["key_id"] or None)
+    is_open = wiring().connection_opener.open(request["connectionId"], principal)
+    return {"statusCode": 200 if is_open else 429}
+
+
+handler = event_handler(connect)
