@@ -1,0 +1,127 @@
+"""Child processes, each in a process group of its own, so that ending one ends everything it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from infra.local.templates import REPOSITORY
+
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 5.0
+
+
+class StackStopped(Exception):
+    """Somebody asked the stack to end while it was coming up."""
+
+
+class StackFailed(Exception):
+    """A part did not come up or ended by itself; the message says which and shows its last lines."""
+
+
+class Child:
+    """One started program. Its output goes to a file; the previous start's output is kept beside it."""
+
+    def __init__(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists():
+            log.replace(log.with_suffix(".previous.log"))
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [str(part) for part in command],
+                cwd=REPOSITORY,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def last_lines(self, count: int = 15) -> str:
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+
+    def signal_group(self, signal_number: signal.Signals) -> None:
+        """Reaches the child's own children too, also when the child itself is already gone."""
+        try:
+            os.killpg(self._process.pid, signal_number)
+        except ProcessLookupError:
+            return
+
+    def group_is_alive(self) -> bool:
+        self._process.poll()
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+class Children:
+    """All programs of one stack: started in order, watched, ended together."""
+
+    def __init__(self, log_dir: Path, stop: threading.Event) -> None:
+        self._log_dir = log_dir
+        self._stop = stop
+        self._children: list[Child] = []
+
+    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]) -> Child:
+        child = Child(name, command, environment, self._log_dir / f"{name}.log")
+        self._children.append(child)
+        return child
+
+    def run(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], *, seconds: float) -> None:
+        """Runs a program to its end. Raises StackFailed when it fails or takes longer, StackStopped on a stop."""
+        child = self.start(name, command, environment)
+        deadline = time.monotonic() + seconds
+        while (code := child.exit_code) is None:
+            if time.monotonic() > deadline:
+                raise StackFailed(f"{name} took longer than {seconds:.0f} s.\n{child.last_lines()}")
+            self._pause()
+        self._children.remove(child)
+        if code != 0:
+            raise StackFailed(f"{name} failed.\n{child.last_lines()}")
+
+    def wait_until(self, what: str, is_ready: Callable[[], bool], *, seconds: float) -> None:
+        """Asks until it is ready. Raises StackFailed when a child ends meanwhile or time is over."""
+        deadline = time.monotonic() + seconds
+        while not is_ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise StackFailed(f"{what} was not ready after {seconds:.0f} s; see the logs in {self._log_dir}.")
+            self._pause()
+
+    def check(self) -> None:
+        """Raises StackFailed when a child has ended by itself."""
+        for child in self._children:
+            if child.exit_code is not None:
+                raise StackFailed(
+                    f"{child.name} ended by itself with code {child.exit_code}. Its last lines:\n{child.last_lines()}"
+                )
+
+    def stop_all(self) -> None:
+        """Ends every group, the last started first; what has not ended within the grace is killed."""
+        for child in reversed(self._children):
+            child.signal_group(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while any(child.group_is_alive() for child in self._children) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        for child in self._children:
+            child.signal_group(signal.SIGKILL)
+        while any(child.group_is_alive() for child in self._children) and time.monotonic() < deadline + GRACE_SECONDS:
+            time.sleep(POLL_SECONDS)
+        self._children.clear()
+
+    def _pause(self) -> None:
+        if self._stop.wait(POLL_SECONDS):
+            raise StackStopped

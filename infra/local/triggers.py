@@ -1,0 +1,131 @@
+"""What invokes which function, read from `serverless.yml`: the one place where triggers are written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local.settings import STAGE
+from infra.local.templates import REPOSITORY, load_template
+
+_FILE = re.compile(r"\$\{file\(([^)]+)\)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTrigger:
+    """A function that a table's stream wakes. Ages and time-outs are seconds; -1 retries are endless, as on AWS."""
+
+    function: str
+    table: str
+    batch_size: int
+    maximum_retry_attempts: int
+    maximum_record_age: float
+    from_horizon: bool
+    reports_failures: bool
+    filter_patterns: tuple[Mapping[str, Any], ...]
+    failure_queue: str | None
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTrigger:
+    """A function that a queue feeds. `batching_window` and `timeout` are seconds."""
+
+    function: str
+    queue: str
+    batch_size: int
+    batching_window: float
+    maximum_concurrency: int
+    reports_failures: bool
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDefinition:
+    """The functions of the service and what triggers them, with the names they have in the local stage."""
+
+    functions: Mapping[str, Mapping[str, Any]]
+    stream_triggers: tuple[StreamTrigger, ...]
+    queue_triggers: tuple[QueueTrigger, ...]
+    scheduled_functions: tuple[str, ...]
+    timeouts: Mapping[str, float]
+    warm_up_paths: tuple[str, ...]
+
+
+def read_service(path: Path = REPOSITORY / "serverless.yml") -> ServiceDefinition:
+    """Raises ValueError when a stream or queue trigger does not name a resource of ours."""
+    service = load_template(path)
+    functions = dict(_functions(service, path.parent))
+    default_timeout = float(service["provider"].get("timeout", 6))
+    prefix = f"{service['service']}-{STAGE}-"
+    streams: list[StreamTrigger] = []
+    queues: list[QueueTrigger] = []
+    scheduled: list[str] = []
+    for key, function in functions.items():
+        timeout = float(function.get("timeout", default_timeout))
+        for event in function.get("events", []):
+            if "stream" in event:
+                streams.append(_stream_trigger(prefix + key, event["stream"], timeout))
+            if "sqs" in event:
+                queues.append(_queue_trigger(prefix + key, event["sqs"], timeout))
+            if "schedule" in event:
+                scheduled.append(prefix + key)
+    return ServiceDefinition(
+        functions=functions,
+        stream_triggers=tuple(streams),
+        queue_triggers=tuple(queues),
+        scheduled_functions=tuple(scheduled),
+        timeouts={
+            str(function["handler"]).replace("/", "."): float(function.get("timeout", default_timeout))
+            for function in functions.values()
+        },
+        warm_up_paths=tuple(service.get("custom", {}).get("warmUpPaths", ())),
+    )
+
+
+def _functions(service: Mapping[str, Any], root: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    declared = service["functions"]
+    for block in declared if isinstance(declared, list) else [declared]:
+        included = _FILE.fullmatch(block) if isinstance(block, str) else None
+        yield from (load_template(root / included.group(1)) if included else block).items()
+
+
+def _logical_id(reference: Any, suffix: str) -> str:
+    """`!GetAtt X.Arn` or `!Ref X<suffix>` to X."""
+    match reference:
+        case {"Fn::GetAtt": [str(logical_id), _]}:
+            return logical_id
+        case {"Ref": str(parameter)} if parameter.endswith(suffix):
+            return parameter.removesuffix(suffix)
+    raise ValueError(f"a trigger must refer to a resource of ours, not {reference!r}")
+
+
+def _stream_trigger(function: str, stream: Mapping[str, Any], timeout: float) -> StreamTrigger:
+    failure = stream.get("destinations", {}).get("onFailure", {}).get("arn")
+    return StreamTrigger(
+        function=function,
+        table=_logical_id(stream["arn"], "StreamArn"),
+        batch_size=int(stream.get("batchSize", 100)),
+        maximum_retry_attempts=int(stream.get("maximumRetryAttempts", -1)),
+        maximum_record_age=float(stream.get("maximumRecordAgeInSeconds", -1)),
+        from_horizon=stream.get("startingPosition", "TRIM_HORIZON") == "TRIM_HORIZON",
+        reports_failures=stream.get("functionResponseType") == "ReportBatchItemFailures",
+        filter_patterns=tuple(stream.get("filterPatterns", ())),
+        failure_queue=_logical_id(failure, "Arn") if failure else None,
+        timeout=timeout,
+    )
+
+
+def _queue_trigger(function: str, queue: Mapping[str, Any], timeout: float) -> QueueTrigger:
+    return QueueTrigger(
+        function=function,
+        queue=_logical_id(queue["arn"], "Arn"),
+        batch_size=int(queue.get("batchSize", 10)),
+        batching_window=float(queue.get("maximumBatchingWindow", 0)),
+        maximum_concurrency=int(queue.get("maximumConcurrency", 2)),
+        reports_failures=queue.get("functionResponseType") == "ReportBatchItemFailures",
+        timeout=timeout,
+    )
