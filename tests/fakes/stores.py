@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from shared.domain.errors import StaleWrite
 from shared.domain.event import JobEvent, LoggedEvent, LogHead
@@ -454,7 +455,8 @@ class FakeEventLog:
             latest_expiry = (before + EVENT_LIFE).timestamp()
             numbers = sorted(self._db.event_rows)[:limit]
             usage.items_read += len(numbers)
-            old = [number for number in numbers if self._db.event_rows[number].expires_at < latest_expiry]
+            rows = self._db.event_rows
+            old = list(takewhile(lambda number: rows[number].expires_at < latest_expiry, numbers))
             rest = numbers[len(old) :]
             first_kept = rest[0] if rest else (old[-1] + 1 if len(old) == limit else head.seq + 1)
         if first_kept > head.first_kept:

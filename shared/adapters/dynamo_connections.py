@@ -1,0 +1,113 @@
+"""The registry of WebSocket clients; only those that have said hello stand in the index by log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from botocore.exceptions import ClientError
+
+from shared.adapters.dynamo_batches import query
+from shared.adapters.dynamo_client import ClientFactory, dynamo_client
+from shared.adapters.dynamo_errors import CONDITION_FAILED, error_code, translated
+from shared.adapters.dynamo_items import Attributes, Item, is_live, micros, moment_of, number, text
+from shared.domain.event import LOG_NAME
+from shared.ports import Connection
+
+_SECOND = timedelta(seconds=1) // timedelta(microseconds=1)
+
+
+class DynamoConnections:
+    def __init__(self, *, table: str, client: ClientFactory = dynamo_client) -> None:
+        self._table = table
+        self._client = client
+
+    def add(self, connection: Connection) -> None:
+        with translated():
+            self._client().put_item(TableName=self._table, Item=_encode(connection))
+
+    def get(self, connection_id: str) -> Connection | None:
+        with translated():
+            answer = self._client().get_item(TableName=self._table, Key=_key(connection_id), ConsistentRead=True)
+        return _decode(answer["Item"]) if "Item" in answer else None
+
+    def all(self, *, now: datetime) -> Iterator[Connection]:
+        rows = query(
+            self._client(),
+            TableName=self._table,
+            IndexName="by_log",
+            KeyConditionExpression="#log = :log",
+            ExpressionAttributeNames={"#log": "log"},
+            ExpressionAttributeValues={":log": text(LOG_NAME)},
+        )
+        return (_decode(row) for row in rows if is_live(row, now))
+
+    def advance(self, connection: Connection, *, cursor: int, epoch: str, failures: int = 0) -> bool:
+        values: Item = {
+            ":cursor": number(cursor),
+            ":epoch": text(epoch),
+            ":failures": number(failures),
+            ":log": text(LOG_NAME),
+        }
+        if connection.cursor is None:
+            place = "attribute_not_exists(#cursor)"
+        else:
+            place = "#cursor = :cursor_before"
+            values[":cursor_before"] = number(connection.cursor)
+        if connection.epoch is None:
+            place += " AND attribute_not_exists(#epoch)"
+        else:
+            place += " AND #epoch = :epoch_before"
+            values[":epoch_before"] = text(connection.epoch)
+        try:
+            with translated():
+                self._client().update_item(
+                    TableName=self._table,
+                    Key=_key(connection.connection_id),
+                    UpdateExpression="SET #cursor = :cursor, #epoch = :epoch, failures = :failures, #log = :log",
+                    ConditionExpression=f"attribute_exists(connection_id) AND {place}",
+                    ExpressionAttributeNames={"#cursor": "cursor", "#epoch": "epoch", "#log": "log"},
+                    ExpressionAttributeValues=values,
+                )
+        except ClientError as error:
+            if error_code(error) != CONDITION_FAILED:
+                raise
+            return False
+        return True
+
+    def remove(self, connection_id: str) -> None:
+        with translated():
+            self._client().delete_item(TableName=self._table, Key=_key(connection_id))
+
+
+def _key(connection_id: str) -> Item:
+    return {"connection_id": text(connection_id)}
+
+
+def _encode(connection: Connection) -> Item:
+    item: Item = {
+        **_key(connection.connection_id),
+        "user_id": text(connection.user_id),
+        "expires_at": number(micros(connection.expires_at) // _SECOND),
+        "failures": number(connection.failures),
+    }
+    if connection.key_id is not None:
+        item["key_id"] = text(connection.key_id)
+    if connection.epoch is not None:
+        item["epoch"] = text(connection.epoch)
+    if connection.cursor is not None:
+        item["cursor"] = number(connection.cursor)
+        item["log"] = text(LOG_NAME)
+    return item
+
+
+def _decode(item: Attributes) -> Connection:
+    return Connection(
+        connection_id=item["connection_id"]["S"],
+        user_id=item["user_id"]["S"],
+        key_id=item["key_id"]["S"] if "key_id" in item else None,
+        expires_at=moment_of(int(item["expires_at"]["N"]) * _SECOND),
+        cursor=int(item["cursor"]["N"]) if "cursor" in item else None,
+        epoch=item["epoch"]["S"] if "epoch" in item else None,
+        failures=int(item["failures"]["N"]),
+    )

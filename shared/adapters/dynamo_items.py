@@ -1,0 +1,340 @@
+"""Jobs, events and the head as DynamoDB items, and back. By hand, because a page of a thousand jobs must be quick.
+
+Fields that are null are left out, attributes that are unknown here are passed over (a newer release may write them),
+times are microseconds since 1970, money and durations are decimals and never floats.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.errors import InvalidRequestError
+from shared.domain.event import LOG_NAME, EventType, JobEvent, LoggedEvent, LogHead
+from shared.domain.job import MIN_PREFIX_LENGTH, PRESENT, Absence, Job, JobKind, JobStatus, Transition, from_iso, to_iso
+from shared.domain.totals import DayTotal
+from shared.ports import ActiveJob, Claim, ExternalKey
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Item = dict[str, AttributeValueTypeDef]
+else:
+    Item = dict
+
+Attributes = Mapping[str, Any]
+
+SCHEMA = 1
+SCOPE = "all"
+MAX_JOB_ITEM_BYTES = 2_048
+MAX_METADATA_BYTES = 256
+COUNT_PREFIX = "n#"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LETTERS = {
+    JobStatus.PENDING: "p",
+    JobStatus.UPLOADING: "u",
+    JobStatus.QUEUED: "q",
+    JobStatus.RUNNING: "r",
+    JobStatus.COMPLETED: "c",
+    JobStatus.FAILED: "f",
+    JobStatus.CANCELLED: "x",
+}
+_STATUS_OF_LETTER = {letter: status for status, letter in _LETTERS.items()}
+
+
+def text(value: str) -> AttributeValueTypeDef:
+    return {"S": value}
+
+
+def number(value: int | Decimal) -> AttributeValueTypeDef:
+    return {"N": format(value, "f") if isinstance(value, Decimal) else str(value)}
+
+
+def micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment_of(value: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def epoch_seconds(moment: datetime) -> int:
+    """Whole seconds since 1970, rounded up: DynamoDB's expiry knows no fractions."""
+    return -((_EPOCH - moment) // timedelta(seconds=1))
+
+
+def exact_seconds(moment: datetime) -> AttributeValueTypeDef:
+    """Seconds since 1970 with their fraction, to compare an expiry with."""
+    whole, fraction = divmod(micros(moment), 1_000_000)
+    return {"N": f"{whole}.{fraction:06d}"}
+
+
+def created_key(job: Job) -> str:
+    """The sort key of the lists: time first, so that text order is the order of creation."""
+    return f"{to_iso(job.created_at)}#{job.job_id}"
+
+
+def encode_job(job: Job) -> Item:
+    """The item of a job, at most 2 kB: when everything else is long, the error message gets the room that is left.
+
+    Raises InvalidRequestError when the metadata is larger than 256 bytes of JSON.
+    """
+    item: Item = {
+        "job_id": text(job.job_id),
+        "id_prefix": text(job.job_id[:MIN_PREFIX_LENGTH]),
+        "scope": text(SCOPE),
+        "created_key": text(created_key(job)),
+        "schema": number(SCHEMA),
+        "version": number(job.version),
+        "provider": text(job.provider),
+        "status": text(job.status.value),
+        "kind": text(job.kind.value),
+        "job_type": text(job.job_type),
+        "hardware_type": text(job.hardware_type),
+        "price_per_second": number(job.price_per_second),
+    }
+    _put_texts(
+        item,
+        external_id=job.external_id,
+        config_name=job.config_name,
+        output_url=job.output_url,
+        user_id=job.user_id,
+        model=job.model,
+        provider_status=job.provider_status,
+        metadata=_encode_metadata(job.metadata),
+        transitions=_encode_transitions(job),
+    )
+    _put_moments(
+        item,
+        queued_at=job.queued_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        cancel_requested_at=job.cancel_requested_at,
+        last_miss_at=job.absence.last_miss_at,
+        unknown_since=job.absence.unknown_since,
+        lost_at=job.absence.lost_at,
+    )
+    _put_numbers(item, predict_seconds=job.predict_seconds, cost_usd=job.cost_usd, misses=job.absence.misses or None)
+    if job.webhook_covered:
+        item["webhook_covered"] = {"BOOL": True}
+    if job.error_message is not None:
+        room = MAX_JOB_ITEM_BYTES - item_bytes(item) - len("error_message")
+        item["error_message"] = text(job.error_message.encode()[: max(0, room)].decode(errors="ignore"))
+    return item
+
+
+def decode_job(item: Attributes) -> Job:
+    has = item.get
+    created_at = from_iso(item["created_key"]["S"].partition("#")[0])
+    return Job(
+        job_id=item["job_id"]["S"],
+        provider=item["provider"]["S"],
+        status=JobStatus(item["status"]["S"]),
+        created_at=created_at,
+        hardware_type=item["hardware_type"]["S"],
+        price_per_second=Decimal(item["price_per_second"]["N"]),
+        external_id=_text(has("external_id")),
+        kind=JobKind(item["kind"]["S"]),
+        job_type=item["job_type"]["S"],
+        version=int(item["version"]["N"]),
+        config_name=_text(has("config_name")),
+        queued_at=_moment(has("queued_at")),
+        started_at=_moment(has("started_at")),
+        completed_at=_moment(has("completed_at")),
+        predict_seconds=_decimal(has("predict_seconds")),
+        cost_usd=_decimal(has("cost_usd")),
+        error_message=_text(has("error_message")),
+        output_url=_text(has("output_url")),
+        user_id=_text(has("user_id")),
+        model=_text(has("model")),
+        provider_status=_text(has("provider_status")),
+        webhook_covered="webhook_covered" in item,
+        cancel_requested_at=_moment(has("cancel_requested_at")),
+        absence=_decode_absence(item),
+        metadata=json.loads(item["metadata"]["S"]) if "metadata" in item else {},
+        transitions=_decode_transitions(_text(has("transitions")) or "", created_at),
+    )
+
+
+def decode_active(item: Attributes) -> ActiveJob:
+    """A row of the index by status."""
+    has = item.get
+    return ActiveJob(
+        job_id=item["job_id"]["S"],
+        provider=item["provider"]["S"],
+        external_id=_text(has("external_id")),
+        kind=JobKind(item["kind"]["S"]),
+        status=JobStatus(item["status"]["S"]),
+        created_at=from_iso(item["created_key"]["S"].partition("#")[0]),
+        is_lost="lost_at" in item,
+        last_miss_at=_moment(has("last_miss_at")),
+        webhook_covered="webhook_covered" in item,
+    )
+
+
+def encode_event(seq: int, event: JobEvent, expires_at: int) -> Item:
+    item: Item = {
+        "log": text(LOG_NAME),
+        "seq": number(seq),
+        "expires_at": number(expires_at),
+        "type": text(event.type.value),
+        "job_id": text(event.job_id),
+        "provider": text(event.provider),
+    }
+    _put_texts(
+        item,
+        status=event.status.value if event.status else None,
+        previous_status=event.previous_status.value if event.previous_status else None,
+        config_name=event.config_name,
+        error_message=event.error_message,
+    )
+    _put_moments(item, at=event.at, started_at=event.started_at, completed_at=event.completed_at)
+    _put_numbers(item, cost_usd=event.cost_usd)
+    return item
+
+
+def decode_event(item: Attributes) -> LoggedEvent:
+    has = item.get
+    event = JobEvent(
+        type=EventType(item["type"]["S"]),
+        job_id=item["job_id"]["S"],
+        provider=item["provider"]["S"],
+        at=moment_of(int(item["at"]["N"])),
+        status=JobStatus(item["status"]["S"]) if "status" in item else None,
+        previous_status=JobStatus(item["previous_status"]["S"]) if "previous_status" in item else None,
+        config_name=_text(has("config_name")),
+        cost_usd=_decimal(has("cost_usd")),
+        error_message=_text(has("error_message")),
+        started_at=_moment(has("started_at")),
+        completed_at=_moment(has("completed_at")),
+    )
+    return LoggedEvent(int(item["seq"]["N"]), event)
+
+
+def head_key() -> Item:
+    return {"log": text(LOG_NAME), "seq": number(0)}
+
+
+def encode_new_head(epoch: str) -> Item:
+    return {**head_key(), "epoch": text(epoch), "head": number(0), "first_kept": number(1), "schema": number(SCHEMA)}
+
+
+def decode_head(item: Attributes) -> LogHead:
+    counts: dict[tuple[str, JobStatus], int] = {}
+    for name, value in item.items():
+        if name.startswith(COUNT_PREFIX) and value["N"] != "0":
+            _, provider, status = name.split("#")
+            counts[provider, JobStatus(status)] = int(value["N"])
+    return LogHead(item["epoch"]["S"], int(item["head"]["N"]), int(item["first_kept"]["N"]), counts)
+
+
+def claim_key(key: ExternalKey) -> Item:
+    return {"key": text(f"claim#{key.claim}")}
+
+
+def decode_claim(key: ExternalKey, item: Attributes, now: datetime) -> Claim | None:
+    """None for a tombstone that has expired."""
+    if not is_live(item, now):
+        return None
+    return Claim(key, item["job_id"]["S"], is_tombstone="tombstone" in item)
+
+
+def mark_key(mark: str) -> Item:
+    return {"key": text(f"mark#{mark}")}
+
+
+def total_key(provider: str, day: date) -> Item:
+    return {"key": text(f"total#{provider}#{day.isoformat()}")}
+
+
+def decode_total(item: Attributes) -> DayTotal:
+    _, provider, day = item["key"]["S"].split("#")
+    return DayTotal(
+        provider=provider,
+        day=date.fromisoformat(day),
+        cost=Decimal(item["cost"]["N"]),
+        jobs=int(item["jobs"]["N"]),
+        seconds=Decimal(item["seconds"]["N"]),
+    )
+
+
+def is_live(item: Attributes, now: datetime) -> bool:
+    """Whether an item has not expired; that it still lies there says nothing (I16)."""
+    expires_at = item.get("expires_at")
+    return expires_at is None or int(expires_at["N"]) > now.timestamp()
+
+
+def item_bytes(item: Attributes) -> int:
+    """What DynamoDB counts: names and texts in UTF-8, two digits a byte, one byte for a flag."""
+    return sum(len(name) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: Mapping[str, Any]) -> int:
+    kind, content = next(iter(value.items()))
+    if kind == "S":
+        return len(content.encode())
+    if kind == "N":
+        return (len(content.lstrip("-0.").replace(".", "")) + 1) // 2 + 2
+    return 1 if kind == "BOOL" else len(content)
+
+
+def _encode_metadata(metadata: Mapping[str, object]) -> str | None:
+    if not metadata:
+        return None
+    encoded = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    if len(encoded.encode()) > MAX_METADATA_BYTES:
+        raise InvalidRequestError(f"A job's metadata may hold {MAX_METADATA_BYTES} bytes of JSON at most.")
+    return encoded
+
+
+def _decode_absence(item: Attributes) -> Absence:
+    if not any(name in item for name in ("misses", "last_miss_at", "unknown_since", "lost_at")):
+        return PRESENT
+    return Absence(
+        misses=int(item["misses"]["N"]) if "misses" in item else 0,
+        last_miss_at=_moment(item.get("last_miss_at")),
+        unknown_since=_moment(item.get("unknown_since")),
+        lost_at=_moment(item.get("lost_at")),
+    )
+
+
+def _encode_transitions(job: Job) -> str | None:
+    """A letter and the microseconds since the job's creation for each."""
+    steps = (f"{_LETTERS[step.status]}{(step.at - job.created_at) // _MICROSECOND}" for step in job.transitions)
+    return " ".join(steps) or None
+
+
+def _decode_transitions(encoded: str, created_at: datetime) -> tuple[Transition, ...]:
+    return tuple(
+        Transition(_STATUS_OF_LETTER[step[0]], created_at + timedelta(microseconds=int(step[1:])))
+        for step in encoded.split()
+    )
+
+
+def _put_texts(item: Item, **values: str | None) -> None:
+    item.update({name: {"S": value} for name, value in values.items() if value is not None})
+
+
+def _put_moments(item: Item, **values: datetime | None) -> None:
+    item.update({name: {"N": str(micros(value))} for name, value in values.items() if value is not None})
+
+
+def _put_numbers(item: Item, **values: int | Decimal | None) -> None:
+    item.update({name: number(value) for name, value in values.items() if value is not None})
+
+
+def _text(value: Mapping[str, Any] | None) -> str | None:
+    return value["S"] if value is not None else None
+
+
+def _moment(value: Mapping[str, Any] | None) -> datetime | None:
+    return moment_of(int(value["N"])) if value is not None else None
+
+
+def _decimal(value: Mapping[str, Any] | None) -> Decimal | None:
+    return Decimal(value["N"]) if value is not None else None
