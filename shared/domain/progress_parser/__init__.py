@@ -1,0 +1,72 @@
+"""Reads stage, progress and loss curve of a training from its log. Pure, total, and linear in the log's length.
+
+The rules were learned from logs of SimpleTuner, kohya's scripts, ai-toolkit, diffusers, Hugging Face's Trainer and its
+family, OneTrainer, Lightning, Keras and others; a log is untrusted text, so that no line of it can raise an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.domain.progress import Progress
+from shared.domain.progress_parser.history import HISTORY_LIMIT, extend_history, history_pace, loss_history, pace_eta
+from shared.domain.progress_parser.reader import Reader
+from shared.domain.progress_parser.text import clean_text, newest_lines, shorten_line
+
+__all__ = [
+    "HISTORY_LIMIT",
+    "clean_text",
+    "extend_history",
+    "history_pace",
+    "loss_history",
+    "pace_eta",
+    "read_progress",
+    "shorten_line",
+]
+
+_WINDOW = 65_536
+_LINES = 2_000
+_FURTHER_BACK = 1_048_576
+_FINDS = 48
+_ANCHORS = ("%|", "tep ", "poch ", "tep:", "poch:")
+_BANNERS = ("otal optimization steps", "um Epochs", "otal steps", "num_train_epochs")
+
+
+def read_progress(tail: str, previous: Progress | None = None) -> Progress:
+    """What the newest end of a log tells of the job, in the light of the `previous` reading of the same job.
+
+    Any text is safe. Its last 64 kB are read whole; only if they hold no counter, what stands further back (1 MB) is
+    searched for one. A number that the tail no longer shows is kept from `previous`.
+    """
+    window = newest_lines(tail, characters=_WINDOW, lines=_LINES)
+    reader = Reader(previous)
+    if len(tail) > _WINDOW:
+        for line in _earlier(tail, _BANNERS, 1):
+            reader.announce(line)
+    reader.read(window)
+    if not reader.has_numbers and len(tail) > _WINDOW:
+        reader = Reader(previous)
+        reader.read(_earlier(tail, _ANCHORS, _FINDS))
+        reader.read(window)
+    newest = next((line for line in reversed(window) if line and not line.isspace()), None)
+    last_log = shorten_line(newest) if newest else previous.last_log if previous else None
+    return replace(reader.progress, last_log=last_log)
+
+
+def _earlier(text: str, anchors: tuple[str, ...], finds: int) -> list[str]:
+    """Lines before the window that hold one of the anchors, at most `finds` for each, oldest first."""
+    start, end = max(0, len(text) - _FURTHER_BACK), len(text) - _WINDOW
+    places: dict[int, str] = {}
+    for anchor in anchors:
+        position = end
+        for _ in range(finds):
+            found = text.rfind(anchor, start, position)
+            if found < 0:
+                break
+            left = max(text.rfind("\n", start, found), text.rfind("\r", start, found), found - 512, start)
+            right = min(
+                (at for at in (text.find("\n", found, end), text.find("\r", found, end)) if at >= 0), default=end
+            )
+            places[left] = clean_text(text[left : min(right, found + 1024)]).strip("\n")
+            position = left
+    return [places[place] for place in sorted(places)]

@@ -1,0 +1,159 @@
+"""Reckons how far a job is from what its log shows: step bars first, epochs only where nothing better is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from shared.domain.progress import Progress
+from shared.domain.progress_parser.bars import Bar
+from shared.domain.progress_parser.lines import Counts
+from shared.domain.progress_parser.numbers import seconds_of_clock, steps_a_second
+
+_FINE_ENOUGH = 100
+"""Epochs from which on a bar of epochs alone is precise enough: it moves by a percent or less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a job is. `percent` is 0–100 with one decimal, or `None` if the log names no total."""
+
+    percent: float | None = None
+    step: int | None = None
+    total_steps: int | None = None
+    eta_seconds: float | None = None
+    steps_per_second: float | None = None
+
+
+@dataclass(slots=True)
+class Evidence:
+    """The newest counters of a log, as found. `bar_is_of_job`: its total is the whole job's, not one epoch's."""
+
+    bar: Bar | None = None
+    bar_is_of_job: bool = True
+    epochs_bar: Bar | None = None
+    counts: Counts | None = None
+    steps_restart: bool = False
+    steps_left: int | None = None
+    total_steps: int | None = None
+    epoch: float | None = None
+    total_epochs: int | None = None
+    epochs_from_zero: bool = False
+    finished: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no counter of the training was found at all."""
+        return self.bar is None and self.epochs_bar is None and self.counts is None and self.epoch is None
+
+
+def percent_of(done: float, total: float | None) -> float | None:
+    """`done` of `total` in percent, 0–100 with one decimal; `None` without a total."""
+    return round(min(max(100.0 * done / total, 0.0), 100.0), 1) if total else None
+
+
+def position_of(evidence: Evidence, previous: Progress) -> Position:
+    """The position that the evidence shows; what it does not show stays as it was before."""
+    if evidence.finished:
+        return replace(_reckon(evidence, previous), percent=100.0, eta_seconds=0.0)
+    return _reckon(evidence, previous)
+
+
+def _reckon(evidence: Evidence, previous: Progress) -> Position:
+    if evidence.bar is not None and evidence.bar.total is not None:
+        return _of_bar(evidence, evidence.bar, evidence.bar.total)
+    if evidence.counts is not None and (position := _of_counts(evidence, evidence.counts)):
+        return position
+    if evidence.epochs_bar is not None:
+        bar = evidence.epochs_bar
+        return Position(percent_of(bar.done, bar.total), eta_seconds=_eta(bar))
+    if evidence.bar is not None:
+        return _finished(Position(step=evidence.bar.done, total_steps=evidence.total_steps), evidence.bar)
+    if evidence.steps_left is not None and evidence.total_steps:
+        step = max(evidence.total_steps - evidence.steps_left, 0)
+        return Position(percent_of(step, evidence.total_steps), step, evidence.total_steps)
+    return _of_epoch(evidence, previous)
+
+
+def _of_bar(evidence: Evidence, bar: Bar, total: int) -> Position:
+    is_of_job = evidence.bar_is_of_job and not _is_of_round(evidence, bar, total)
+    if is_of_job:
+        newer = evidence.counts
+        step = newer.step if newer and newer.step and newer.total_steps == total else bar.done
+        return _finished(Position(step=max(step, bar.done), total_steps=total, eta_seconds=_eta(bar)), bar)
+    before, epochs = _epochs_before(evidence, bar)
+    if before is None or not epochs or not total:
+        return Position(eta_seconds=_eta(bar), steps_per_second=steps_a_second(bar.tail))
+    position = _finished(Position(step=before * total + min(bar.done, total), total_steps=epochs * total), bar)
+    if evidence.epochs_bar is not None and epochs >= _FINE_ENOUGH:
+        return replace(position, percent=percent_of(before, epochs))
+    return position
+
+
+def _is_of_round(evidence: Evidence, bar: Bar, total: int) -> bool:
+    """Beside a bar of epochs, a bar of steps that is not where the epochs are counts within one epoch."""
+    outer = evidence.epochs_bar
+    if outer is None or not outer.total or not total:
+        return False
+    done = bar.done / total
+    return not outer.done / outer.total - 0.02 <= done <= (outer.done + 1) / outer.total + 0.02
+
+
+def _epochs_before(evidence: Evidence, bar: Bar) -> tuple[int | None, int | None]:
+    """How many epochs were done before the one that the bar counts, and how many there are."""
+    if evidence.epochs_bar is not None:
+        return evidence.epochs_bar.done, evidence.epochs_bar.total
+    if evidence.epoch is None:
+        return None, evidence.total_epochs
+    is_from_zero = evidence.epochs_from_zero or "v_num" in bar.tail or "━" in bar.tail
+    before = int(evidence.epoch) - (0 if is_from_zero else 1)
+    return max(before, 0), evidence.total_epochs
+
+
+def _of_counts(evidence: Evidence, counts: Counts) -> Position | None:
+    step, total = counts.step, counts.total_steps or evidence.total_steps
+    if step is None or total is None:
+        return (
+            Position(step=step)
+            if step is not None and evidence.epochs_bar is None and not evidence.total_epochs
+            else None
+        )
+    epoch, epochs = evidence.epoch, evidence.total_epochs
+    if counts.total_steps and epoch is not None and epochs and _counts_within_epoch(evidence, step / total):
+        before = max(int(epoch) - (0 if evidence.epochs_from_zero else 1), 0)
+        step, total = before * total + min(step, total), epochs * total
+    return Position(percent_of(step, total), min(step, total), total)
+
+
+def _counts_within_epoch(evidence: Evidence, done: float) -> bool:
+    """Steps that start anew, or are not where the epochs are, are steps of one epoch."""
+    epoch, epochs = evidence.epoch or 0.0, evidence.total_epochs or 1
+    return evidence.steps_restart or not (epoch - 1) / epochs - 0.01 <= done <= (epoch + 1) / epochs + 0.01
+
+
+def _of_epoch(evidence: Evidence, previous: Progress) -> Position:
+    kept = Position(
+        previous.percent, previous.step, previous.total_steps, previous.eta_seconds, previous.steps_per_second
+    )
+    if evidence.epoch is None or not evidence.total_epochs:
+        return kept
+    if previous.total_steps and previous.percent is not None:
+        begun = percent_of(evidence.epoch - 1, evidence.total_epochs) or 0.0
+        return replace(kept, percent=max(begun, previous.percent))
+    return Position(percent_of(evidence.epoch, evidence.total_epochs))
+
+
+def _finished(position: Position, bar: Bar) -> Position:
+    """The position with its percent, and with the bar's rate and the time that the rate implies."""
+    step, total, rate = position.step, position.total_steps, steps_a_second(bar.tail)
+    step = min(step, total) if step is not None and total else step
+    percent = percent_of(step, total) if step is not None else None
+    eta = position.eta_seconds
+    if eta is None and rate and step is not None and total:
+        eta = round((total - step) / rate, 1)
+    return replace(position, percent=percent, step=step, eta_seconds=eta, steps_per_second=rate)
+
+
+def _eta(bar: Bar) -> float | None:
+    """The time left that a bar shows behind its `<`, in seconds."""
+    _, _, rest = bar.tail.partition("<")
+    return seconds_of_clock(rest.partition(",")[0]) if rest else None

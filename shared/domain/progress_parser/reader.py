@@ -1,0 +1,271 @@
+"""Reads a log line by line, as a user would: the newest state wins, and what is known is not forgotten."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from shared.domain.progress import Progress, Stage
+from shared.domain.progress_parser import lines
+from shared.domain.progress_parser.bars import Bar, BarKind, find_bar, prepares
+from shared.domain.progress_parser.lines import Counts, Signal
+from shared.domain.progress_parser.numbers import (
+    finite_or_none,
+    learning_rate,
+    logged_rate,
+    remaining_time,
+    training_loss,
+)
+from shared.domain.progress_parser.position import Evidence, position_of
+
+_STAGES = {
+    Signal.PREPARING: Stage.PREPROCESSING,
+    Signal.WARMUP: Stage.WARMUP,
+    Signal.BANNER: Stage.TRAINING,
+    Signal.TRAINING: Stage.TRAINING,
+    Signal.VALIDATION: Stage.VALIDATION,
+    Signal.RESULT: Stage.VALIDATION,
+    Signal.SAVING: Stage.SAVING_CHECKPOINT,
+}
+_AFTER_START = frozenset({Stage.TRAINING, Stage.VALIDATION, Stage.SAVING_CHECKPOINT})
+_SIDE_STAGES = {
+    BarKind.WARMUP: Stage.WARMUP,
+    BarKind.SAVING: Stage.SAVING_CHECKPOINT,
+    BarKind.VALIDATION: Stage.VALIDATION,
+}
+_TITLE_WINDOW = 120
+_METRICS_KEPT = 4
+_RANK = re.compile(r"\[rank ?\d{1,4}\]:? ?")
+
+
+class Reader:
+    """The state between two lines. Feed it lines, oldest first, then ask for the `progress`."""
+
+    def __init__(self, previous: Progress | None = None) -> None:
+        self._previous = previous or Progress()
+        self.stage = self._previous.stage
+        self._started = self.stage in _AFTER_START or self._previous.percent is not None
+        self._evidence = Evidence(total_steps=self._previous.total_steps, total_epochs=self._previous.total_epochs)
+        self._bar_is_sure = True
+        self._epochs_are_told = False
+        self._metrics: list[str] = []
+        self._context: Signal | None = None
+        self._in_traceback = False
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether any counter of the training was found."""
+        return not self._evidence.is_empty
+
+    def read(self, texts: Sequence[str]) -> None:
+        """Takes the lines in. A bar that the next line only moves on is passed over: its last state is enough."""
+        last = len(texts) - 1
+        for index, text in enumerate(texts):
+            percent = text.find("%|", 0, _TITLE_WINDOW)
+            if percent > 2 and index < last and text.endswith("]"):
+                following = texts[index + 1]
+                if following[percent : percent + 2] == "%|" and following.startswith(text[: percent - 3]):
+                    continue
+            self.read_line(text)
+
+    def read_line(self, text: str) -> None:
+        """Takes in one line: its last bar, then what is printed behind that bar and so is newer."""
+        bar = find_bar(text)
+        if bar is None:
+            self._read_text(text)
+            return
+        self._in_traceback = False
+        self._read_bar(bar)
+        glued = text[bar.end :]
+        if glued and not glued.isspace():
+            self._read_text(glued)
+
+    def announce(self, text: str) -> None:
+        """Takes only the totals from a line, as one reads a banner that has scrolled by."""
+        self._announce(lines.counts_of(text.lower()))
+
+    @property
+    def progress(self) -> Progress:
+        """What all lines together tell; `last_log` is left to the caller."""
+        evidence, previous = self._evidence, self._previous
+        position = position_of(evidence, previous)
+        loss, rate = self._newest_metrics()
+        newest = self._metrics[-1] if self._metrics else ""
+        eta = position.eta_seconds if position.eta_seconds is not None else remaining_time(newest)
+        outer = evidence.epochs_bar
+        return Progress(
+            stage=self.stage,
+            percent=position.percent,
+            step=position.step,
+            total_steps=position.total_steps,
+            epoch=evidence.epoch if evidence.epoch is not None else outer.done if outer else previous.epoch,
+            total_epochs=outer.total if outer else evidence.total_epochs,
+            loss=loss,
+            learning_rate=rate,
+            eta_seconds=eta,
+            steps_per_second=position.steps_per_second or logged_rate(newest),
+        )
+
+    def _newest_metrics(self) -> tuple[float | None, float | None]:
+        losses = (training_loss(text) for text in reversed(self._metrics))
+        loss = next((value for value in losses if value is not None), self._previous.loss)
+        rates = (learning_rate(text) for text in reversed(self._metrics))
+        rate = next((value for value in rates if value is not None), self._previous.learning_rate)
+        return finite_or_none(loss), rate
+
+    def _read_bar(self, bar: Bar) -> None:
+        kind = bar.kind
+        if (
+            kind is BarKind.VALIDATION
+            and not self._started
+            and bar.name.lower().startswith("proc")
+            and prepares(bar.name)
+        ):
+            kind = BarKind.PREPARING
+        if kind is BarKind.PREPARING:
+            self._prepare()
+        elif kind in _SIDE_STAGES:
+            self.stage = _SIDE_STAGES[kind]
+        elif kind is BarKind.EPOCHS:
+            self._evidence.epochs_bar = bar
+            self._train()
+        elif kind is BarKind.UNNAMED:
+            self._read_unnamed(bar)
+        elif kind is not BarKind.OTHER:
+            self._take(bar, is_of_job=kind is BarKind.JOB_STEPS or (kind is BarKind.STEPS and self._has_no_epochs()))
+
+    def _has_no_epochs(self) -> bool:
+        return self._evidence.epochs_bar is None and not self._epochs_are_told
+
+    def _read_unnamed(self, bar: Bar) -> None:
+        """A bare bar is the training if its total is the known one; a small one beside a training is the evaluation."""
+        if bar.total is not None and bar.total == self._evidence.total_steps:
+            self._take(bar, is_of_job=True)
+        elif self._epochs_are_told and not self._has_job_bar():
+            self._take(bar, is_of_job=False)
+        elif self._context is Signal.VALIDATION or self._is_beside_training(bar):
+            self.stage = Stage.VALIDATION
+        elif self._context is Signal.PREPARING and not self._started:
+            self._prepare()
+        else:
+            self._take(bar, is_of_job=True, is_sure=self._started)
+
+    def _has_job_bar(self) -> bool:
+        return self._evidence.bar is not None and self._evidence.bar_is_of_job and self._bar_is_sure
+
+    def _is_beside_training(self, bar: Bar) -> bool:
+        main = self._evidence.bar
+        if main is None:
+            return self._started and self._evidence.total_steps is not None
+        if main.name == bar.name and main.total == bar.total:
+            return False
+        if self._bar_is_sure:
+            return True
+        return main.total is not None and bar.total is not None and main.done < main.total and bar.total < main.total
+
+    def _take(self, bar: Bar, *, is_of_job: bool, is_sure: bool = True) -> None:
+        epoch, total_epochs = lines.epoch_of(bar.name)
+        self._note_epoch(epoch, total_epochs)
+        self._evidence.bar = bar
+        self._evidence.bar_is_of_job = is_of_job
+        self._evidence.counts = None
+        self._bar_is_sure = is_sure
+        self.stage = Stage.TRAINING
+        self._started = self._started or is_sure
+        if "loss" in bar.tail or "lr" in bar.tail or "oss" in bar.name:
+            self._note_metrics(f"{bar.name} {bar.tail}")
+
+    def _note_metrics(self, text: str) -> None:
+        self._metrics.append(text)
+        del self._metrics[:-_METRICS_KEPT]
+
+    def _note_epoch(self, epoch: float | None, total: int | None) -> None:
+        if epoch is not None:
+            self._evidence.epoch = epoch
+            self._evidence.epochs_from_zero = self._evidence.epochs_from_zero or epoch == 0
+        if total is not None:
+            self._evidence.total_epochs = total
+
+    def _train(self) -> None:
+        self._started = True
+        self.stage = Stage.TRAINING
+
+    def _prepare(self) -> None:
+        """Preparation counts until the training has begun; what looked like a bar of training before it was none."""
+        if not self._started:
+            self.stage = Stage.PREPROCESSING
+            self._evidence.bar = None
+
+    def _read_text(self, text: str) -> None:
+        line = text.lower()
+        if self._is_traceback(line) or lines.is_noise(line):
+            return
+        if lines.is_worth_reading(line):
+            self._heed(lines.without_options(line))
+        elif line and not line.isspace():
+            self._context = None
+
+    def _is_traceback(self, line: str) -> bool:
+        if "traceback (most recent call last)" in line:
+            self._in_traceback = True
+            return True
+        if self._in_traceback:
+            plain = _RANK.sub("", line, count=1)
+            self._in_traceback = not plain or plain[0] in " \t"
+            return True
+        return False
+
+    def _heed(self, line: str) -> None:
+        signal = lines.signal_of(line)
+        found = lines.counts_of(line)
+        is_training = signal is None and lines.shows_training(line)
+        self._announce(found)
+        if signal is None and not is_training and not self._started and lines.prepares(line, is_counted=found.is_pair):
+            signal = Signal.PREPARING
+        elif signal is None and (is_training or found.is_pair or found.step is not None or found.epoch is not None):
+            signal = Signal.TRAINING
+            self._heed_training(found, line, is_sure=is_training or found.is_pair)
+        self._context = signal
+        if signal is not None:
+            self._apply(signal, found, line)
+
+    def _apply(self, signal: Signal, found: Counts, line: str) -> None:
+        if signal is Signal.PREPARING:
+            self._prepare()
+            return
+        if signal is Signal.BANNER:
+            self._started = self._started or lines.is_banner_of_steps(line)
+            if self._started and self.stage is Stage.VALIDATION and found.total_steps is None:
+                return
+        if found.is_pair and signal in {Signal.SAVING, Signal.RESULT, Signal.VALIDATION}:
+            self._count(found, line)
+        self.stage = _STAGES[signal]
+        self._evidence.finished = self._evidence.finished or lines.says_finished(line)
+
+    def _heed_training(self, found: Counts, line: str, *, is_sure: bool) -> None:
+        self._count(found, line)
+        self._note_metrics(line)
+        if is_sure:
+            self._started = True
+            if self._evidence.bar is not None and not self._bar_is_sure:
+                self._bar_is_sure = True
+                self._evidence.total_steps = self._evidence.bar.total
+
+    def _count(self, found: Counts, line: str) -> None:
+        evidence = self._evidence
+        if found.epoch is not None:
+            self._note_epoch(found.epoch, found.total_epochs)
+            self._epochs_are_told = self._epochs_are_told or not lines.is_record(line)
+        if found.step is not None:
+            before = evidence.counts
+            if before and before.step and before.total_steps == found.total_steps and found.step < before.step:
+                evidence.steps_restart = True
+            evidence.counts = found
+
+    def _announce(self, found: Counts) -> None:
+        evidence = self._evidence
+        evidence.total_epochs = found.total_epochs or evidence.total_epochs
+        if found.steps_left is not None:
+            evidence.steps_left = found.steps_left
+        if found.total_steps is not None and not found.is_pair:
+            evidence.total_steps = found.total_steps
