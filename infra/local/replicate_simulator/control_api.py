@@ -99,6 +99,7 @@ def control_application(simulator: Simulator) -> Starlette:
     return Starlette(
         routes=[
             Route("/_control", pages.overview, methods=["GET"]),
+            Route("/_control/", pages.overview, methods=["GET"]),
             Route("/_control/requests", pages.requests, methods=["GET", "DELETE"]),
             Route("/_control/jobs", pages.jobs, methods=["GET", "POST"]),
             Route("/_control/jobs/{id}", pages.job, methods=["GET", "PATCH", "DELETE"]),

@@ -85,7 +85,7 @@ class Faults:
 
     def __init__(self, seed: int) -> None:
         self._lock = threading.Lock()
-        self._rng = random.Random(seed)  # noqa: S311 - chance, not secrecy
+        self._rng = random.Random(seed)
         self._faults: list[Fault] = []
         self._next_id = 1
 

@@ -41,8 +41,8 @@ class Script:
 
 def job_log(job: Job, seen: Observation) -> str:
     """The log of `job` as `seen`; the log at a later time always starts with this text."""
-    if seen.started_ns is None:
-        return ""
+    if seen.started_ns is None or seen.started_ns < job.started_ns:
+        return ""  # it ended before it began to write
     plan = LogPlan(job.id, job.log_style, job.steps, job.epochs, job.log_lines, job.seed)
     text = _script(plan).up_to(seen.written)
     return text + "".join(f"{line}\n" for line in _closing(job, seen))
@@ -55,7 +55,7 @@ def _script(plan: LogPlan) -> Script:
         LogStyle.FLUX: _flux_lines,
         LogStyle.INFERENCE: _inference_lines,
     }
-    rng = random.Random(f"{plan.job_id}:{plan.seed}")  # noqa: S311 - chance, not secrecy
+    rng = random.Random(f"{plan.job_id}:{plan.seed}")
     timed = list(writers[plan.style](plan, rng))
     whole = timed[-1][0] or 1.0
     ends: list[int] = []

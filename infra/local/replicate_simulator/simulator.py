@@ -70,7 +70,7 @@ class Simulator:
         self.webhook_faults = WebhookFaults()
         self.previous_secret: str | None = None
         self.origin = self.options.public_url or "https://api.replicate.com"
-        self._rng = random.Random(seed)  # noqa: S311 - chance, not secrecy
+        self._rng = random.Random(seed)
         self._lock = threading.RLock()
         self._jobs: dict[str, Job] = {}
         self._order: dict[JobKind, list[Place]] = {kind: [] for kind in JobKind}

@@ -64,7 +64,7 @@ class WebhookSender:
         self._last_looks: dict[str, _LastLook] = {}
         self._held: dict[str, list[Message]] = {}
         self._deliveries: set[asyncio.Task[None]] = set()
-        self._rng = random.Random(simulator.new_seed())  # noqa: S311 - chance, not secrecy
+        self._rng = random.Random(simulator.new_seed())
 
     async def run(self) -> None:
         """Look and deliver until cancelled; deliveries under way are cancelled with it."""

@@ -57,14 +57,15 @@ def job_body(
     job: Job, seen: Observation, *, shape: Shape, origin: str, trainings_url: bool = False, removed: bool = False
 ) -> Body:
     """One job in full. `removed`: the hour after its end is over, so input, output and logs are gone."""
+    log = "" if removed else job_log(job, seen)
     if shape is Shape.COLD:
-        return _cold(job, seen, origin, trainings_url, removed)
-    return _hot(job, seen, origin, trainings_url, removed)
+        return _cold(job, seen, origin, trainings_url=trainings_url, removed=removed) | {"logs": log or None}
+    return _hot(job, seen, origin, log, trainings_url=trainings_url, removed=removed)
 
 
 def list_item(job: Job, seen: Observation, *, origin: str, removed: bool = False) -> Body:
     """One job as a list shows it: the cold shape without logs; a training also without data_removed."""
-    body = _cold(job, seen, origin, job.kind is JobKind.TRAINING, removed)
+    body = _cold(job, seen, origin, trainings_url=job.kind is JobKind.TRAINING, removed=removed)
     del body["logs"]
     if job.kind is JobKind.TRAINING:
         del body["data_removed"]
@@ -73,20 +74,20 @@ def list_item(job: Job, seen: Observation, *, origin: str, removed: bool = False
 
 def webhook_body(job: Job, seen: Observation, *, origin: str) -> Body:
     """One job as a webhook tells it: the hot shape plus the webhook's own fields."""
-    body = _hot(job, seen, origin, False, False)
+    body = _hot(job, seen, origin, job_log(job, seen), trainings_url=False, removed=False)
     body["webhook"] = job.webhook
     if job.webhook_events is not None:
         body["webhook_events_filter"] = list(job.webhook_events)
     return body
 
 
-def _hot(job: Job, seen: Observation, origin: str, trainings_url: bool, removed: bool) -> Body:
+def _hot(job: Job, seen: Observation, origin: str, log: str, *, trainings_url: bool, removed: bool) -> Body:
     body: Body = {
         "id": job.id,
         "model": job.model,
         "version": job.version,
         "input": {} if removed else dict(job.input),
-        "logs": "" if removed else job_log(job, seen),
+        "logs": log,
         "output": None if removed else _output(job, seen),
         "data_removed": removed,
         "error": seen.error,
@@ -107,7 +108,8 @@ def _hot(job: Job, seen: Observation, origin: str, trainings_url: bool, removed:
     return body
 
 
-def _cold(job: Job, seen: Observation, origin: str, trainings_url: bool, removed: bool) -> Body:
+def _cold(job: Job, seen: Observation, origin: str, *, trainings_url: bool, removed: bool) -> Body:
+    """The cold shape; `logs` stands in its place, still null."""
     body: Body = {
         "completed_at": None if seen.completed_ns is None else cold_time(seen.completed_ns),
         "created_at": cold_time(cold_created_ns(job)),
@@ -115,7 +117,7 @@ def _cold(job: Job, seen: Observation, origin: str, trainings_url: bool, removed
         "error": seen.error,
         "id": job.id,
         "input": {} if removed else dict(job.input),
-        "logs": None if removed else job_log(job, seen) or None,
+        "logs": None,
     }
     metrics = _cold_metrics(job, seen)
     if metrics is not None:
