@@ -1,0 +1,300 @@
+"""The status engine under any order of webhooks, polls, crashes and races (I1–I16), and mutants that must be caught."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from shared.domain.errors import StaleWrite, StoreUnavailableError
+from shared.domain.event import EventType, LogHead, deletion_event
+from shared.domain.job import Job, JobStatus
+from shared.domain.observation import Observation, Observed, merge_observations
+from shared.domain.totals import day_share
+from shared.ports import ExternalKey, JobChange
+from shared.services import record_observations as recording
+from shared.services.observation_message import decode_observation
+from shared.services.record_observations import Recorded, RecordObservations
+from tests.builders import H100, a_sighting
+from tests.fakes.clock import FakeClock
+from tests.fakes.doubles import FakeQueue, FakeTelemetry
+from tests.fakes.faults import Crash
+from tests.fakes.stores import FakeJobStore, FakeStores
+
+REMOTE_IDS = [f"remote{number}aaaaaaaa" for number in range(4)]
+STATUSES = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, None]
+EXAMPLES = 2000 if os.environ.get("PROOF") else 200
+STEPS = 50
+
+remote_ids = st.sampled_from(REMOTE_IDS)
+statuses = st.sampled_from(STATUSES)
+webhook_ids = st.sampled_from([f"msg_{number}" for number in range(12)])
+
+
+class StatusMachine(RuleBasedStateMachine):
+    """Every rule may crash before or after any write; the invariants hold after each step all the same."""
+
+    store_class: type[FakeJobStore] = FakeJobStore
+
+    def __init__(self) -> None:
+        super().__init__()
+        random.seed(0)
+        self.clock = FakeClock()
+        self.stores = FakeStores(self.clock)
+        self.jobs = self.store_class(self.stores)
+        self.queue = FakeQueue()
+        self.recorder = self._recorder(self.queue)
+        self.committer = self._recorder(None)
+        self.first_end: dict[str, JobStatus] = {}
+        self.deliveries: dict[str, tuple[str, JobStatus | None]] = {}
+        self.deleted: set[str] = set()
+        self.last_known: dict[str, Job] = {}
+
+    def _recorder(self, overflow: FakeQueue | None) -> RecordObservations:
+        return RecordObservations(
+            jobs=self.jobs,
+            clock=self.clock,
+            telemetry=FakeTelemetry(),
+            hardware_of=lambda provider, model: H100,
+            overflow=overflow,
+        )
+
+    def _sighting(self, remote_id: str, status: JobStatus | None) -> Observation:
+        return a_sighting(remote_id, status, observed_at=self.clock.now())
+
+    def _record(self, looks: Sequence[Observation], marks: Sequence[str | None] = ()) -> Recorded | None:
+        """None when the process died or the store was down: the caller was not told yes."""
+        with suppress(Crash, StoreUnavailableError):
+            return self.recorder.record(looks, marks=marks)
+        return None
+
+    @rule(remote_id=remote_ids, status=statuses, webhook_id=webhook_ids)
+    def webhook(self, remote_id: str, status: JobStatus | None, webhook_id: str) -> None:
+        """The same id always brings the same body, but may come at any time again."""
+        remote_id, status = self.deliveries.setdefault(webhook_id, (remote_id, status))
+        before = len(self.stores.event_rows)
+        known = webhook_id in self.stores.mark_rows
+        self._record([self._sighting(remote_id, status)], [webhook_id])
+        if known:
+            assert len(self.stores.event_rows) == before, "a webhook id had an effect twice"
+
+    @rule(looks=st.lists(st.tuples(remote_ids, statuses), min_size=1, max_size=8))
+    def poll(self, looks: list[tuple[str, JobStatus | None]]) -> None:
+        self._record([self._sighting(remote_id, status) for remote_id, status in looks])
+
+    @rule(remote_id=remote_ids, first=statuses, second=statuses)
+    def race(self, remote_id: str, first: JobStatus | None, second: JobStatus | None) -> None:
+        """A second writer commits between this one's read and its write."""
+        other = self._recorder(FakeQueue())
+        looks = [self._sighting(remote_id, second)]
+        self.stores.before_commit(lambda changes: self._quietly(lambda: other.record(looks)))
+        self._record([self._sighting(remote_id, first)])
+
+    @staticmethod
+    def _quietly(act: Callable[[], object]) -> None:
+        with suppress(Crash, StoreUnavailableError):
+            act()
+
+    @rule(remote_id=remote_ids)
+    def miss(self, remote_id: str) -> None:
+        seen = a_sighting(remote_id, None, observed_at=self.clock.now(), found=False)
+        self._record([seen])
+
+    @rule(remote_id=remote_ids)
+    def delete(self, remote_id: str) -> None:
+        with suppress(Crash, StaleWrite, StoreUnavailableError):
+            snapshot = self.jobs.snapshot([ExternalKey("replicate", remote_id)])
+            job = snapshot.jobs.get(remote_id)
+            if job is not None and job.status.is_terminal:
+                gone = JobChange(before=job, after=None, events=(deletion_event(job, self.clock.now()),))
+                self.jobs.commit([gone], head=snapshot.head, at=self.clock.now())
+
+    @precondition(lambda self: self.queue.messages)
+    @rule(order=st.randoms(use_true_random=False), twice=st.booleans())
+    def commit_queue(self, order: random.Random, twice: bool) -> None:
+        """The committer sees its batch in any order, at least once."""
+        batch = [message for message, _ in self.queue.messages]
+        order.shuffle(batch)
+        for _ in range(2 if twice else 1):
+            messages = [decode_observation(text) for text in batch]
+            with suppress(Crash, StoreUnavailableError):
+                self.committer.record([m.observation for m in messages], marks=[m.mark for m in messages])
+                self.queue.messages.clear()
+
+    @rule(write=st.integers(1, 3), after=st.booleans())
+    def plan_crash(self, write: int, after: bool) -> None:
+        (self.stores.faults.crash_after_write if after else self.stores.faults.crash_before_write)(write)
+
+    @rule(call=st.integers(1, 4))
+    def plan_throttle(self, call: int) -> None:
+        self.stores.faults.throttle_call(call)
+
+    @rule(commits=st.integers(1, 3))
+    def plan_conflicts(self, commits: int) -> None:
+        self.stores.faults.conflict_on_commit(*range(1, commits + 1))
+
+    @rule(seconds=st.sampled_from([1, 61, 3600, 86_400 * 8]))
+    def wait(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @invariant()
+    def ends_stand(self) -> None:
+        """I1, I2, I3."""
+        for job in self.stores.job_rows.values():
+            if job.status.is_terminal:
+                assert self.first_end.setdefault(job.job_id, job.status) is job.status
+
+    @invariant()
+    def log_and_jobs_agree(self) -> None:
+        """I10, I11, I12: no gap, old meets new, and folding the log gives the jobs."""
+        numbers = sorted(self.stores.event_rows)
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(numbers) == (self.stores.head.seq if self.stores.head else 0)
+        folded: dict[str, JobStatus | None] = {}
+        ends: Counter[str] = Counter()
+        for number in numbers:
+            event = self.stores.event_rows[number].event
+            assert folded.get(event.job_id) is event.previous_status
+            folded[event.job_id] = event.status
+            if event.type is EventType.DELETED:
+                self.deleted.add(event.job_id)
+            elif event.status and event.status.is_terminal:
+                ends[event.job_id] += 1
+        assert {job_id: status for job_id, status in folded.items() if status} == {
+            job.job_id: job.status for job in self.stores.job_rows.values()
+        }
+        assert all(count == 1 for count in ends.values())
+
+    @invariant()
+    def counts_and_totals_agree(self) -> None:
+        """I10; what a deleted job has cost stays spent."""
+        stored = Counter((job.provider, job.status) for job in self.stores.job_rows.values())
+        assert dict(self.stores.head.counts if self.stores.head else {}) == dict(stored)
+        self.last_known |= self.stores.job_rows
+        expected: dict[tuple[str, object], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
+        for job in self.last_known.values():
+            share = day_share(job)
+            if share:
+                sums = expected[share.provider, share.day]
+                expected[share.provider, share.day] = [
+                    total + part
+                    for total, part in zip(sums, (share.cost, Decimal(share.jobs), share.seconds), strict=True)
+                ]
+        kept = {
+            key: [row.cost, Decimal(row.jobs), row.seconds]
+            for key, row in self.stores.total_rows.items()
+            if not row.is_empty
+        }
+        assert kept == dict(expected)
+
+    @invariant()
+    def one_remote_job_is_one_job(self) -> None:
+        """I7, and a deleted job stays deleted."""
+        owners = Counter((job.provider, job.external_id) for job in self.stores.job_rows.values())
+        assert all(count == 1 for count in owners.values())
+        assert not self.deleted.intersection(self.stores.job_rows)
+
+    @invariant()
+    def marks_have_effects(self) -> None:
+        """I33: a mark without its effect would swallow the provider's repeat."""
+        for webhook_id in self.stores.mark_rows:
+            remote_id, _ = self.deliveries[webhook_id]
+            assert remote_id in self.stores.job_rows or remote_id in self.deleted
+
+
+def run(machine: type[StatusMachine], examples: int) -> None:
+    options = settings(
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+        database=None,
+    )
+    run_state_machine_as_test(seed(20261122)(machine), settings=options)
+
+
+@pytest.mark.timeout(1800)
+def test_no_order_of_anything_breaks_a_promise() -> None:
+    run(StatusMachine, EXAMPLES)
+
+
+class NoVersionCheck(FakeJobStore):
+    """A store that forgets to look whether a job was changed meanwhile."""
+
+    def _check(self, plan: Any, head: LogHead, at: datetime) -> None:
+        try:
+            super()._check(plan, head, at)
+        except StaleWrite as stale:
+            if stale.head or stale.marks:
+                raise StaleWrite(head=stale.head, marks=stale.marks) from None
+
+
+class TwoWrites(FakeJobStore):
+    """Jobs first, everything else in a second write: a crash between them loses the event."""
+
+    def _apply(self, plan: Any, at: datetime) -> None:
+        for change in plan.changes:
+            version = (change.before.version if change.before else 0) + 1
+            self._db.put_job(change.job_id, replace(change.after, version=version) if change.after else None)
+        self._db.faults.end_write()
+        self._db.faults.begin_write()
+        super()._apply(plan, at)
+
+
+class MarksOutside(FakeJobStore):
+    """The mark is written before the change it stands for."""
+
+    def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+        with self._db.write("jobs.marks"):
+            for mark in (mark for change in changes for mark in change.marks):
+                self._db.mark_rows[mark] = int(at.timestamp()) + 600_000
+        return super().commit([replace(change, marks=()) for change in changes], head=head, at=at)
+
+
+class CountsOutside(FakeJobStore):
+    """The counts are written after the change."""
+
+    def _apply(self, plan: Any, at: datetime) -> None:
+        assert self._db.head is not None
+        before = self._db.head.counts
+        super()._apply(plan, at)
+        right = self._db.head.counts
+        self._db.head = replace(self._db.head, counts=before)
+        self._db.faults.end_write()
+        self._db.faults.begin_write()
+        self._db.head = replace(self._db.head, counts=right)
+
+
+@pytest.mark.parametrize("store", [NoVersionCheck, TwoWrites, MarksOutside, CountsOutside])
+def test_a_broken_store_is_caught(store: type[FakeJobStore]) -> None:
+    machine = type(f"Machine{store.__name__}", (StatusMachine,), {"store_class": store})
+    with pytest.raises(AssertionError):
+        run(machine, 300)
+
+
+def test_a_merge_without_the_terminal_guard_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reopening(before: Job, observations: Sequence[Observation]) -> Observed:
+        """A merge that believes every look."""
+        outcome = merge_observations(before, observations)
+        last = observations[-1].status
+        if before.status.is_terminal and last is not None and last is not before.status:
+            job = replace(before, status=last)
+            return replace(outcome, job=job)
+        return outcome
+
+    monkeypatch.setattr(recording, "merge_observations", reopening)
+    machine = type("MachineReopening", (StatusMachine,), {})
+    with pytest.raises(AssertionError):
+        run(machine, 300)
