@@ -119,13 +119,15 @@ class BoundedHttp:
         return read if isinstance(read, Answer) else Answer(response.status_code, _lower(response.headers), b"")
 
     def _read(self, response: httpx.Response, deadline: float) -> Answer | Fault:
-        unpacker = _unpacker(response.headers.get("content-encoding", ""))
+        # A transport may hand over a body that httpx has read and unpacked already (httpx.MockTransport).
+        is_read = response.is_stream_consumed
+        unpacker = _Plain() if is_read else _unpacker(response.headers.get("content-encoding", ""))
         if unpacker is None:
             return Fault.UNREADABLE
         received = 0
         parts: list[bytes] = []
         room = self._limits.body_bytes
-        for chunk in response.iter_raw():
+        for chunk in [response.content] if is_read else response.iter_raw():
             received += len(chunk)
             try:
                 part = unpacker.unpack(chunk, room + 1)
@@ -275,7 +277,7 @@ class _DeadlineStream(httpcore.NetworkStream):
         wait = _within_deadline(timeout, httpcore.ConnectTimeout)
         return _DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, wait))
 
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's own signature
+    def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -220,6 +219,8 @@ def _asked(request: Callable[[], Answer], path: str) -> Answer | None:
 
 
 def _default_client() -> SSMClient:
+    import boto3  # noqa: PLC0415 - paid for at the first secret
+
     return boto3.client("ssm", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 3}))
 
 
