@@ -6,6 +6,7 @@ family, OneTrainer, Lightning, Keras and others; a log is untrusted text, so tha
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from shared.domain.progress import Progress
@@ -25,9 +26,11 @@ __all__ = [
 ]
 
 _WINDOW = 65_536
-_LINES = 2_000
+_LINES = 1_000
 _FURTHER_BACK = 1_048_576
 _FINDS = 48
+_BEFORE_ANCHOR = 512
+_BEHIND_ANCHOR = 1_024
 _ANCHORS = ("%|", "tep ", "poch ", "tep:", "poch:")
 _BANNERS = ("otal optimization steps", "um Epochs", "otal steps", "num_train_epochs")
 
@@ -44,10 +47,9 @@ def read_progress(tail: str, previous: Progress | None = None) -> Progress:
         for line in _earlier(tail, _BANNERS, 1):
             reader.announce(line)
     reader.read(window)
-    if not reader.has_numbers and len(tail) > _WINDOW:
+    if len(tail) > _WINDOW and not reader.has_numbers and (earlier := _earlier(tail, _ANCHORS, _FINDS)):
         reader = Reader(previous)
-        reader.read(_earlier(tail, _ANCHORS, _FINDS))
-        reader.read(window)
+        reader.read([*earlier, *window])
     newest = next((line for line in reversed(window) if line and not line.isspace()), None)
     last_log = shorten_line(newest) if newest else previous.last_log if previous else None
     return replace(reader.progress, last_log=last_log)
@@ -63,10 +65,8 @@ def _earlier(text: str, anchors: tuple[str, ...], finds: int) -> list[str]:
             found = text.rfind(anchor, start, position)
             if found < 0:
                 break
-            left = max(text.rfind("\n", start, found), text.rfind("\r", start, found), found - 512, start)
-            right = min(
-                (at for at in (text.find("\n", found, end), text.find("\r", found, end)) if at >= 0), default=end
-            )
-            places[left] = clean_text(text[left : min(right, found + 1024)]).strip("\n")
+            left, right = max(start, found - _BEFORE_ANCHOR), min(end, found + _BEHIND_ANCHOR)
+            left = max(left, text.rfind("\n", left, found) + 1, text.rfind("\r", left, found) + 1)
+            places[left] = clean_text(re.split(r"[\r\n]", text[left:right], maxsplit=1)[0])
             position = left
     return [places[place] for place in sorted(places)]

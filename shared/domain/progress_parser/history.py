@@ -29,7 +29,7 @@ def loss_history(log: str, limit: int = HISTORY_LIMIT) -> tuple[HistoryPoint, ..
 def extend_history(
     points: Iterable[HistoryPoint], new_points: Iterable[HistoryPoint], limit: int = HISTORY_LIMIT
 ) -> tuple[HistoryPoint, ...]:
-    """Both sets as one curve in the order of steps, a newer point replacing an older one of its step, thinned to `limit`.
+    """Both as one curve in the order of steps, a newer point replacing an older one of its step, thinned to `limit`.
 
     Thinning keeps the first point and the last one of each stretch of steps, the stretches growing by doubling; so a
     curve that grew point by point is the same as one read at once.
@@ -66,7 +66,7 @@ def history_pace(points: Sequence[HistoryPoint]) -> float | None:
 def pace_eta(
     *, step: int | None, total_steps: int | None, seen_step: int | None, seconds_between: float
 ) -> float | None:
-    """Seconds left at the measured pace: `step` now, `seen_step` some `seconds_between` ago; `None` if it can't be told."""
+    """Seconds left at the measured pace: `step` now, `seen_step` some `seconds_between` ago; `None` if unknown."""
     if step is None or seen_step is None or not total_steps or seconds_between <= 0 or step <= seen_step:
         return None
     eta = max(total_steps - step, 0) * seconds_between / (step - seen_step)

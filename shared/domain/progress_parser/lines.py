@@ -34,24 +34,27 @@ class Counts:
     """Whether step or epoch came with its total, as in "step 1500/5000"."""
 
 
+_NO_COUNTS = Counts()
+
 _WORD = r"(?<![\w./\\-])"
 _WORD_END = r"(?![\w/\\-]|\.\w)"
 _LINK = r"[\s:=\[('\"#|-]{0,16}"
 _NUMBER = r"(\d[\d,]{0,30})(?![\d,]*\d)"
 
 _MENTIONS = re.compile(
-    r"step|epoch|iter|loss|valid|eval|sampl|generat|checkpoint|ckpt|sav(?:ing|ed)|warm|train|load|cach|process|prepar|token"
-    r"|download|initi|comput|build|bucket|embed|fetch|quanti|moving|config|collect|backend|dataset|mapping|filter|discover"
-    r"|scann|extract|zip|install|encoder|vae|import|creat|enabl|resum|setting up|latent|split|学習"
+    r"step|epoch|iter|loss|valid|eval|sampl|generat|checkpoint|ckpt|sav(?:ing|ed)|warm|train|load|cach|process|prepar"
+    r"|token|download|initi|comput|build|bucket|embed|fetch|quanti|moving|config|collect|backend|dataset|mapping|filter"
+    r"|discover|scann|extract|zip|install|encoder|vae|import|creat|enabl|resum|setting up|latent|split|学習"
 )
 
 _STEP_PAIR = re.compile(
-    r"(?<![\w-])(?:(?:global|current|train|training|optimizer)[ _-])?(?:steps?|iter|iterations?)(?:/max_steps)?(?:\(train\))?"
-    rf"{_LINK}{_NUMBER}\s{{0,8}}(?:/|of|out of)\s{{0,8}}{_NUMBER}(?!/)",
+    r"(?<![\w-])(?:(?:global|current|train|training|optimizer)[ _-])?(?:steps?|iter|iterations?)"
+    rf"(?:/max_steps)?(?:\(train\))?{_LINK}{_NUMBER}\s{{0,8}}(?:/|of|out of)\s{{0,8}}{_NUMBER}(?!/)",
     re.ASCII,
 )
 _PAIR_OF_STEPS = re.compile(
-    r"(?<![\d/.,-])(\d[\d,]{0,11})\s?/\s?(\d[\d,]{0,11}) {0,2}(?:(?:training|optimization) )?(?:steps|iters|iterations)\b",
+    r"(?<![\d/.,-])(\d[\d,]{0,11})\s?/\s?(\d[\d,]{0,11}) {0,2}(?:(?:training|optimization) )?"
+    r"(?:steps|iters|iterations)\b",
     re.ASCII,
 )
 _CURRENT_OF_TOTAL = re.compile(r"current_steps?\W{1,6}(\d{1,9})\W{1,6}total_steps?\W{1,6}(\d{1,9})", re.ASCII)
@@ -65,13 +68,14 @@ _STEP = re.compile(
 _EPOCH = re.compile(r"(?<![\w-])epoch[\s:=\[('\"#-]{0,8}(\d{1,9}(?:\.\d{1,18})?)(?![\d,]*\d)", re.ASCII)
 _STEPS_AND_LOSS = re.compile(rf"\bsteps[:=\s]{{1,3}}{_NUMBER} {{1,3}}(?:loss|\|)", re.ASCII)
 _SETTING_BEFORE = re.compile(
-    r"(?:num|number of|n|current|total|max|min|warm-?up|save|sav\w*|eval\w*|log|logging|accum\w*|per|every|valid\w*|test|sampl\w*|first"
-    r"|last|each|sanity|skip\w*|than)[\s_-]{1,3}$"
+    r"(?:num|number of|n|current|total|max|min|warm-?up|save|sav\w*|eval\w*|log|logging|accum\w*|per|every|valid\w*"
+    r"|test|sampl\w*|first|last|each|sanity|skip\w*|than)[\s_-]{1,3}$"
 )
+_BEFORE = 24
 
 _TOTAL_STEPS = re.compile(
-    r"(?:total[ _](?:optimi[sz]ation[ _]|train(?:ing)?[ _])?(?:num[ _])?steps|max_(?:train_)?steps|max_iters|train_iters)\b"
-    rf"(?![ _]?remaining)[^\d=:]{{0,40}}[=:]\s{{0,4}}['\"]?{_NUMBER}",
+    r"(?:total[ _](?:optimi[sz]ation[ _]|train(?:ing)?[ _])?(?:num[ _])?steps|max_(?:train_)?steps|max_iters"
+    rf"|train_iters)\b(?![ _]?remaining)[^\d=:]{{0,40}}[=:]\s{{0,4}}['\"]?{_NUMBER}",
     re.ASCII,
 )
 _STEPS_LEFT = re.compile(rf"total optimi[sz]ation steps remaining\s{{0,4}}[=:]\s{{0,4}}{_NUMBER}", re.ASCII)
@@ -82,8 +86,9 @@ _TOTAL_EPOCHS = re.compile(
 )
 
 _BANNER = re.compile(
-    r"running training|学習開始|(?:start|begin)(?:ing|s|ed)? (?:the )?(?:\w{1,16} )?train(?:ing|er|)\b(?! (?:data|set|image|text))"
-    r"|training (?:has )?(?:started|starts|begins?|begun)\b|total (?:optimi[sz]ation )?steps\b[^\d=:]{0,40}[=:]\s{0,4}\d"
+    r"running training|学習開始|training (?:has )?(?:started|starts|begins?|begun)\b"
+    r"|(?:start|begin)(?:ing|s|ed)? (?:the )?(?:\w{1,16} )?train(?:ing|er|)\b(?! (?:data|set|image|text))"
+    r"|total (?:optimi[sz]ation )?steps\b[^\d=:]{0,40}[=:]\s{0,4}\d"
 )
 _BANNER_OF_STEPS = re.compile(r"running training|学習開始|total (?:optimi[sz]ation )?steps\b")
 _FINISHED = re.compile(r"stopped: .{0,4}max_(?:epochs|steps)=\d{1,9}.{0,4}reached")
@@ -91,58 +96,62 @@ _SAVING = re.compile(
     rf"{_WORD}(?<!be )(?<!pre-)(?:sav(?:ing|ed)|writ(?:ing|ten)(?= .{{0,40}}(?:checkpoint|weights))){_WORD_END}"
 )
 _SAVED_THING = re.compile(
-    r"sav(?:ing|ed) (?:(?:the|all|some|new|\d{1,9}|text|vae|training|sample) ){0,3}(?:dataset|latent|image|sample|video|memory|time"
-    r"|vram|prompt|cache|metadata|config\b|configs|logs?\b|plot|figure|grid|preview|caption|bucket|embed)"
-    r"|(?:image|sample|video|latent|cache|embeds?|embeddings?|config|dataset|metadata)s? (?:(?:is|are|was|were|has been) )?saved"
+    r"sav(?:ing|ed) (?:(?:the|all|some|new|\d{1,9}|text|vae|training|sample) ){0,3}(?:dataset|latent|image|sample|video"
+    r"|memory|time|vram|prompt|cache|metadata|config\b|configs|logs?\b|plot|figure|grid|preview|caption|bucket|embed)"
+    r"|(?:image|sample|video|latent|cache|embeds?|embeddings?|config|dataset|metadata)s? "
+    r"(?:(?:is|are|was|were|has been) )?saved"
 )
 _SAVES_STATE = re.compile(
     r"checkpoint|ckpt|model|weight|state|lora|adapter|optimizer|network|pipeline|safetensors|at step"
 )
 _CHECKPOINT = re.compile(rf"{_WORD}(?:checkpoint(?:s|ed|ing)?|ckpt){_WORD_END}")
 _CHECKPOINT_READ = re.compile(
-    r"gradient|activation|shard|load|resum|restor|from\b.{0,60}checkpoint|weights of|model checkpoint at|checkpoint weights"
-    r"|of the checkpoint|the checkpoint (?:was|is)|no (?:\w{1,12} )?checkpoint|not |initiali[sz]|reentrant|limit|every|interval"
-    r"|found|checkpoint(?:s|ing)?:? (?:steps|every|enabled|disabled|path|dir|frequency|true|false|none)|use |using"
-    r"|enabl|checkpoint\s?="
+    r"gradient|activation|shard|load|resum|restor|from\b.{0,60}checkpoint|weights of|model checkpoint at|initiali[sz]"
+    r"|checkpoint weights|of the checkpoint|the checkpoint (?:was|is)|no (?:\w{1,12} )?checkpoint|not |reentrant|limit"
+    r"|every|interval|found|use |using|enabl|checkpoint\s?="
+    r"|checkpoint(?:s|ing)?:? (?:steps|every|enabled|disabled|path|dir|frequency|true|false|none)"
 )
-_WARMING = re.compile(r"warming[ -]?up")
 _WARMUP = re.compile(
-    rf"{_WORD}warm[ -]?up(?![\w/\\(]|[ _-](?:ratio|epochs?|start|lr|period|schedul|factor|type|percent|iter|it\b)|[ -]steps?(?!\W{{1,4}}\d"
-    r"{1,9}\s?(?:/|of))|\s?[:=]\s?\d|['\"]?\s?[:=])"
+    rf"{_WORD}warm[ -]?up(?![\w/\\(]|[ _-](?:ratio|epochs?|start|lr|period|schedul|factor|type|percent|iter|it\b)"
+    r"|[ -]steps?(?!\W{1,4}\d{1,9}\s?(?:/|of))|\s?[:=]\s?\d|['\"]?\s?[:=])"
 )
 _WARMUP_SETTING = re.compile(r"schedul|learning rate|\blr\b|will be|no warm")
 _VALIDATING = re.compile(
-    r"(?:running|start(?:ing|ed)?|begin(?:ning)?|perform(?:ing)?|doing|during|generating) (?:\w{1,16} ){0,2}(?:validation|evaluation|eval\b)"
+    r"(?:running|start(?:ing|ed)?|begin(?:ning)?|perform(?:ing)?|doing|during|generating) "
+    r"(?:\w{1,16} ){0,2}(?:validation|evaluation|eval\b)"
     rf"|{_WORD}(?:validating|evaluating){_WORD_END}|generating (?:\w{{1,16}} ){{0,2}}(?:samples?|images?|videos?)\b"
     r"|sampl(?:ing|e) (?:images?|prompts?|at step|videos?)|\*{3,5} ?(?:running )?(?:eval|predict|valid)"
 )
 _VALIDATION = re.compile(rf"(?<![\w./\\(-])(?:validat(?:ion|ions|e)|evaluation){_WORD_END}(?!['\"]?\s?=)")
 _VALIDATION_THING = re.compile(
-    r"prompt gathering|for (?:\w{1,16} )?validation|validation (?:image|prompt|set|data|sample|split|resolution|step|negative|config"
-    r"|seed|guidance|batch|interval|file|frequency|every)|(?:no|num|without|skip\w*|disabl\w*|number of) (?:\w{1,12} )?validation"
-    r"|train.{0,200}validation|load|cach|comput|creat|build|prepar|argument|schema|error|every"
+    r"prompt gathering|for (?:\w{1,16} )?validation|(?:no|num|without|skip\w*|disabl\w*|number of) (?:\w{1,12} )?valid"
+    r"|validation (?:image|prompt|set|data|sample|split|resolution|step|negative|config|seed|guidance|batch|interval"
+    r"|file|frequency|every)|train.{0,200}validation|load|cach|comput|creat|build|prepar|argument|schema|error|every"
 )
 _VALIDATED_INPUT = re.compile(
-    r"validat\w{1,4} (?:\w{1,16} ){0,2}(?:config|dataset|data|argument|schema|environment|input|param|file|caption|image)"
+    r"validat\w{1,4} (?:\w{1,16} ){0,2}"
+    r"(?:config|dataset|data|argument|schema|environment|input|param|file|caption|image)"
 )
-_PREPARING_PLAINLY = re.compile(r"pre-?process|\b(?:re|down)?loading\b|\bpreparing\b|\bcaching\b|\bbuilding\b")
+_PREPARING_PLAINLY = re.compile(r"pre-?process|loading|preparing|caching|building")
 _PREPARING = re.compile(
-    r"pre-?process|(?<![a-z])(?:re|down|off|un)?load(?:ing|ed|s)?\b|cach(?:e|es|ed|ing)\b|tokeni[sz]|download|prepar(?:e|ing|ed|ation)"
-    r"|initiali[sz]|initiat|comput(?:ing|ed)|building|\bbuckets?\b|embeds?\b|embedding|fetching|quantiz|\bmoving\b|configur"
-    r"|collected|data ?backend|dataset|\bmapping\b|filter(?:ing|ed)|discover|scann(?:ing|ed)|extracting|unzip|install"
-    r"|text.?encoder|\bvae\b|import network|creat(?:e|ing|ed) (?:lora|network|data|buck|new|optim)|\benabl(?:e|ing|ed) |resum"
-    r"|setting up|\blatents?\b|generating \w{1,12} split|processing (?:images?|prompts?|captions?|files?|samples?|dataset|\d|bucket)"
+    r"pre-?process|load(?:ing|ed|s)?\b|cach(?:e|es|ed|ing)\b|tokeni[sz]|download|prepar(?:e|ing|ed|ation)|initiali[sz]"
+    r"|initiat|comput(?:ing|ed)|building|buckets?\b|embeds?\b|embedding|fetching|quantiz|moving|configur|collected"
+    r"|data ?backend|dataset|mapping\b|filter(?:ing|ed)|discover|scann(?:ing|ed)|extracting|unzip|install"
+    r"|import network|text.?encoder|\bvae\b|creat(?:e|ing|ed) (?:lora|network|data|buck|new|optim)|enabl(?:e|ing|ed) "
+    r"|resum|setting up|latents?\b|generating \w{1,12} split"
+    r"|processing (?:images?|prompts?|captions?|files?|samples?|dataset|\d|bucket)"
 )
 _OUTCOME = re.compile(r"['\"]eval_\w{1,40}['\"]\s?:|^\W{0,8}eval (?:metrics|results)")
 _TRAINED = re.compile(
-    r"(?<!val )(?<!validation )(?<!eval )\b(?:train_|training_|step_|avr_)?loss['\"*)]{0,3}\s{0,3}[:= ]\s{0,3}[*'\"]{0,2}[-+]?[\dni.]|'train_runtime'"
+    r"(?<!val )(?<!validation )(?<!eval )(?<!\w)(?:train_|training_|step_|avr_)?loss['\"*)]{0,3}\s{0,3}[:= ]\s{0,3}"
+    r"[*'\"]{0,2}[-+]?[\dni.]|'train_runtime'"
 )
 
 _SETTING = re.compile(r"\W{0,6}(?P<key>[\w.\-/]{1,60})['\"]?\s{0,3}[:=]\s{0,3}\S{0,200}\s{0,3}$")
 _COUNTER_KEYS = frozenset({"step", "steps", "global_step", "iter", "iteration", "epoch", "loss", "iter_num"})
-_NO_NEWS = re.compile(
-    r"warning|\w(?:error|exception)\b|^(?:\[rank\d{1,4}\]:\s?)?(?:\s{0,200}file \"|\s{4,200}(?:return|raise|self\.|await|with)\b)|^\s{0,8}[│╭╰❱]"
-)
+_NOISE = ("warning", "error", "exception", 'file "')
+_EXCEPTION = re.compile(r"(?:^|[\w.])(?:error|exception)\b|warning|file \"", re.ASCII)
+_BOXES = "│╭╰❱"
 
 
 def is_worth_reading(line: str) -> bool:
@@ -152,7 +161,9 @@ def is_worth_reading(line: str) -> bool:
 
 def is_noise(line: str) -> bool:
     """Whether a line in small letters is a warning, an exception or part of a traceback: they tell of no activity."""
-    return _NO_NEWS.search(line) is not None
+    if line[:1] in _BOXES and line:
+        return True
+    return any(word in line for word in _NOISE) and _EXCEPTION.search(line) is not None
 
 
 def without_options(line: str) -> str:
@@ -170,9 +181,9 @@ def signal_of(line: str) -> Signal | None:
     setting = _SETTING.match(line)
     if setting and setting["key"] not in _COUNTER_KEYS and not setting["key"].endswith("ing"):
         return None
-    if _BANNER.search(line):
+    if ("train" in line or "steps" in line or "学習" in line) and _BANNER.search(line):
         return Signal.BANNER
-    if _OUTCOME.search(line):
+    if "eval" in line and _OUTCOME.search(line):
         return Signal.RESULT
     return _save(line) or _warm_up(line) or _validation(line)
 
@@ -184,7 +195,7 @@ def prepares(line: str, *, is_counted: bool) -> bool:
 
 def shows_training(line: str) -> bool:
     """Whether a line in small letters shows a loss of the training."""
-    return _TRAINED.search(line) is not None
+    return ("loss" in line or "train_runtime" in line) and _TRAINED.search(line) is not None
 
 
 def is_banner_of_steps(line: str) -> bool:
@@ -193,21 +204,21 @@ def is_banner_of_steps(line: str) -> bool:
 
 
 def is_record(line: str) -> bool:
-    """Whether a line in small letters is a trainer's record (`{'loss': …, 'epoch': 1.0}`), whose epochs are done ones."""
+    """Whether a line in small letters is a trainer's record (`{'loss': 1.2, 'epoch': 1.0}`): its epochs are done."""
     return "'epoch'" in line or '"epoch"' in line
 
 
 def says_finished(line: str) -> bool:
     """Whether a line in small letters says that the trainer came to its limit."""
-    return _FINISHED.search(line) is not None
+    return "reached" in line and _FINISHED.search(line) is not None
 
 
 def _save(line: str) -> Signal | None:
-    if _SAVING.search(line):
+    if ("sav" in line or "writ" in line) and _SAVING.search(line):
         if _SAVED_THING.search(line) and not _SAVES_STATE.search(line):
             return None
         return Signal.SAVING
-    if _CHECKPOINT.search(line) and not _CHECKPOINT_READ.search(line):
+    if ("checkpoint" in line or "ckpt" in line) and _CHECKPOINT.search(line) and not _CHECKPOINT_READ.search(line):
         return Signal.SAVING
     return None
 
@@ -215,13 +226,16 @@ def _save(line: str) -> Signal | None:
 def _warm_up(line: str) -> Signal | None:
     if "warm" not in line:
         return None
-    if _WARMING.search(line) or (_WARMUP.search(line) and not _WARMUP_SETTING.search(line)):
+    if "warming up" in line or "warming-up" in line or (_WARMUP.search(line) and not _WARMUP_SETTING.search(line)):
         return Signal.WARMUP
     return None
 
 
+_VALIDATION_WORDS = ("valid", "eval", "generating", "sampl", "predict")
+
+
 def _validation(line: str) -> Signal | None:
-    if _VALIDATED_INPUT.search(line):
+    if not any(word in line for word in _VALIDATION_WORDS) or _VALIDATED_INPUT.search(line):
         return None
     if _VALIDATING.search(line) or (_VALIDATION.search(line) and not _VALIDATION_THING.search(line)):
         return Signal.VALIDATION
@@ -230,6 +244,8 @@ def _validation(line: str) -> Signal | None:
 
 def counts_of(line: str) -> Counts:
     """The counters in a line in small letters. Only numbers that a word names are read: never dates, clocks, images."""
+    if "step" not in line and "epoch" not in line and "iter" not in line:
+        return _NO_COUNTS
     step, total_steps = (
         _pair(_STEP_PAIR, line) or _pair(_PAIR_OF_STEPS, line) or _pair(_CURRENT_OF_TOTAL, line) or (None, None)
     )
@@ -257,7 +273,11 @@ def epoch_of(title: str) -> tuple[float | None, int | None]:
 def _pair(pattern: re.Pattern[str], line: str) -> tuple[int, int] | None:
     for found in pattern.finditer(line):
         done, total = whole_number(found[1]), whole_number(found[2])
-        if done is not None and total and not _SETTING_BEFORE.search(line, max(0, found.start() - 24), found.start()):
+        if (
+            done is not None
+            and total
+            and not _SETTING_BEFORE.search(line, max(0, found.start() - _BEFORE), found.start())
+        ):
             return done, total
     return None
 
@@ -272,15 +292,15 @@ def _epoch_pair(line: str) -> tuple[float | None, int | None]:
 
 def _single_step(line: str) -> int | None:
     for found in _STEP.finditer(line):
-        if not _SETTING_BEFORE.search(line, max(0, found.start() - 24), found.start()):
+        if not _SETTING_BEFORE.search(line, max(0, found.start() - _BEFORE), found.start()):
             return whole_number(found[1])
-    found = _STEPS_AND_LOSS.search(line)
-    return whole_number(found[1]) if found else None
+    beside_loss = _STEPS_AND_LOSS.search(line)
+    return whole_number(beside_loss[1]) if beside_loss else None
 
 
 def _single_epoch(line: str) -> float | None:
     for found in _EPOCH.finditer(line):
-        if not _SETTING_BEFORE.search(line, max(0, found.start() - 24), found.start()):
+        if not _SETTING_BEFORE.search(line, max(0, found.start() - _BEFORE), found.start()):
             return float(found[1])
     return None
 

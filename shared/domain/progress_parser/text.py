@@ -40,7 +40,7 @@ def clean_text(text: str) -> str:
 
 
 def shorten_line(line: str, limit: int = LAST_LOG_LIMIT) -> str:
-    """The line as it may be shown: cleaned, on one line, cut to `limit` characters of which the last three are `...`."""
+    """The line as it may be shown: cleaned, on one line, cut to `limit` characters that then end in `...`."""
     line = clean_text(line[: 16 * limit + LINE_LIMIT]).replace("\n", " ").strip()
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
