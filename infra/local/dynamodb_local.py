@@ -58,7 +58,3 @@ def command(java: Path, port: int, data_dir: Path | None) -> list[str | Path]:
         "-disableTelemetry",
         *place,
     ]
-
-
-if __name__ == "__main__":
-    fetch()

@@ -48,6 +48,10 @@ def secrets_file(settings: StackSettings) -> Path:
     return settings.data_dir / "secrets.json"
 
 
+def _own_origins(settings: StackSettings) -> list[str]:
+    return [f"http://{host}:{settings.http_port}" for host in ("127.0.0.1", "localhost")]
+
+
 def function_environment(
     settings: StackSettings, timeouts: Mapping[str, float], inherited: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
@@ -65,6 +69,7 @@ def function_environment(
             "SECRETS_FILE": str(secrets_file(settings)),
             "WEBSOCKET_URL": settings.websocket_url,
             "WEBSOCKET_CALLBACK_URL": f"http://127.0.0.1:{settings.websocket_port}",
+            "ALLOWED_ORIGINS": inherited.get("ALLOWED_ORIGINS") or ",".join(_own_origins(settings)),
             "REPLICATE_API_BASE_URL": settings.replicate_url,
             "REPLICATE_API_TOKEN": token,
             "PYTHONPATH": str(REPOSITORY),

@@ -98,7 +98,9 @@ class Children:
         while not is_ready():
             self.check()
             if time.monotonic() > deadline:
-                raise StackFailed(f"{what} was not ready after {seconds:.0f} s; see the logs in {self._log_dir}.")
+                newest = self._children[-1]
+                lines = f"The last lines of {newest.log}:\n{newest.last_lines()}"
+                raise StackFailed(f"{what} was not ready after {seconds:.0f} s. {lines}")
             self._pause()
 
     def check(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -74,3 +75,10 @@ def node_packages_are_current() -> bool:
 
 def mark_node_packages_current() -> None:
     _node_stamp().touch()
+
+
+def assert_right_osls() -> None:
+    """Raises RuntimeError when npm laid another package than osls under the name `serverless`."""
+    name = json.loads((NODE_MODULES / "serverless" / "package.json").read_text(encoding="utf-8"))["name"]
+    if name != "osls":
+        raise RuntimeError(f"node_modules/serverless is {name}, not osls; package.json must keep the alias.")

@@ -23,14 +23,7 @@ from infra.local.invoker import LambdaInvoker
 from infra.local.ports import PortInUseError, check_ports
 from infra.local.processes import Children, StackFailed, StackStopped
 from infra.local.relays import Relays, aws_clients, create_queues_when_ready, create_tables_when_ready
-from infra.local.runtimes import (
-    OSLS,
-    find_java,
-    find_node,
-    mark_node_packages_current,
-    node_packages_are_current,
-    npm_command,
-)
+from infra.local.runtimes import OSLS, find_java, find_node, node_packages_are_current
 from infra.local.settings import HOST, SIMULATOR_TOKEN, STAGE, SettingsError, StackSettings, read_settings
 from infra.local.tables import TableDiffersError
 from infra.local.triggers import ServiceDefinition, read_service
@@ -78,15 +71,12 @@ class Stack:
         secrets.chmod(0o600)
 
     def _install(self) -> None:
-        if not node_packages_are_current():
-            self._say("installing the Node packages of package-lock.json (only when it changed)")
-            command = [*npm_command(find_node()), "ci", "--no-progress"]
-            self._children.run("npm", command, self._environment, seconds=FIRST_DOWNLOAD_SECONDS)
-            mark_node_packages_current()
-        if not dynamodb_local.is_fetched():
-            self._say("fetching DynamoDB Local from Maven Central (only once)")
-            command = [sys.executable, "-m", "infra.local.dynamodb_local"]
-            self._children.run("fetch-dynamodb", command, self._environment, seconds=FIRST_DOWNLOAD_SECONDS)
+        """In a program of its own, so that a stop ends a download too."""
+        if node_packages_are_current() and dynamodb_local.is_fetched():
+            return
+        self._say("installing Node packages and DynamoDB Local (only when something is missing or changed)")
+        command = [sys.executable, "-m", "infra.local.install"]
+        self._children.run("install", command, self._environment, seconds=FIRST_DOWNLOAD_SECONDS)
 
     def _start_parts(self) -> None:
         settings, children = self._settings, self._children
