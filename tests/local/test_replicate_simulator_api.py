@@ -97,7 +97,7 @@ def test_unknown_version_is_refused(api: httpx.Client, version: str) -> None:
     assert (answer.status_code, answer.json()["title"]) == (422, "Invalid version or not permitted")
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a":NaN}', b'{"a":"\\ud800"}'])
 def test_body_that_is_no_object_is_a_client_error(api: httpx.Client, body: bytes) -> None:
     assert api.post("/predictions", content=body).status_code == 400
 

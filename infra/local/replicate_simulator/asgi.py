@@ -191,9 +191,10 @@ class SimulatorApp:
     async def _reset(self, scope: Scope, receive: Receive) -> None:
         """End the connection with a TCP reset, without an answer."""
         transport = self._transport(scope)
-        tcp = transport.get_extra_info("socket")
-        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        if transport is not None:
+            tcp = transport.get_extra_info("socket")
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
         await _until_gone(receive)
 
     async def _truncate(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -204,7 +205,9 @@ class SimulatorApp:
             await send(recorder.start)
             half = recorder.body[: len(recorder.body) // 2]
             await send({"type": "http.response.body", "body": half, "more_body": True})
-        self._transport(scope).close()
+        transport = self._transport(scope)
+        if transport is not None:
+            transport.close()
         await _until_gone(receive)
 
     async def _send_without_end(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -212,14 +215,14 @@ class SimulatorApp:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"next":null,"results":[', "more_body": True})
         transport = self._transport(scope)
-        while not transport.is_closing() and not self._stopping.is_set():
+        while transport is not None and not transport.is_closing() and not self._stopping.is_set():
             await send({"type": "http.response.body", "body": _ENDLESS_CHUNK, "more_body": True})
             await asyncio.sleep(_ENDLESS_PAUSE_SECONDS)
-        transport.abort()
-        await _until_gone(receive)
+        await self._reset(scope, receive)
 
-    def _transport(self, scope: Scope) -> asyncio.Transport:
-        return self._transports[tuple(scope["client"])]
+    def _transport(self, scope: Scope) -> asyncio.Transport | None:
+        """The client's connection; None once the client has left."""
+        return self._transports.get(tuple(scope["client"]))
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

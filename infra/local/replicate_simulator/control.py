@@ -60,7 +60,7 @@ class Control:
         kind, outcome = JobKind(kind), Status(outcome)
         if outcome in (Status.STARTING, Status.PROCESSING):
             raise ValueError("outcome must be a terminal status")
-        if job_id is not None and any(job.id == job_id for job in simulator.jobs()):
+        if job_id is not None and simulator.knows(job_id):
             raise ValueError(f"there is a job {job_id} already")
         model = model or (FLUX_TRAINER if kind is JobKind.TRAINING else TRAINER_MODELS[0])
         new_id = job_id or simulator.new_id()

@@ -120,7 +120,7 @@ def _simpletuner_lines(plan: LogPlan, rng: random.Random) -> Iterator[tuple[floa
         yield at, line
     for pause, line in (
         (2.0, f"[STAGE] ⏳ Saving Final Model: Finalizing model and saving to output/cog/{name}"),
-        (30.0, f"[STAGE] ✓ Saving Final Model (100.0%): Model saved to output/cog/{name}"),
+        (60.0, f"[STAGE] ✓ Saving Final Model (100.0%): Model saved to output/cog/{name}"),
         (4.0, "[STAGE] ✓ Training Complete (100.0%): Training is complete."),
     ):
         at += pause
@@ -144,7 +144,7 @@ def _set_up_lines(rng: random.Random) -> Iterator[tuple[float, str]]:
     yield 1.0, "[STAGE] ✓ Loading text embedding cache (100.0%)"
     yield 1.0, "[STAGE] ⏳ VAE Cache initialising: Initialising the VAE cache"
     for done in sorted({*range(0, images, max(1, images // 12)), images}):
-        yield 4.0, bar("Processing bucket 1.0", done, images, done * 0.9)
+        yield 8.0, bar("Processing bucket 1.0", done, images, done * 0.9)
     yield 1.0, "[STAGE] ✓ VAE Cache initialising (100.0%): VAE cache initialization complete"
     yield 1.0, "[STAGE] ✓ Configuring data backends (100.0%): Completed configuring data backends."
     collected = "Collected the following data backends: ['cog-dataset', 'text-embeds']"
@@ -177,14 +177,14 @@ def _checkpoint_lines(name: str, step: int, epoch: int, loss: float, plan: LogPl
     folder = f"output/cog/{name}/checkpoint-{step}"
     yield 0.5, f"[INFO] {reached}: {reached}"
     yield 0.5, f"[STAGE] ⏳ Saving Checkpoint: Saving checkpoint to {folder}"
-    yield 14.0, f"[STAGE] ✓ Saving Checkpoint: Saved checkpoint to {folder}"
+    yield 55.0, f"[STAGE] ✓ Saving Checkpoint: Saved checkpoint to {folder}"
     yield 0.5, "[CHECKPOINT] Checkpoint saved"
 
 
 def _validation_lines(label: str) -> Iterator[tuple[float, str]]:
     yield 1.0, f"[STAGE] ⏳ {label}: Validation is starting."
-    for done in range(5):
-        yield 6.5, bar("Processing validation prompts", done, 4, done * 6.5)
+    for done in range(9):
+        yield 12.0, bar("Processing validation prompts", done, 8, done * 12.0)
     yield 1.0, f"[STAGE] ✓ {label} (100.0%): Validation complete."
 
 

@@ -44,6 +44,7 @@ def read_json(raw: bytes) -> dict[str, object]:
     """The body as an object; raises a 400 for anything else."""
     try:
         body = json.loads(raw)
+        json.dumps(body, allow_nan=False, ensure_ascii=False).encode()  # no NaN, no half of a surrogate pair
     except (ValueError, RecursionError) as error:
         raise bad_request("The request body is not valid JSON.") from error
     if not isinstance(body, dict):

@@ -91,18 +91,26 @@ class SimulatorServer:
         self._server.should_exit = True
 
     async def serve(self) -> None:
-        """Serve, send webhooks and start newcomers until stopped; the state is saved at the end."""
+        """Serve, send webhooks and start newcomers until stopped; the state is saved at the end.
+
+        A background task that fails ends the serving and raises its error here.
+        """
         background = [
             asyncio.create_task(WebhookSender(self._simulator).run()),
             asyncio.create_task(self._keep_house()),
         ]
+        for task in background:
+            task.add_done_callback(lambda _: self.stop())
         try:
             await self._server.serve(sockets=[self._listener])
         finally:
             for task in background:
                 task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            results = await asyncio.gather(*background, return_exceptions=True)
             self._simulator.save_if_changed()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
 
     async def _keep_house(self) -> None:
         while True:

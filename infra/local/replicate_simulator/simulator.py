@@ -138,6 +138,10 @@ class Simulator:
             raise not_found()
         return job
 
+    def knows(self, job_id: str) -> bool:
+        with self._lock:
+            return job_id in self._jobs
+
     def change(self, job: Job) -> Job:
         """Put a changed version in the place of the job with the same id."""
         with self._lock:
