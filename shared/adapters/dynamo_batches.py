@@ -62,6 +62,17 @@ def query(client: DynamoDBClient, *, limit: int | None = None, **request: Any) -
         left = None if left is None else left - len(items)
 
 
+def scan(client: DynamoDBClient, **request: Any) -> Iterator[Attributes]:
+    """Items of a Scan, following every page, empty ones too."""
+    while True:
+        with translated():
+            answer = client.scan(**request)
+        yield from answer["Items"]
+        if "LastEvaluatedKey" not in answer:
+            return
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
 def _until_processed(
     clock: Clock, send: Callable[[Any], Any], request: Mapping[str, Any]
 ) -> Iterator[Mapping[str, Any]]:

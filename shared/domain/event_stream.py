@@ -13,7 +13,7 @@ def stream_text(
 ) -> str:
     """One whole answer: `retry:`, the position it starts from, and its frames, or a heartbeat when there are none."""
     connected: Mapping[str, object] = {"type": "connected", "message": "Connected to job events", "head": str(head)}
-    parts = [f"retry: {retry_ms}\n\n", _frame(connected, event="connection", id_=start)]
+    parts = [f"retry: {retry_ms}\n", _frame(connected, event="connection", id_=start)]
     if is_reset:
         parts.append(_frame({"type": "reset", "head": str(head)}, event="reset", id_=start))
     elif frames:

@@ -1,0 +1,137 @@
+"""Who may open a WebSocket: one use of one ticket, within a minute, from a listed page (T11, T12)."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from shared.config import AuthMode
+from shared.domain.access import LOCAL_ADMIN, Principal, Role
+from tests.delivery import Delivery
+from tests.fakes import FakeClock
+
+ALICE = Principal("alice", Role.OPERATOR, "k1")
+ORIGIN = "https://jobs.example.com"
+
+
+def closed(clock: FakeClock | None = None) -> Delivery:
+    return Delivery(clock=clock, auth_mode=AuthMode.KEY, allowed_origins=(ORIGIN,))
+
+
+def test_a_ticket_opens_one_connection_for_its_principal() -> None:
+    world = closed()
+    ticket = world.parts.ticket_issuer.issue(ALICE)
+
+    assert world.parts.connection_authorizer.authorize(origins=(), ticket=ticket) == ALICE
+    assert world.parts.connection_authorizer.authorize(origins=(), ticket=ticket) is None
+
+
+def test_of_fifty_uses_at_once_exactly_one_wins() -> None:
+    world = closed()
+    ticket = world.parts.ticket_issuer.issue(ALICE)
+    answers: list[Principal | None] = []
+    start = threading.Barrier(50, timeout=20)
+
+    def use() -> None:
+        start.wait()
+        answers.append(world.parts.connection_authorizer.authorize(origins=(), ticket=ticket))
+
+    uses = [threading.Thread(target=use) for _ in range(50)]
+    for one in uses:
+        one.start()
+    for one in uses:
+        one.join()
+
+    assert sorted(map(bool, answers)) == [False] * 49 + [True]
+
+
+def test_an_expired_ticket_that_nobody_deleted_is_refused() -> None:
+    clock = FakeClock()
+    world = closed(clock)
+    ticket = world.parts.ticket_issuer.issue(ALICE)
+    clock.advance(61)
+
+    assert world.parts.connection_authorizer.authorize(origins=(), ticket=ticket) is None
+
+
+def test_a_ticket_holds_256_random_bits_and_is_stored_hashed() -> None:
+    world = closed()
+    tickets = {world.parts.ticket_issuer.issue(ALICE) for _ in range(50)}
+
+    assert len(tickets) == 50
+    assert all(len(ticket) >= 43 for ticket in tickets)
+    stored = repr(world.stores.state_rows)
+    assert not [ticket for ticket in tickets if ticket in stored]
+
+
+def test_a_ticket_of_a_key_revoked_meanwhile_is_refused() -> None:
+    world = closed()
+    ticket = world.parts.ticket_issuer.issue(ALICE)
+    world.parts.access_revoker.revoke(key_id="k1")
+
+    assert world.parts.connection_authorizer.authorize(origins=(), ticket=ticket) is None
+
+
+@pytest.mark.parametrize("ticket", [None, "", "wrong", "x" * 10_000, "\ud800", "ws-ticket#"])
+def test_without_a_valid_ticket_nobody_gets_in(ticket: str | None) -> None:
+    assert closed().parts.connection_authorizer.authorize(origins=(), ticket=ticket) is None
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        ("null",),
+        ("https://evil.example.com",),
+        (f"{ORIGIN}.evil.example",),
+        (f"{ORIGIN}:8443",),
+        ("http://jobs.example.com",),
+        ("https://evil-jobs.example.com",),
+        ("HTTPS://JOBS.EXAMPLE.COM",),
+        (f"{ORIGIN}/",),
+        ("",),
+        (ORIGIN, "https://evil.example.com"),
+        (ORIGIN, ORIGIN),
+    ],
+)
+def test_an_origin_that_is_not_listed_whole_is_refused_with_a_good_ticket(origins: tuple[str, ...]) -> None:
+    world = closed()
+    ticket = world.parts.ticket_issuer.issue(ALICE)
+
+    assert world.parts.connection_authorizer.authorize(origins=origins, ticket=ticket) is None
+    assert world.parts.connection_authorizer.authorize(origins=(ORIGIN,), ticket=ticket) == ALICE
+
+
+def test_the_deployments_own_page_may_connect() -> None:
+    world = Delivery(public_base_url="https://own.example.com/prod")
+
+    assert world.parts.connection_authorizer.authorize(origins=("https://own.example.com",), ticket=None) == LOCAL_ADMIN
+
+
+def test_with_open_access_the_ticket_may_be_left_out_but_not_be_wrong() -> None:
+    world = Delivery()
+    authorizer = world.parts.connection_authorizer
+    ticket = world.parts.ticket_issuer.issue(LOCAL_ADMIN)
+
+    assert authorizer.authorize(origins=(), ticket=None) == LOCAL_ADMIN
+    assert authorizer.authorize(origins=(), ticket="wrong") is None
+    assert authorizer.authorize(origins=(), ticket=ticket) == LOCAL_ADMIN
+    assert authorizer.authorize(origins=(), ticket=ticket) is None
+
+
+def test_a_principal_has_a_limited_number_of_listening_sockets() -> None:
+    world = Delivery(auth_mode=AuthMode.KEY, sockets_per_user=2)
+    opener = world.parts.connection_opener
+    for name in ("a", "b"):
+        assert opener.open(name, ALICE)
+        world.parts.greeter.hello(name, None)
+
+    assert not opener.open("c", ALICE)
+    assert opener.open("d", Principal("bob", Role.VIEWER))
+
+
+def test_sockets_are_not_counted_where_everyone_is_the_same_user() -> None:
+    world = Delivery(sockets_per_user=1)
+    for name in ("a", "b", "c"):
+        assert world.parts.connection_opener.open(name, LOCAL_ADMIN)
+        world.parts.greeter.hello(name, None)
