@@ -10,6 +10,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from shared.domain.errors import InvalidCursorError
 from shared.domain.job import Job, JobStatus, to_iso
@@ -131,7 +132,7 @@ class _Walk:
         keys = self._keys(min(wanted + 1, MAX_LIMIT + 1) if not self.wanted.needs_rows else max(100, wanted + 1))
         last_key: str | None = None
         while len(found) < wanted:
-            entries = [entry for entry, _ in zip(keys, range(wanted - len(found)), strict=False)]
+            entries = list(islice(keys, wanted - len(found)))
             if not entries:
                 return found[offset:], last_key if self.is_cut else None
             rows = self._rows([job_id for _, job_id in entries])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -31,10 +30,11 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeQueue, FakeTelemetry
 from tests.fakes.faults import Crash
 from tests.fakes.stores import FakeJobStore, FakeStores
+from tests.proof import scaled
 
 REMOTE_IDS = [f"remote{number}aaaaaaaa" for number in range(4)]
 STATUSES = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, None]
-EXAMPLES = 2000 if os.environ.get("PROOF") else 200
+EXAMPLES = scaled(2000)
 STEPS = 50
 
 remote_ids = st.sampled_from(REMOTE_IDS)
