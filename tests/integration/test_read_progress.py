@@ -43,7 +43,7 @@ def test_exactly_the_four_fields_move_with_the_log(system: System, client: TestC
     assert set(body) == {"job_id", "stage", "last_log", "progress"}
     assert (body["stage"], body["progress"]) == ("Training", 25.0)
     assert len(body["last_log"]) <= 80
-    system.provider.logs["training1job"] += BAR.format(percent=50, step=1000)
+    system.provider.logs["training1job"] = BAR.format(percent=50, step=1000)
     system.clock.advance(6)
     assert client.get(path).json()["progress"] == 50.0
 

@@ -65,7 +65,7 @@ def test_what_was_read_before_a_failure_is_kept_and_told(system: System, client:
             raise ProviderUnavailableError("Replicate did not answer.")
         return first_page(kind, **options)  # type: ignore[arg-type]
 
-    system.provider.list_page = trainings_fail  # type: ignore[method-assign, assignment]
+    system.provider.list_page = trainings_fail  # type: ignore[method-assign]
     answer = client.post(SYNC)
     assert answer.status_code == 503
     assert "1 new" in answer.json()["detail"]
