@@ -408,7 +408,7 @@ def test_a_compressed_answer_that_is_cut_is_invalid(cut: int) -> None:
     assert isinstance(error_of(Spy(lambda _: gzipped(packed[:cut]))), ProviderAnswerInvalidError)
 
 
-@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"{}") * 2])
+@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"{}") * 2], ids=["not gzip", "two members"])
 def test_a_damaged_compressed_answer_is_invalid(body: bytes) -> None:
     assert isinstance(error_of(Spy(lambda _: gzipped(body))), ProviderAnswerInvalidError)
 
