@@ -13,8 +13,9 @@ from shared.domain.errors import (
     ProviderNotConfiguredError,
     ProviderThrottledError,
     ProviderTokenRejectedError,
+    ProviderUnavailableError,
 )
-from shared.domain.job import Job, JobKind
+from shared.domain.job import Job, JobKind, to_iso
 from shared.domain.observation import Observation
 from shared.ports import ActiveJob, Clock, JobStore, Provider, Telemetry
 from shared.services.record_observations import RecordObservations
@@ -22,18 +23,26 @@ from shared.services.record_observations import RecordObservations
 SINGLES_AT_ONCE = 8
 FRUITLESS_PAGES = 3
 RECORD_EVERY = 1000
+KEPT_IDS = 1500
+"""How many ids a place holds; with the rest of it some 50 kB."""
 LOST_LOOK_EVERY = timedelta(hours=1)
 MISS_LOOK_EVERY = timedelta(seconds=60)
 CLOCK_SKEW = timedelta(seconds=2)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a round that ran out of time goes on: a list's page, or the single request after this external id."""
+    """Where a round that ran out of time goes on.
+
+    In the lists: at `page` of `kind`'s list, where the jobs created after `horizon` have been dealt with. In the
+    single requests: with the external ids `singles`, then with every job whose order comes after `rest_after`.
+    """
 
     kind: JobKind | None = None
     page: str | None = None
-    single_after: str | None = None
+    horizon: datetime | None = None
+    singles: tuple[str, ...] = ()
+    rest_after: str | None = None
 
 
 START = Place()
@@ -43,13 +52,15 @@ START = Place()
 class Refreshed:
     """`observed` are the jobs as they are now, by job id; `unseen` the external ids that were not looked at.
 
-    `error` is what stopped the round early, `place` where to go on, None when the round is complete.
+    `error` is why some were not, `failed` the ids whose own request failed, `place` where to go on, None when the
+    round has ended.
     """
 
     active: int = 0
     observed: dict[str, Job] = field(default_factory=dict)
     unseen: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
+    failed: tuple[str, ...] = ()
     place: Place | None = None
     error: ProviderError | None = None
 
@@ -68,27 +79,30 @@ class RefreshActive:
     telemetry: Telemetry
 
     def refresh(self, provider: Provider, *, budget_seconds: float, place: Place = START) -> Refreshed:
-        """Look at every active job until all are seen or the time is used up.
+        """Look at every active job that `place` leaves to do, until the time is used up.
 
-        A failing job never stops another; a provider that throttles, refuses the token or is down ends the round
-        with what was read recorded (I28, I29).
+        No call begins after `budget_seconds`. A failing job or list never stops another; a provider that throttles,
+        refuses the token or is down ends the round with what was read recorded (I28, I29).
         """
         deadline = self.clock.monotonic() + budget_seconds
         now = self.clock.now()
         active = [job for job in self.jobs.active(provider.name) if job.external_id and _is_due(job, now)]
-        round_ = _Round(provider, self.recorder, self.clock, deadline, {str(job.external_id): job for job in active})
+        pending = {str(job.external_id): job for job in active if _is_left(job, place)}
+        round_ = _Round(provider, self.recorder, self.clock, deadline, pending)
         round_.result.active = len(active)
-        if active:
+        if pending:
             try:
                 round_.read_lists(place)
-                round_.read_singly(place)
+                round_.read_singly()
             except ProviderError as error:
                 round_.result.error = error
-                self.telemetry.count("ProviderError")
-                self.telemetry.warning("refresh ended early", provider=provider.name, reason=error.detail)
             round_.record()
         round_.result.unseen = set(round_.missing)
-        self.telemetry.count("JobsPolled", len(active) - len(round_.missing))
+        if round_.result.error is not None:
+            self.telemetry.count("ProviderError")
+            reason = round_.result.error.detail
+            self.telemetry.warning("refresh incomplete", provider=provider.name, reason=reason)
+        self.telemetry.count("JobsPolled", len(pending) - len(round_.missing))
         return round_.result
 
 
@@ -97,6 +111,26 @@ def _is_due(job: ActiveJob, now: datetime) -> bool:
     if job.last_miss_at is None:
         return True
     return now - job.last_miss_at >= (LOST_LOOK_EVERY if job.is_lost else MISS_LOOK_EVERY)
+
+
+def _is_left(job: ActiveJob, place: Place) -> bool:
+    """Whether an earlier part of the round has left this job to do."""
+    if place == START or job.external_id in place.singles:
+        return True
+    if place.kind is not None:
+        if job.kind is place.kind:
+            return place.horizon is None or job.created_at <= place.horizon
+        return _KINDS.index(job.kind) > _KINDS.index(place.kind)
+    return place.rest_after is not None and _order(job) > place.rest_after
+
+
+def _order(job: ActiveJob) -> str:
+    return f"{to_iso(job.created_at)}#{job.external_id}"
+
+
+_KINDS = list(JobKind)
+_FATAL = (ProviderThrottledError, ProviderTokenRejectedError, ProviderNotConfiguredError)
+"""Errors after which no other call of this round can do better."""
 
 
 @dataclass
@@ -108,25 +142,41 @@ class _Round:
     missing: dict[str, ActiveJob]
     result: Refreshed = field(default_factory=Refreshed)
     _unrecorded: list[Observation] = field(default_factory=list)
+    _list_failed: bool = False
 
     def read_lists(self, place: Place) -> None:
         """Page through each kind's list while that finds more than single requests would."""
-        kinds = list(JobKind)
-        first = kinds.index(place.kind) if place.kind else 0
-        for kind in kinds[first:] if place.single_after is None else ():
-            wanted = {key: job for key, job in self.missing.items() if job.kind is kind}
-            if len(wanted) > 1:
-                self._read_list(kind, wanted, place.page if kind is place.kind else None)
+        if place != START and place.kind is None:
+            return
+        for kind in _KINDS[_KINDS.index(place.kind) if place.kind else 0 :]:
+            is_begun = kind is place.kind
+            wanted = {key: job for key, job in self.missing.items() if job.kind is kind and key not in place.singles}
+            if len(wanted) <= 1:
+                continue
+            try:
+                self._read_list(kind, wanted, place if is_begun else START)
+            except _FATAL:
+                raise
+            except ProviderError as error:
+                self.result.error = error
+                self._list_failed = True
+            if self.result.place is not None:
+                return
 
-    def _read_list(self, kind: JobKind, wanted: dict[str, ActiveJob], page: str | None) -> None:
+    def _read_list(self, kind: JobKind, wanted: dict[str, ActiveJob], begun: Place) -> None:
         oldest = min(job.created_at for job in wanted.values()) - CLOCK_SKEW
+        page, horizon = begun.page, begun.horizon
         seen_pages: set[str] = set()
         fruitless = 0
         while wanted:
             if self._is_late():
-                self.result.place = Place(kind, page)
+                self.result.place = self._place_in_list(kind, page, horizon)
                 return
-            answer = self.provider.list_page(kind, page=page, created_after=oldest)
+            try:
+                answer = self.provider.list_page(kind, page=page, created_after=oldest)
+            except ProviderThrottledError:
+                self.result.place = self._place_in_list(kind, page, horizon)
+                raise
             found = 0
             for seen in answer.observations:
                 job = wanted.pop(seen.external_id, None)
@@ -135,40 +185,65 @@ class _Round:
                     self._take(seen, job)
             fruitless = 0 if found else fruitless + 1
             page = answer.next_page
-            beyond = any(seen.created_at and seen.created_at < oldest for seen in answer.observations)
-            if page is None or page in seen_pages or beyond or fruitless >= FRUITLESS_PAGES:
+            moments = [seen.created_at for seen in answer.observations if seen.created_at]
+            horizon = min(moments, default=horizon)
+            if page is None or page in seen_pages or fruitless >= FRUITLESS_PAGES:
                 return
-            if found < 2 and len(wanted) <= SINGLES_AT_ONCE:
+            if (moments and min(moments) < oldest) or (found < 2 and len(wanted) <= SINGLES_AT_ONCE):
                 return
             seen_pages.add(page)
 
-    def read_singly(self, place: Place) -> None:
-        """Ask for each missing job, beginning after the one where the last round ended."""
+    def _place_in_list(self, kind: JobKind, page: str | None, horizon: datetime | None) -> Place:
+        """What this part of the round has passed without finding is left to the single requests."""
+        ahead = Place(kind=kind, page=page, horizon=horizon)
+        passed = [job for job in self.missing.values() if not _is_left(job, ahead)]
+        return replace(ahead, singles=tuple(str(job.external_id) for job in sorted(passed, key=_order)[:KEPT_IDS]))
+
+    def read_singly(self) -> None:
+        """Ask for each missing job, the oldest first; one that fails holds no other up."""
         if self.result.place is not None:
             return
-        order = sorted(self.missing, key=lambda key: (self.missing[key].created_at, key))
-        if place.single_after in order:
-            turn = order.index(place.single_after) + 1
-            order = order[turn:] + order[:turn]
+        order = sorted(self.missing, key=lambda key: _order(self.missing[key]))
+        failed: list[str] = []
         with ThreadPoolExecutor(SINGLES_AT_ONCE) as pool:
             for start in range(0, len(order), SINGLES_AT_ONCE):
                 if self._is_late():
-                    self.result.place = Place(single_after=order[start - 1] if start else None)
-                    return
-                group = [self.missing[key] for key in order[start : start + SINGLES_AT_ONCE]]
-                self._take_all(group, list(pool.map(self._look, group)))
+                    self.result.place = self._place_in_singles(order[start:])
+                    break
+                keys = order[start : start + SINGLES_AT_ONCE]
+                group = [self.missing[key] for key in keys]
+                try:
+                    failed += self._take_all(group, list(pool.map(self._look, group)))
+                except ProviderThrottledError:
+                    self.result.place = self._place_in_singles([key for key in order[start:] if key in self.missing])
+                    raise
+                if failed[-len(keys) :] == keys and isinstance(self.result.error, ProviderUnavailableError):
+                    rest = order[start + SINGLES_AT_ONCE :]
+                    self.result.place = None if self._list_failed or not rest else self._place_in_singles(rest)
+                    break
+        self.result.failed = tuple(failed[:KEPT_IDS])
 
-    def _take_all(self, group: Sequence[ActiveJob], answers: Sequence[Observation | ProviderError]) -> None:
+    def _place_in_singles(self, rest: Sequence[str]) -> Place:
+        kept = tuple(rest[:KEPT_IDS])
+        rest_after = _order(self.missing[kept[-1]]) if len(rest) > KEPT_IDS else None
+        return Place(singles=kept, rest_after=rest_after)
+
+    def _take_all(self, group: Sequence[ActiveJob], answers: Sequence[Observation | ProviderError]) -> list[str]:
+        """Keep what was seen; returns the ids of the others. Raises what no further call could better."""
+        failed: list[str] = []
         fatal: ProviderError | None = None
         for job, answer in zip(group, answers, strict=True):
             if isinstance(answer, Observation):
                 self._take(answer, job)
-            elif isinstance(answer, ProviderThrottledError | ProviderTokenRejectedError | ProviderNotConfiguredError):
+                continue
+            failed.append(str(job.external_id))
+            if isinstance(answer, _FATAL):
                 fatal = answer
             else:
                 self.result.error = answer
         if fatal is not None:
             raise fatal
+        return failed
 
     def _look(self, job: ActiveJob) -> Observation | ProviderError:
         external_id = str(job.external_id)
