@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property
 
@@ -11,6 +11,7 @@ from shared.config import AuthMode, SecretsBackend, Settings
 from shared.domain.access import Principal
 from shared.domain.errors import StaleWrite, UnknownProviderError
 from shared.ports import (
+    Account,
     Clock,
     Connections,
     EventLog,
@@ -25,21 +26,35 @@ from shared.ports import (
 )
 from shared.services.authenticate import Authenticate
 from shared.services.authorize_connection import AuthorizeConnection
+from shared.services.cancel_job import CancelJob
+from shared.services.change_job import ChangeJob
+from shared.services.check_cost_limit import CheckCostLimit
 from shared.services.check_health import CheckHealth
+from shared.services.configure_provider import ConfigureProvider
+from shared.services.delete_job import DeleteJob
+from shared.services.estimate_cost import EstimateCost
 from shared.services.greet_connection import GreetConnection
 from shared.services.issue_ticket import IssueTicket, RedeemTicket
+from shared.services.keep_token import AccountOf, KeepToken
 from shared.services.list_jobs import ListJobs
 from shared.services.list_revocations import ListRevocations, RevokeAccess
 from shared.services.open_connection import OpenConnection
 from shared.services.provider_settings import ProviderSettings
 from shared.services.push_events import PushEvents
+from shared.services.read_log import ReadLog
+from shared.services.read_metrics import ReadMetrics
 from shared.services.read_progress import ReadProgress
+from shared.services.read_progress_of_page import ReadProgressOfPage
+from shared.services.read_system_status import ReadSystemStatus
 from shared.services.record_observations import RecordObservations
 from shared.services.refresh_active import RefreshActive
+from shared.services.sign_in import SignIn
 from shared.services.stream_events import StreamEvents
 from shared.services.sync_provider import SyncProvider
 
 REPLICATE_TOKEN_SECRET = "replicate_api_token"  # noqa: S105 - the name of a secret, not one
+REPLICATE_API = "https://api.replicate.com/"
+REPLICATE_STATUS_PAGE = "https://www.replicatestatus.com"
 CURSOR_KEY_STATE = "signing-key#cursor"
 
 
@@ -251,6 +266,86 @@ class Wiring:
     @cached_property
     def health(self) -> CheckHealth:
         return CheckHealth(self.events, self.state, lambda: self.providers, self.clock)
+
+    @cached_property
+    def progress_of_page(self) -> ReadProgressOfPage:
+        return ReadProgressOfPage(self.jobs, self.progress, self.clock)
+
+    @cached_property
+    def log_reader(self) -> ReadLog:
+        return ReadLog(
+            texts=self.texts,
+            progress=self.progress,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            provider_of=self.provider,
+        )
+
+    @cached_property
+    def job_changer(self) -> ChangeJob:
+        return ChangeJob(self.jobs, self.clock)
+
+    @cached_property
+    def canceller(self) -> CancelJob:
+        return CancelJob(changer=self.job_changer, recorder=self.recorder, clock=self.clock, provider_of=self.provider)
+
+    @cached_property
+    def deleter(self) -> DeleteJob:
+        return DeleteJob(self.job_changer, self.texts, self.clock)
+
+    @cached_property
+    def metrics(self) -> ReadMetrics:
+        return ReadMetrics(self.jobs, self.events, self.clock, lambda: self.providers)
+
+    @cached_property
+    def cost_limit(self) -> CheckCostLimit:
+        return CheckCostLimit(self.provider_settings, self.metrics)
+
+    @cached_property
+    def cost_estimator(self) -> EstimateCost:
+        return EstimateCost(self.provider_settings, self.metrics)
+
+    @cached_property
+    def provider_configurer(self) -> ConfigureProvider:
+        return ConfigureProvider(self.provider_settings, self.state, self.secrets, self.clock)
+
+    @cached_property
+    def account_of(self) -> AccountOf:
+        """Tries a token that is not stored yet."""
+
+        def account_of(provider: str, token: str) -> Account:
+            from shared.adapters.replicate import ReplicateProvider
+
+            self.provider(provider)
+            base_url = self.settings.replicate_api_base_url
+            candidate = ReplicateProvider(base_url=base_url, token=lambda: token, clock=self.clock)
+            try:
+                return candidate.account()
+            finally:
+                candidate.close()
+
+        return account_of
+
+    @cached_property
+    def token_keeper(self) -> KeepToken:
+        return KeepToken(self.secrets, {"replicate": REPLICATE_TOKEN_SECRET}, self.account_of)
+
+    @cached_property
+    def sign_in(self) -> SignIn:
+        return SignIn(self.authenticator, self.state, self.clock, lambda: secrets.token_urlsafe(32))
+
+    @cached_property
+    def fetch_status_page(self) -> Callable[[], Mapping[str, object]] | None:
+        """None where the provider is simulated."""
+        if not self.settings.replicate_api_base_url.startswith(REPLICATE_API):
+            return None
+        from shared.adapters.status_page import StatusPage
+
+        return StatusPage(f"{REPLICATE_STATUS_PAGE}/api/v1/summary").summary
+
+    @cached_property
+    def system_status(self) -> ReadSystemStatus:
+        return ReadSystemStatus(self.state, self.clock, self.fetch_status_page, REPLICATE_STATUS_PAGE)
 
     @cached_property
     def cursor_key(self) -> bytes:

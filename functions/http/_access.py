@@ -11,12 +11,24 @@ from shared.domain.errors import AuthenticationRequiredError, PermissionDeniedEr
 from shared.wiring import wiring
 
 SESSION_COOKIE = "simpletuner_session"
+PAGE_HEADER = "x-requested-with"
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def authenticated(request: Request) -> Principal:
-    """The principal of this request. Raises AuthenticationRequiredError (401)."""
+    """The principal of this request: by a key in its headers, else by the page's session cookie.
+
+    Raises AuthenticationRequiredError (401), PermissionDeniedError (403) for a change that another site asks for (T12).
+    """
+    refuse_other_sites(request)
     key = _key_of(request)
-    principal = wiring().authenticate(key)
+    session = request.cookies.get(SESSION_COOKIE)
+    if key is None and session:
+        principal = wiring().sign_in.principal(session)
+        if principal is not None and is_change(request) and PAGE_HEADER not in request.headers:
+            raise PermissionDeniedError("A change with the page's cookie needs the header X-Requested-With.")
+    else:
+        principal = wiring().authenticate(key)
     if principal is None:
         raise AuthenticationRequiredError(
             "Authentication required: send an API key as X-API-Key or as Authorization: Bearer."
@@ -54,4 +66,19 @@ def _key_of(request: Request) -> str | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
-    return request.cookies.get(SESSION_COOKIE)
+    return None
+
+
+def is_change(request: Request) -> bool:
+    return request.method not in READING_METHODS
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Changes come from programs, from this page, or from a listed origin; browsers say which it is (T12).
+
+    This holds with AUTH_MODE=none, too: any page that a person opens can send requests to this machine.
+    """
+    if not is_change(request) or request.headers.get("sec-fetch-site") not in ("cross-site", "same-site"):
+        return
+    if request.headers.get("origin") not in wiring().settings.page_origins:
+        raise PermissionDeniedError("Another site asked for this change; list it in ALLOWED_ORIGINS to allow that.")

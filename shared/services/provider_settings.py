@@ -58,6 +58,11 @@ class ProviderSettings:
         profile = PROFILES[told] if told else PROFILES.get(str(wanted), PROFILES[DEFAULT_PROFILE])
         return replace(_priced(profile, config.get("hardware_info")), is_assumed=told is None)
 
+    def profiles(self, provider: str) -> tuple[Hardware, ...]:
+        """Every hardware that can be chosen, with its configured price and name."""
+        overrides = self.of(provider).get("hardware_info")
+        return tuple(_priced(profile, overrides) for profile in PROFILES.values())
+
 
 def _priced(profile: Hardware, overrides: object) -> Hardware:
     """A profile with the price and name that the config's `hardware_info{id:{name, cost_per_second}}` gives it."""

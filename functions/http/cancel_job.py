@@ -1,0 +1,23 @@
+"""POST /api/cloud/jobs/{job_id}/cancel: tell the provider to stop, then look what became of the job."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from functions.http._access import Operator
+from functions.http._app import lambda_handler_for
+from shared.services.find_job import find_job
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+@router.post("/api/cloud/jobs/{job_id}/cancel")
+def cancel_job(job_id: str, caller: Operator) -> dict[str, object]:
+    """`success`, `job_id`, `status`; 200 also for a job that has ended meanwhile, with the status it has."""
+    parts = wiring()
+    job = parts.canceller.cancel(find_job(parts.jobs, job_id), caller)
+    return {"success": True, "job_id": job.job_id, "status": job.status.value}
+
+
+handler = lambda_handler_for(router)

@@ -1,0 +1,108 @@
+"""GET /api/cloud/providers; GET and PUT …/{provider}/config; PUT and DELETE …/{provider}/token."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from functions.http._access import Admin
+from functions.http._app import lambda_handler_for
+from shared.domain.pricing import DEFAULT_PROFILE, Hardware
+from shared.services.provider_settings import ProviderSettings
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+class TokenRequest(BaseModel):
+    """`token` is how SimpleTuner's CLI calls it."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    api_token: SecretStr | None = Field(default=None, max_length=1000)
+    token: SecretStr | None = Field(default=None, max_length=1000)
+
+    def value(self) -> str:
+        given = self.api_token or self.token
+        return given.get_secret_value() if given else ""
+
+
+@router.get("/api/cloud/providers")
+def list_providers() -> dict[str, object]:
+    """`providers[]`: what each is called, whether it has a token, and what its hardware costs (US dollars)."""
+    parts = wiring()
+    return {
+        "providers": [
+            {
+                "id": provider.name,
+                "name": provider.label,
+                "configured": parts.token_keeper.has(provider.name),
+                "coming_soon": False,
+                **_hardware(provider.name, parts.provider_settings),
+            }
+            for provider in parts.providers.values()
+        ]
+    }
+
+
+@router.get("/api/cloud/providers/{provider}/config")
+def read_config(provider: str) -> dict[str, object]:
+    """`provider`, `config`; keys of a bucket are never told."""
+    parts = wiring()
+    return {"provider": parts.provider(provider).name, "config": parts.provider_configurer.effective(provider)}
+
+
+@router.put("/api/cloud/providers/{provider}/config")
+def change_config(provider: str, caller: Admin, changes: Annotated[dict[str, Any], Body()]) -> dict[str, object]:
+    """`provider`, `config` as it is afterwards; null and "" clear a value, an absent key leaves it."""
+    parts = wiring()
+    name = parts.provider(provider).name
+    return {"provider": name, "config": parts.provider_configurer.change(name, changes)}
+
+
+@router.put("/api/cloud/providers/{provider}/token")
+@router.post("/api/cloud/{provider}/token")
+def keep_token(provider: str, caller: Admin, request: TokenRequest) -> dict[str, object]:
+    """`success`, `error`, `file_path` (where it is kept, in words), `username`; 400 when the provider refuses it."""
+    parts = wiring()
+    kept = parts.token_keeper.keep(parts.provider(provider).name, request.value())
+    return {"success": True, "error": kept.warning, "file_path": kept.location, "username": kept.account.username}
+
+
+@router.delete("/api/cloud/providers/{provider}/token")
+@router.delete("/api/cloud/{provider}/token")
+def forget_token(provider: str, caller: Admin) -> dict[str, object]:
+    """`success`, `error`, `file_path`; no success while the environment still sets a token."""
+    parts = wiring()
+    left = parts.token_keeper.forget(parts.provider(provider).name)
+    return {
+        "success": left is None,
+        "error": left.warning if left else None,
+        "file_path": parts.secrets.location(),
+    }
+
+
+def _hardware(provider: str, settings: ProviderSettings) -> dict[str, object]:
+    profiles = {profile.id: profile for profile in settings.profiles(provider)}
+    chosen = str(settings.of(provider).get("hardware_profile", DEFAULT_PROFILE))
+    profile = profiles.get(chosen, profiles[DEFAULT_PROFILE])
+    return {
+        "cost_per_hour": float(profile.price_per_hour),
+        "hardware_profile": profile.id,
+        "hardware_profiles": [_profile(one) for one in profiles.values()],
+    }
+
+
+def _profile(profile: Hardware) -> dict[str, object]:
+    return {
+        "id": profile.id,
+        "label": profile.label,
+        "hardware_type": profile.hardware_type,
+        "cost_per_hour": float(profile.price_per_hour),
+        "cost_per_second": float(profile.price_per_second),
+    }
+
+
+handler = lambda_handler_for(router)

@@ -1,0 +1,24 @@
+"""DELETE /api/cloud/jobs/{job_id}: forget a job that has ended; no sync brings it back."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from functions.http._access import Operator
+from functions.http._app import lambda_handler_for
+from shared.services.find_job import find_job
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+@router.delete("/api/cloud/jobs/{job_id}")
+def delete_job(job_id: str, caller: Operator) -> dict[str, object]:
+    """`success`, `job_id`; 400 while the job is active, unless its cancel was accepted or it is lost."""
+    parts = wiring()
+    job = find_job(parts.jobs, job_id)
+    parts.deleter.delete(job, caller)
+    return {"success": True, "job_id": job.job_id}
+
+
+handler = lambda_handler_for(router)

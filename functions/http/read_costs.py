@@ -1,0 +1,80 @@
+"""GET /api/cloud/cost-limit/status and hardware-options; POST cost-estimate and billing/refresh."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+
+from functions.http._app import lambda_handler_for
+from shared.services.present_job import as_number
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+@router.get("/api/cloud/cost-limit/status")
+@router.get("/api/metrics/cost-limit/status")
+def read_cost_limit(provider: str = "replicate") -> dict[str, object]:
+    """Real spend of the period against the limit, in US dollars."""
+    parts = wiring()
+    limit = parts.cost_limit.check(parts.provider(provider).name)
+    return {
+        "enabled": limit.is_enabled,
+        "limit_amount": as_number(limit.amount),
+        "period": limit.period,
+        "action": limit.action,
+        "current_spend": as_number(limit.spent),
+        "percent_used": limit.percent_used,
+        "is_exceeded": limit.is_exceeded,
+        "is_warning": limit.is_warning,
+        "message": limit.message,
+    }
+
+
+@router.get("/api/cloud/hardware-options")
+def list_hardware(provider: str = "replicate") -> dict[str, object]:
+    """`hardware[]{id, name, cost_per_second, cost_per_hour, available}`, prices in US dollars."""
+    parts = wiring()
+    profiles = parts.provider_settings.profiles(parts.provider(provider).name)
+    return {
+        "hardware": [
+            {
+                "id": profile.id,
+                "name": profile.label,
+                "cost_per_second": float(profile.price_per_second),
+                "cost_per_hour": float(profile.price_per_hour),
+                "available": True,
+            }
+            for profile in profiles
+        ]
+    }
+
+
+@router.post("/api/cloud/cost-estimate")
+def estimate_cost(
+    datasets: Annotated[list[Any] | None, Body()] = None, provider: str = "replicate"
+) -> dict[str, object]:
+    """By the mean duration of the last 90 days' jobs; which datasets are meant does not change that."""
+    parts = wiring()
+    estimate = parts.cost_estimator.estimate(parts.provider(provider).name)
+    body: dict[str, object] = {
+        "has_estimate": estimate.cost is not None,
+        "estimated_cost_usd": None if estimate.cost is None else round(estimate.cost, 4),
+        "avg_duration_seconds": estimate.average_seconds,
+        "hardware_cost_per_hour": float(estimate.hardware.price_per_hour),
+        "message": "No job has ended in the last 90 days, so there is nothing to estimate from.",
+    }
+    if estimate.cost is not None:
+        body["message"] = f"The mean of the last 90 days on {estimate.hardware.label}."
+    return body
+
+
+@router.post("/api/cloud/billing/refresh")
+@router.post("/api/metrics/billing/refresh")
+def refresh_billing() -> dict[str, object]:
+    """Replicate publishes no balance."""
+    return {"credit_balance": None, "estimated_jobs_remaining": None, "error": None}
+
+
+handler = lambda_handler_for(router)

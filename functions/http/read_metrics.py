@@ -1,0 +1,78 @@
+"""GET /api/metrics and /api/cloud/metrics: cost and jobs of the last days; …/prometheus: the same for a scraper."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from functions.http._app import lambda_handler_for
+from shared.domain.errors import InvalidInputError
+from shared.services.check_health import SCHEDULE_STATE
+from shared.services.present_job import as_number
+from shared.services.read_metrics import MAX_DAYS, counts_by_status
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+@router.get("/api/metrics")
+@router.get("/api/cloud/metrics")
+def read_metrics(days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30, provider: str | None = None) -> dict[str, object]:
+    """Costs in US dollars, what running jobs have cost so far included; `credit_balance` null: it is not published."""
+    parts = wiring()
+    if provider and provider not in parts.providers:
+        known = ", ".join(sorted(parts.providers))
+        raise InvalidInputError(f"The parameter provider names an unknown provider; known are: {known}.")
+    metrics = parts.metrics.read(days=days, provider=provider or None)
+    return {
+        "total_cost": as_number(metrics.total_cost),
+        "job_count": metrics.job_count,
+        "avg_job_duration_seconds": metrics.average_seconds,
+        "jobs_by_status": {status.value: number for status, number in metrics.by_status.items()},
+        "credit_balance": None,
+        "estimated_jobs_remaining": None,
+        "cost_by_day": [
+            {"date": day.day.isoformat(), "cost": as_number(day.cost), "jobs": day.jobs} for day in metrics.by_day
+        ],
+        "period_days": days,
+    }
+
+
+@router.get("/api/metrics/prometheus", response_class=Response)
+def read_prometheus() -> Response:
+    """Prometheus' text format, version 0.0.4."""
+    parts = wiring()
+    now = parts.clock.now()
+    head = parts.events.head()
+    metrics = parts.metrics.read(days=MAX_DAYS)
+    by_status = counts_by_status(head)
+    active = sum(number for status, number in by_status.items() if status.is_active)
+    lines = [
+        *_metric("simpletuner_uptime_seconds", "gauge", "Seconds since this function began to answer."),
+        f"simpletuner_uptime_seconds {parts.health.uptime_seconds():.1f}",
+        *_metric("simpletuner_cloud_jobs_total", "gauge", "Jobs that are stored, by status."),
+        *(f'simpletuner_cloud_jobs_total{{status="{status.value}"}} {number}' for status, number in by_status.items()),
+        *_metric("simpletuner_cloud_jobs_active", "gauge", "Jobs that have not ended."),
+        f"simpletuner_cloud_jobs_active {active}",
+        *_metric("simpletuner_cloud_cost_total_usd", "gauge", "Cost of the last 365 days, running jobs included."),
+        f"simpletuner_cloud_cost_total_usd {metrics.total_cost:f}",
+        *_metric("simpletuner_cloud_events_total", "counter", "Changes in the event log of this epoch."),
+        f"simpletuner_cloud_events_total {head.seq}",
+    ]
+    if metrics.average_seconds is not None:
+        lines += _metric("simpletuner_cloud_job_duration_seconds_average", "gauge", "Mean duration of ended jobs.")
+        lines.append(f"simpletuner_cloud_job_duration_seconds_average {metrics.average_seconds:.1f}")
+    schedule = parts.state.get(SCHEDULE_STATE, now=now)
+    if schedule is not None:
+        age = now.timestamp() - float(str(schedule.value["at"]))
+        lines += _metric("simpletuner_cloud_schedule_age_seconds", "gauge", "Seconds since the schedule last ran.")
+        lines.append(f"simpletuner_cloud_schedule_age_seconds {age:.1f}")
+    return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _metric(name: str, kind: str, meaning: str) -> list[str]:
+    return [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]
+
+
+handler = lambda_handler_for(router)

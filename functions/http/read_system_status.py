@@ -1,0 +1,20 @@
+"""GET /api/cloud/replicate/status and /api/cloud/system-status: what Replicate's status page says."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from functions.http._app import lambda_handler_for
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+@router.get("/api/cloud/replicate/status")
+@router.get("/api/cloud/system-status")
+def read_system_status() -> dict[str, object]:
+    """`operational`, `ongoing_incidents[]`, `in_progress_maintenances[]`, `scheduled_maintenances[]`, `error`, …"""
+    return wiring().system_status.read()
+
+
+handler = lambda_handler_for(router)

@@ -1,0 +1,82 @@
+"""POST /api/auth/login and logout, GET /api/auth/me: a session cookie for the page, as EventSource sends no key."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, refuse_other_sites
+from functions.http._app import lambda_handler_for
+from shared.config import AuthMode
+from shared.domain.access import Principal
+from shared.domain.errors import AuthenticationRequiredError, PermissionDeniedError
+from shared.services.sign_in import SESSION_LIFE
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+class LoginRequest(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    key: SecretStr | None = Field(default=None, max_length=1000)
+
+
+@router.post("/api/auth/login")
+def log_in(
+    request: Request, response: Response, body: Annotated[LoginRequest | None, Body()] = None
+) -> dict[str, object]:
+    """`user_id`, `role`, and a cookie that no script can read; the key itself is not kept."""
+    refuse_other_sites(request)
+    given = body.key.get_secret_value() if body and body.key else _bearer(request)
+    begun = wiring().sign_in.begin(given.strip())
+    if begun is None:
+        raise AuthenticationRequiredError("Authentication required: this API key is not valid here.")
+    principal, token = begun
+    response.set_cookie(
+        SESSION_COOKIE,
+        token,
+        max_age=int(SESSION_LIFE.total_seconds()),
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=_is_encrypted(),
+    )
+    return _who(principal)
+
+
+@router.post("/api/auth/logout")
+def log_out(request: Request, response: Response) -> dict[str, object]:
+    """`success`; also without a session."""
+    refuse_other_sites(request)
+    if PAGE_HEADER not in request.headers:
+        raise PermissionDeniedError("Ending a session needs the header X-Requested-With.")
+    wiring().sign_in.end(request.cookies.get(SESSION_COOKIE))
+    response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict", secure=_is_encrypted())
+    return {"success": True}
+
+
+@router.get("/api/auth/me")
+def read_me(request: Request) -> dict[str, object]:
+    """`user_id`, `role`, `auth_mode`; 401 when signed out."""
+    return _who(authenticated(request))
+
+
+def _who(principal: Principal) -> dict[str, object]:
+    mode = wiring().settings.auth_mode
+    return {"user_id": principal.user_id, "role": principal.role.value, "can_sign_out": mode is not AuthMode.NONE}
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
+
+
+def _is_encrypted() -> bool:
+    """Everywhere but on one machine, where the page comes over http from loopback."""
+    return wiring().settings.stack != "local"
+
+
+handler = lambda_handler_for(router, access=False)
