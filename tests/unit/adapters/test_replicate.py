@@ -394,10 +394,10 @@ def test_a_compressed_answer_is_read() -> None:
     assert provider(spy).get(ID, JobKind.PREDICTION).status is JobStatus.RUNNING
 
 
-def test_a_gzip_bomb_is_given_up_at_ten_megabytes_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gzip_bomb_is_given_up_at_ten_megabytes_unpacked() -> None:
     packer = zlib.compressobj(wbits=31)
-    bomb = b"".join(packer.compress(b" " * 1_000_000) for _ in range(300)) + packer.flush()
-    assert len(bomb) < 1_000_000
+    bomb = b"".join(packer.compress(b" " * 1_000_000) for _ in range(60)) + packer.flush()
+    assert len(bomb) < 100_000
     spy = Spy(lambda _: gzipped(bomb))
     assert isinstance(error_of(spy), ProviderAnswerInvalidError)
 
@@ -510,7 +510,7 @@ def test_any_plain_base_url_is_taken(base_url: str) -> None:
     assert str(spy.requests[0].url) == f"{base_url.rstrip('/')}/predictions"
 
 
-def test_environment_proxies_and_netrc_have_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_proxies_of_the_environment_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://evil.example:3128")
     monkeypatch.setenv("ALL_PROXY", "http://evil.example:3128")
     spy = Spy(page())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.replicate_answers import (
@@ -238,6 +238,7 @@ def test_times_of_every_form_are_read_or_left_out(text: object, expected: dateti
     assert moment(text) == expected
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?", fullmatch=True)))
 def test_no_text_crashes_the_reading_of_times(text: str) -> None:
     told = moment(text)
@@ -408,6 +409,7 @@ JSON = st.recursive(
 FIELDS = ("model", "output", "logs", "error", "created_at", "started_at", "completed_at", "metrics", "urls", "webhook")
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys((*FIELDS, "data_removed", "input", "version"), JSON)))
 def test_no_field_of_any_form_crashes_the_reading(fields: dict[str, object]) -> None:
     seen = over_the_wire({"id": ID, "status": "succeeded"}, **fields)
@@ -573,6 +575,7 @@ def test_the_time_to_hold_back_is_found_wherever_it_is_told(
     assert retry_after(headers, json.dumps(body).encode(), now=NOW) == seconds
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.binary(max_size=60))
 def test_no_429_of_any_form_crashes(header: str, raw: bytes) -> None:
     assert 1 <= retry_after({"retry-after": header}, raw, now=NOW) <= 900
