@@ -48,6 +48,8 @@ def command(java: Path, port: int, data_dir: Path | None) -> list[str | Path]:
     return [
         java,
         "-Xmx512m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
         f"-Djava.library.path={libraries}",
         "-cp",
         f"{folder / 'modules'}/*:{libraries}/*",
