@@ -28,9 +28,10 @@ test: $(DEV_READY) ## every fast test, those on a running stack and in a browser
 	$(PY) -m pytest -q -n 2 -m "not (slow or bench or local or browser or infra)"
 	$(PY) -m pytest -q -m "(local or browser or infra) and not (slow or bench)"
 
-proof: $(DEV_READY) ## also the slow tests: state machine, crash points, permutations, mutants
+proof: $(DEV_READY) ## every test with its full count: state machine, cuts at every byte, mutated bodies
 	@$(PY) -m infra.local.install
-	$(PY) -m pytest -q -m "slow and not bench"
+	PROOF=1 $(PY) -m pytest -q -n 2 -m "not (local or browser or infra)"
+	PROOF=1 $(PY) -m pytest -q -m "local or browser or infra"
 
 check: $(DEV_READY) ## ruff, its format, mypy --strict, cfn-lint on both templates
 	$(PY) -m ruff check .
@@ -41,7 +42,7 @@ check: $(DEV_READY) ## ruff, its format, mypy --strict, cfn-lint on both templat
 
 bench: $(DEV_READY) ## the figures of the README
 	@$(PY) -m infra.local.install
-	$(PY) -m pytest -q -s -m bench
+	$(PY) -m tests.bench
 
 package: $(LOCAL_READY) ## the dependency layer and both templates, into build/
 	$(PY) -m infra.layer

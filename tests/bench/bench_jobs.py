@@ -1,0 +1,129 @@
+"""List, get, sync and progress: requests counted, times as ratios within one run.
+
+python -m tests.bench.bench_jobs
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from shared.adapters.clock import SystemClock
+from shared.domain.event import status_event
+from shared.domain.job import Job, JobStatus, Transition
+from shared.ports import Claim, ExternalKey, JobChange
+from shared.services.list_jobs import JobFilter, ListJobs
+from shared.services.record_observations import RecordObservations
+from shared.services.sync_provider import SyncProvider
+from tests.bench.engine import BenchStores, running_engine
+from tests.builders import H100, a_sighting
+from tests.fakes.doubles import FakeProvider, FakeQueue, FakeTelemetry
+
+SMALL, LARGE = 100, 100_000
+PROVIDER_SECONDS = 0.05
+
+
+def fill(stores: BenchStores, first: int, last: int) -> None:
+    """Jobs that ended in the past, 32 a transaction."""
+    now = SystemClock().now()
+    head = stores.jobs.snapshot().head
+    for start in range(first, last, 32):
+        changes = []
+        for number in range(start, min(start + 32, last)):
+            created_at = now - timedelta(seconds=number)
+            job = Job(
+                job_id=f"{number:08d}benchjob",
+                external_id=f"{number:08d}benchjob",
+                provider="replicate",
+                status=JobStatus.COMPLETED,
+                created_at=created_at,
+                started_at=created_at,
+                completed_at=created_at,
+                cost_usd=Decimal("0.5"),
+                hardware_type="H100",
+                price_per_second=H100.price_per_second,
+                transitions=(Transition(JobStatus.COMPLETED, created_at),),
+            )
+            claim = Claim(ExternalKey("replicate", job.job_id), job.job_id)
+            changes.append(JobChange(before=None, after=job, events=(status_event(job, None),), claim=claim))
+        head = stores.jobs.commit(changes, head=head, at=now)
+
+
+def milliseconds(act: Callable[[], object], rounds: int = 40) -> float:
+    """The median of `rounds`, after three to warm up."""
+    times = []
+    for number in range(rounds + 3):
+        started = time.perf_counter()
+        act()
+        if number >= 3:
+            times.append((time.perf_counter() - started) * 1000)
+    return statistics.median(times)
+
+
+class SlowProvider(FakeProvider):
+    """50 ms a call."""
+
+    def _begin(self, call: str, external_id: str | None = None) -> None:
+        time.sleep(PROVIDER_SECONDS)
+        super()._begin(call, external_id)
+
+
+def main() -> None:
+    with running_engine() as engine:
+        bench_list(engine.stores())
+        for modelled in (False, True):
+            bench_sync(engine.stores(modelled=modelled), "modelled" if modelled else "local")
+
+
+def bench_list(stores: BenchStores) -> None:
+    lister = ListJobs(stores.jobs, stores.events, lambda: b"k" * 32)
+
+    def a_page() -> object:
+        return lister.list(JobFilter(), limit=50)
+
+    fill(stores, 0, SMALL)
+    small = milliseconds(a_page)
+    fill(stores, SMALL, LARGE)
+    large = milliseconds(a_page)
+    stores.requests.reset()
+    a_page()
+    print(f"list 50 of {SMALL:>7,} jobs: {small:6.1f} ms")
+    print(f"list 50 of {LARGE:>7,} jobs: {large:6.1f} ms, {large / small:.2f} x; requests {dict(stores.requests.sent)}")
+    stores.requests.reset()
+    stores.jobs.get("00000500benchjob")
+    print(f"get one job: requests {dict(stores.requests.sent)}")
+
+
+def bench_sync(stores: BenchStores, column: str) -> None:
+    clock = SystemClock()
+    provider = SlowProvider(clock)
+    telemetry = FakeTelemetry()
+    recorder = RecordObservations(
+        jobs=stores.jobs,
+        clock=clock,
+        telemetry=telemetry,
+        hardware_of=lambda provider, model: H100,
+        overflow=FakeQueue(),
+    )
+    syncer = SyncProvider(recorder=recorder, telemetry=telemetry, synced_models=lambda name: None)
+    now = clock.now()
+    for number in range(100):
+        seen = a_sighting(f"sync{number:04d}{column}", JobStatus.COMPLETED, observed_at=now)
+        provider.put(replace(seen, created_at=now - timedelta(seconds=number)))
+    for title in ("new", "known unchanged"):
+        stores.requests.reset()
+        started = time.perf_counter()
+        result = syncer.sync(provider)
+        seconds = time.perf_counter() - started
+        print(
+            f"sync of 100 {title} jobs ({column}): {seconds:.2f} s, {result.discovered} new; "
+            f"requests {dict(stores.requests.sent)}, provider calls {dict(provider.calls)}"
+        )
+
+
+if __name__ == "__main__":
+    main()
