@@ -59,37 +59,39 @@ class DynamoStateStore:
         else:
             changes += ", expires_at = :expiry"
             values[":expiry"] = number(epoch_seconds(expires_at))
-        names, condition = _guard(if_version, now, values)
+        request: dict[str, Any] = {} if if_version is None else _guard(if_version, now)
+        request["ExpressionAttributeNames"] = {"#value": "value", **request.get("ExpressionAttributeNames", {})}
+        request["ExpressionAttributeValues"] = {**values, **request.get("ExpressionAttributeValues", {})}
         try:
             with translated():
                 answer = self._client().update_item(
                     TableName=self._table,
                     Key=_key(key),
                     UpdateExpression=changes,
-                    ExpressionAttributeNames={"#value": "value", **names},
-                    ExpressionAttributeValues=values,
                     ReturnValues="UPDATED_NEW",
-                    **condition,
+                    **request,
                 )
         except ClientError as error:
-            raise _stale_or(error) from error
+            if error_code(error) != CONDITION_FAILED:
+                raise
+            raise StaleWrite from error
         return int(answer["Attributes"]["version"]["N"])
 
     def delete(self, key: str, *, now: datetime, if_version: int | None = None) -> StateItem | None:
-        request: dict[str, Any] = {}
-        values: Item = {}
-        names, condition = _guard(if_version, now, values)
-        if names:
-            request["ExpressionAttributeNames"] = names
-        if values:
-            request["ExpressionAttributeValues"] = values
+        # Always with a condition: of two that delete at once only one may be told what was there.
+        exists = {"ConditionExpression": "attribute_exists(#key)", "ExpressionAttributeNames": {"#key": "key"}}
+        request: dict[str, Any] = exists if if_version is None else _guard(if_version, now)
         try:
             with translated():
                 answer = self._client().delete_item(
-                    TableName=self._table, Key=_key(key), ReturnValues="ALL_OLD", **request, **condition
+                    TableName=self._table, Key=_key(key), ReturnValues="ALL_OLD", **request
                 )
         except ClientError as error:
-            raise _stale_or(error) from error
+            if error_code(error) != CONDITION_FAILED:
+                raise
+            if if_version is None:
+                return None
+            raise StaleWrite from error
         return _decode(answer.get("Attributes", {}), now)
 
 
@@ -105,17 +107,16 @@ def _decode(item: Attributes, now: datetime) -> StateItem | None:
     return StateItem(json.loads(item["value"]["S"]), int(item["version"]["N"]))
 
 
-def _guard(if_version: int | None, now: datetime, values: Item) -> tuple[dict[str, str], dict[str, Any]]:
-    """The names and the condition of a version guard; its values are added to `values`."""
-    if if_version is None:
-        return {}, {}
-    values[":now"] = exact_seconds(now)
-    if if_version == 0:
-        return {"#key": "key"}, {"ConditionExpression": "attribute_not_exists(#key) OR expires_at <= :now"}
-    values[":version"] = number(if_version)
-    is_live_one = "(attribute_not_exists(expires_at) OR expires_at > :now)"
-    return {}, {"ConditionExpression": f"version = :version AND {is_live_one}"}
-
-
-def _stale_or(error: ClientError) -> Exception:
-    return StaleWrite() if error_code(error) == CONDITION_FAILED else error
+def _guard(version: int, now: datetime) -> dict[str, Any]:
+    """The condition that an item stands at a version, its names and its values."""
+    if version == 0:
+        return {
+            "ConditionExpression": "attribute_not_exists(#key) OR expires_at <= :now",
+            "ExpressionAttributeNames": {"#key": "key"},
+            "ExpressionAttributeValues": {":now": exact_seconds(now)},
+        }
+    return {
+        "ConditionExpression": "#version = :version AND (attribute_not_exists(expires_at) OR expires_at > :now)",
+        "ExpressionAttributeNames": {"#version": "version"},
+        "ExpressionAttributeValues": {":now": exact_seconds(now), ":version": number(version)},
+    }

@@ -243,23 +243,23 @@ class FakeJobStore:
         with self._db.read("jobs.snapshot") as usage:
             now = self._db.clock.now()
             claims: dict[ExternalKey, Claim] = {}
-            wanted = dict.fromkeys(job_ids)
-            late_claims = late_jobs = 0
+            wanted = dict.fromkeys(job_ids) | dict.fromkeys(key.job_id or key.external_id for key in keys)
+            reads = [1 + len(wanted) + len(set(marks)), 0, 0]
             for key in dict.fromkeys(keys):
-                wanted.setdefault(key.job_id or key.external_id)
                 hinted = self._db.job_rows.get(key.job_id) if key.job_id else None
                 if hinted and (hinted.provider, hinted.external_id) == (key.provider, key.external_id):
                     claims[key] = Claim(key, hinted.job_id)
                     continue
-                late_claims += 1 if key.job_id else 0
+                reads[1 if key.job_id else 0] += 1
                 claim = self._live_claim(key, now)
-                if claim:
-                    claims[key] = claim
-                    late_jobs += 0 if claim.job_id in wanted or claim.is_tombstone else 1
-                    wanted.setdefault(claim.job_id)
-            first = 1 + len(wanted) - late_jobs + len(set(marks))
-            usage.requests += _requests_for(first) - 1 + (late_claims > 0) + (late_jobs > 0)
-            usage.items_read += first + late_claims + late_jobs
+                if claim is None:
+                    continue
+                claims[key] = claim
+                if not claim.is_tombstone and claim.job_id not in wanted:
+                    wanted[claim.job_id] = None
+                    reads[2 if key.job_id else 1] += 1
+            usage.requests += sum(_requests_for(read) for read in reads if read) - 1
+            usage.items_read += sum(reads)
             return Snapshot(
                 head=self._db.begun_head(),
                 jobs={job_id: self._db.job_rows[job_id] for job_id in wanted if job_id in self._db.job_rows},
