@@ -26,9 +26,9 @@ __all__ = [
 ]
 
 _WINDOW = 65_536
-_LINES = 1_000
+_LINES = 800
 _FURTHER_BACK = 1_048_576
-_FINDS = 48
+_FINDS = 32
 _BEFORE_ANCHOR = 512
 _BEHIND_ANCHOR = 1_024
 _ANCHORS = ("%|", "tep ", "poch ", "tep:", "poch:")

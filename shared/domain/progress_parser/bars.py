@@ -67,7 +67,7 @@ _PREFIX = re.compile(
 )
 _EVALUATING = re.compile(
     r"idat(?:ion|ing)|evaluat|sanity|denois|inference|predict|generat(?:e|ing) (?!.{0,40}(?:split|dataset))"
-    r"|(?<![\w-])(?:eval|val|test(?:ing)?|sampl(?:ing|es?))(?![\w-])"
+    r"|(?<![\w-])(?:eval|val|sampl(?:ing|es?))(?![\w-])|^test(?:ing)?\b(?!-)"
 )
 _PREPARING = re.compile(
     r"load|shard|cach|latent|embed|download|fetch|\bmap\b|mapping|tokeni|process|prepar|filter|split|scan|bucket|discover"
@@ -80,6 +80,7 @@ _JOB_STEPS = re.compile(r"\bsteps[:\s]*$")
 _EPOCH_NUMBER = re.compile(
     r"epochs?\b[\s:=\[(#-]{0,4}\d|^\d{1,6}\|\d{1,9}\|loss|^\d{1,6}/\d{1,6}\s+[\d.]+g\b", re.ASCII
 )
+_FIRST_OF_TORCHTUNE = re.compile(r"1\|\d{1,9}\|loss", re.ASCII)
 _EPOCHS_ALONE = re.compile(r"(?:training )?epochs?(?: progress)?[:\s]*$")
 _TRAINING = re.compile(r"\bsteps?\b|epoch|train|\biter|round|optimi[sz]|fine-?tun|\bbatch")
 _WARMUP = re.compile(r"warm(?:ing)?[ -]?up")
@@ -163,6 +164,7 @@ class _Nature(Enum):
     PLAIN = auto()
     TRAINER = auto()
     LOSS = auto()
+    ROUND = auto()
     EVALUATION = auto()
     EPOCHS = auto()
     ITEMS = auto()
@@ -172,6 +174,8 @@ def _nature(tail: str) -> _Nature:
     if "lr" in tail or "learning_rate" in tail or "loss" in tail:
         if _TRAINER_METRICS.search(tail):
             return _Nature.TRAINER
+        if "smooth loss=" in tail:
+            return _Nature.ROUND
         return _Nature.LOSS if shows_loss(tail) else _Nature.EVALUATION
     if _OF_EPOCHS.search(tail):
         return _Nature.EPOCHS
@@ -186,6 +190,8 @@ def prepares(title: str) -> bool:
 @lru_cache(maxsize=1024)
 def _kind(title: str, nature: _Nature) -> BarKind:
     """What a bar of this name counts; `title` in small letters. A learning rate is shown by nothing but a training."""
+    if nature is _Nature.ROUND:
+        return BarKind.EPOCH_STEPS
     if nature is _Nature.TRAINER:
         return _training_kind(title) or BarKind.JOB_STEPS
     if nature is _Nature.EVALUATION or _EVALUATING.search(title):
@@ -206,6 +212,8 @@ def _training_kind(title: str) -> BarKind | None:
         return BarKind.EPOCHS
     if _JOB_STEPS.search(title):
         return BarKind.JOB_STEPS
+    if _FIRST_OF_TORCHTUNE.match(title):
+        return BarKind.STEPS
     if _EPOCH_NUMBER.search(title):
         return BarKind.EPOCH_STEPS
     return BarKind.STEPS if _TRAINING.search(title) else None

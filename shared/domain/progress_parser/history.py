@@ -31,8 +31,8 @@ def extend_history(
 ) -> tuple[HistoryPoint, ...]:
     """Both as one curve in the order of steps, a newer point replacing an older one of its step, thinned to `limit`.
 
-    Thinning keeps the first point and the last one of each stretch of steps, the stretches growing by doubling; so a
-    curve that grew point by point is the same as one read at once.
+    Thinning keeps the first point and the last one of each stretch of steps. How long a stretch is follows from the
+    first and last step alone, so that a curve that grew point by point is the same as one read at once.
     """
     by_step = {point.step: point for point in points}
     by_step.update((point.step, point) for point in new_points)
@@ -40,18 +40,15 @@ def extend_history(
 
 
 def _thinned(points: list[HistoryPoint], limit: int) -> tuple[HistoryPoint, ...]:
-    if len(points) <= limit:
-        return tuple(points)
-    if limit < 2:
+    if limit < 2 or not points:
         return tuple(points[-1:]) if limit == 1 else ()
+    first, last = points[0], points[-1]
     stretch = 1
-    kept = points
-    while len(kept) > limit:
+    while last.step // stretch - first.step // stretch + 2 > limit:
         stretch *= 2
-        ends = [this for this, following in pairwise(kept) if this.step // stretch != following.step // stretch]
-        kept = [*([] if ends and ends[0] is points[0] else points[:1]), *ends, kept[-1]]
-        kept = kept if kept[0] is not kept[1] else kept[1:]
-    return tuple(kept)
+    ends = [this for this, following in pairwise(points) if this.step // stretch != following.step // stretch]
+    kept = [*ends, last]
+    return tuple(kept if kept[0] is first else [first, *kept])
 
 
 def history_pace(points: Sequence[HistoryPoint]) -> float | None:
@@ -113,7 +110,16 @@ class _Curve:
             if self._t is not None and seconds + self._offset < self._t:
                 self._offset = self._t
             self._t = seconds + self._offset
-        self._step = bar.done
+        self._step = self._steps_before(bar) + bar.done
+
+    @staticmethod
+    def _steps_before(bar: Bar) -> int:
+        """The steps of the epochs before the one that the bar counts."""
+        if bar.kind is not BarKind.EPOCH_STEPS or bar.total is None:
+            return 0
+        epoch, epochs = lines.epoch_of(bar.name)
+        counts_from_one = epochs is not None or "|" in bar.name
+        return bar.total * max(int(epoch) - counts_from_one, 0) if epoch is not None else 0
 
 
 def _lines(log: str) -> Iterator[str]:

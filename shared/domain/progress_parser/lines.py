@@ -32,6 +32,10 @@ class Counts:
     total_epochs: int | None = None
     is_pair: bool = False
     """Whether step or epoch came with its total, as in "step 1500/5000"."""
+    is_of_job: bool = False
+    """Whether the steps are certainly the whole job's: the epoch is told behind them, as a remark."""
+    percent: float | None = None
+    """A share of the training that is told as such: "Training progress: 45%"."""
 
 
 _NO_COUNTS = Counts()
@@ -42,14 +46,14 @@ _LINK = r"[\s:=\[('\"#|-]{0,16}"
 _NUMBER = r"(\d[\d,]{0,30})(?![\d,]*\d)"
 
 _MENTIONS = re.compile(
-    r"step|epoch|iter|loss|valid|eval|sampl|generat|checkpoint|ckpt|sav(?:ing|ed)|warm|train|load|cach|process|prepar"
-    r"|token|download|initi|comput|build|bucket|embed|fetch|quanti|moving|config|collect|backend|dataset|mapping|filter"
+    r"progress|step|epoch|iter|loss|valid|eval|sampl|generat|checkpoint|ckpt|sav(?:ing|ed)|warm|train|load|cach"
+    r"|process|prepar|token|download|initi|comput|build|bucket|embed|fetch|quanti|moving|config|collect|backend|dataset|mapping|filter"
     r"|discover|scann|extract|zip|install|encoder|vae|import|creat|enabl|resum|setting up|latent|split|学習"
 )
 
 _STEP_PAIR = re.compile(
     r"(?<![\w-])(?:(?:global|current|train|training|optimizer)[ _-])?(?:steps?|iter|iterations?)"
-    rf"(?:/max_steps)?(?:\(train\))?{_LINK}{_NUMBER}\s{{0,8}}(?:/|of|out of)\s{{0,8}}{_NUMBER}(?!/)",
+    rf"(?:/max_steps)?(?:\(train\))?{_LINK}{_NUMBER}\s{{0,8}}(?:/|\bof |\bout of )\s{{0,8}}{_NUMBER}(?!/)",
     re.ASCII,
 )
 _PAIR_OF_STEPS = re.compile(
@@ -59,19 +63,26 @@ _PAIR_OF_STEPS = re.compile(
 )
 _CURRENT_OF_TOTAL = re.compile(r"current_steps?\W{1,6}(\d{1,9})\W{1,6}total_steps?\W{1,6}(\d{1,9})", re.ASCII)
 _EPOCH_PAIR = re.compile(
-    rf"(?<![\w-])epochs?{_LINK}(\d{{1,9}})(?:\.(\d{{1,18}}))?\s{{0,4}}(?:/|of|out of)\s{{0,4}}(\d{{1,9}})(?![\d/])",
+    rf"(?<![\w-])epochs?{_LINK}(\d{{1,9}})(?:\.(\d{{1,18}}))?\s{{0,4}}(?:/|\bof |\bout of )\s{{0,4}}"
+    r"(\d{1,9})(?![\d/])",
     re.ASCII,
 )
 _STEP = re.compile(
     rf"(?<![\w-])(?:(?:global|current|train|training)[ _-])?(?:step|iter|iteration|iter_num){_LINK}{_NUMBER}", re.ASCII
 )
 _EPOCH = re.compile(r"(?<![\w-])epoch[\s:=\[('\"#-]{0,8}(\d{1,9}(?:\.\d{1,18})?)(?![\d,]*\d)", re.ASCII)
+_TORCHTUNE = re.compile(r"(\d{1,6})\|\d{1,9}\|loss", re.ASCII)
 _STEPS_AND_LOSS = re.compile(rf"\bsteps[:=\s]{{1,3}}{_NUMBER} {{1,3}}(?:loss|\|)", re.ASCII)
 _SETTING_BEFORE = re.compile(
     r"(?:num|number of|n|current|total|max|min|warm-?up|save|sav\w*|eval\w*|log|logging|accum\w*|per|every|valid\w*"
     r"|test|sampl\w*|first|last|each|sanity|skip\w*|than)[\s_-]{1,3}$"
 )
 _BEFORE = 24
+_SHARE = re.compile(
+    r"(?:^|[\]|:>\-] )\s{0,4}(?:steps?|train(?:ing)?|(?:training )?progress)\s{0,2}[:= ]\s{0,4}"
+    r"(\d{1,3}(?:\.\d{1,6})?)\s?%",
+    re.ASCII,
+)
 
 _TOTAL_STEPS = re.compile(
     r"(?:total[ _](?:optimi[sz]ation[ _]|train(?:ing)?[ _])?(?:num[ _])?steps|max_(?:train_)?steps|max_iters"
@@ -86,7 +97,7 @@ _TOTAL_EPOCHS = re.compile(
 )
 
 _BANNER = re.compile(
-    r"running training|学習開始|training (?:has )?(?:started|starts|begins?|begun)\b"
+    r"running training|学習開始|training (?:has )?(?:start(?:ed|s)?|begins?|begun)\b"
     r"|(?:start|begin)(?:ing|s|ed)? (?:the )?(?:\w{1,16} )?train(?:ing|er|)\b(?! (?:data|set|image|text))"
     r"|total (?:optimi[sz]ation )?steps\b[^\d=:]{0,40}[=:]\s{0,4}\d"
 )
@@ -141,7 +152,7 @@ _PREPARING = re.compile(
     r"|resum|setting up|latents?\b|generating \w{1,12} split"
     r"|processing (?:images?|prompts?|captions?|files?|samples?|dataset|\d|bucket)"
 )
-_OUTCOME = re.compile(r"['\"]eval_\w{1,40}['\"]\s?:|^\W{0,8}eval (?:metrics|results)")
+_OUTCOME = re.compile(r"['\"]eval_\w{1,40}['\"]\s?:\s?['\"]?[\d-]|^\W{0,8}eval (?:metrics|results)")
 _TRAINED = re.compile(
     r"(?<!val )(?<!validation )(?<!eval )(?<!\w)(?:train_|training_|step_|avr_)?loss['\"*)]{0,3}\s{0,3}[:= ]\s{0,3}"
     r"[*'\"]{0,2}[-+]?[\dni.]|'train_runtime'"
@@ -245,29 +256,44 @@ def _validation(line: str) -> Signal | None:
 def counts_of(line: str) -> Counts:
     """The counters in a line in small letters. Only numbers that a word names are read: never dates, clocks, images."""
     if "step" not in line and "epoch" not in line and "iter" not in line:
-        return _NO_COUNTS
-    step, total_steps = (
-        _pair(_STEP_PAIR, line) or _pair(_PAIR_OF_STEPS, line) or _pair(_CURRENT_OF_TOTAL, line) or (None, None)
-    )
-    epoch, total_epochs = _epoch_pair(line)
+        return _NO_COUNTS if "%" not in line else Counts(percent=_share(line))
+    step, total_steps = _step_pair(line)
+    epoch, total_epochs = _epoch_pair(line) if "epoch" in line else (None, None)
     is_pair = step is not None or epoch is not None
-    step = _single_step(line) if step is None else step
-    epoch = _single_epoch(line) if epoch is None else epoch
     return Counts(
-        step=step,
-        total_steps=_first(_TOTAL_STEPS, line) if total_steps is None else total_steps,
-        steps_left=_first(_STEPS_LEFT, line),
-        epoch=epoch,
-        total_epochs=_first(_TOTAL_EPOCHS, line) if total_epochs is None else total_epochs,
+        step=_single_step(line) if step is None else step,
+        total_steps=_announced_steps(line) if total_steps is None else total_steps,
+        steps_left=_first(_STEPS_LEFT, line) if "remaining" in line else None,
+        epoch=_single_epoch(line) if epoch is None and "epoch" in line else epoch,
+        total_epochs=_first(_TOTAL_EPOCHS, line) if total_epochs is None and "epochs" in line else total_epochs,
         is_pair=is_pair,
+        is_of_job=total_steps is not None and 0 <= line.find("step") < line.find("epoch"),
+        percent=_share(line) if "%" in line else None,
     )
 
 
 def epoch_of(title: str) -> tuple[float | None, int | None]:
     """The epoch and the number of epochs in a bar's title."""
     title = title.lower()
+    if torchtune := _TORCHTUNE.match(title):
+        return float(torchtune[1]), None
     epoch, total = _epoch_pair(title)
     return (_single_epoch(title), None) if epoch is None else (epoch, total)
+
+
+def _step_pair(line: str) -> tuple[int | None, int | None]:
+    if "/" in line or " of " in line:
+        return _pair(_STEP_PAIR, line) or _pair(_PAIR_OF_STEPS, line) or (None, None)
+    return (_pair(_CURRENT_OF_TOTAL, line) if "current_step" in line else None) or (None, None)
+
+
+def _announced_steps(line: str) -> int | None:
+    return _first(_TOTAL_STEPS, line) if "steps" in line or "_iters" in line else None
+
+
+def _share(line: str) -> float | None:
+    found = _SHARE.search(line)
+    return float(found[1]) if found else None
 
 
 def _pair(pattern: re.Pattern[str], line: str) -> tuple[int, int] | None:
@@ -294,7 +320,7 @@ def _single_step(line: str) -> int | None:
     for found in _STEP.finditer(line):
         if not _SETTING_BEFORE.search(line, max(0, found.start() - _BEFORE), found.start()):
             return whole_number(found[1])
-    beside_loss = _STEPS_AND_LOSS.search(line)
+    beside_loss = _STEPS_AND_LOSS.search(line) if "steps" in line else None
     return whole_number(beside_loss[1]) if beside_loss else None
 
 

@@ -28,11 +28,11 @@ _LOSS_ORDER = (
     "avr_loss",
 )
 _LEARNING_RATE = re.compile(
-    r"(?<![\w/])(?:learning[ _]rate|lr)(?:/[\w-]{1,20})?['\"]?\s{0,3}[:= ]\s{0,3}['\"]?"
+    r"(?<![\w/])(?:learning[ _]rate|lr)(?:/[\w-]{1,20})?['\"]?\s{0,3}[:= ]\s{0,3}['\"\[]?"
     r"((?:\d{1,9}(?:\.\d{0,25})?|\.\d{1,25})(?:e[-+]?\d{1,3})?)",
     re.IGNORECASE | re.ASCII,
 )
-_LOGGED_RATE = re.compile(r"(?:iter|it|steps?)/s\)?['\"]?\s?[:=]\s?(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
+_LOGGED_RATE = re.compile(r"(s/it|s/step|(?:iter|it|steps?)/s)\)['\"]?\s?[:=]\s?(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
 _REMAINING = re.compile(r"remaining_time['\"]?\s?[:=]\s?['\"]?([\w:, ]{1,32})", re.ASCII)
 _RATE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s?(s/(?:it|step|batch)|(?:it|step|steps|batch|batches)/s)\b", re.ASCII)
 
@@ -100,9 +100,12 @@ def learning_rate(text: str) -> float | None:
 
 
 def logged_rate(text: str) -> float | None:
-    """The rate in a trainer's record: `'train_speed(iter/s)': 0.0103`, in steps a second."""
+    """The rate in a trainer's record: `'train_speed(iter/s)': 0.01`, in steps a second."""
     found = _LOGGED_RATE.search(text)
-    return finite(found[1]) or None if found else None
+    value = finite(found[2]) if found else None
+    if found is None or not value:
+        return None
+    return round(1 / value, 6) if found[1].startswith("s/") else value
 
 
 def remaining_time(text: str) -> float | None:

@@ -32,6 +32,7 @@ class Evidence:
     bar_is_of_job: bool = True
     epochs_bar: Bar | None = None
     counts: Counts | None = None
+    percent: float | None = None
     steps_restart: bool = False
     steps_left: int | None = None
     total_steps: int | None = None
@@ -43,7 +44,8 @@ class Evidence:
     @property
     def is_empty(self) -> bool:
         """Whether no counter of the training was found at all."""
-        return self.bar is None and self.epochs_bar is None and self.counts is None and self.epoch is None
+        found = (self.bar, self.epochs_bar, self.counts, self.epoch, self.percent)
+        return all(evidence is None for evidence in found)
 
 
 def percent_of(done: float, total: float | None) -> float | None:
@@ -63,6 +65,8 @@ def _reckon(evidence: Evidence, previous: Progress) -> Position:
         return _of_bar(evidence, evidence.bar, evidence.bar.total)
     if evidence.counts is not None and (position := _of_counts(evidence, evidence.counts)):
         return position
+    if evidence.percent is not None:
+        return Position(percent_of(evidence.percent, 100))
     if evidence.epochs_bar is not None:
         bar = evidence.epochs_bar
         return Position(percent_of(bar.done, bar.total), eta_seconds=_eta(bar))
@@ -118,7 +122,13 @@ def _of_counts(evidence: Evidence, counts: Counts) -> Position | None:
             else None
         )
     epoch, epochs = evidence.epoch, evidence.total_epochs
-    if counts.total_steps and epoch is not None and epochs and _counts_within_epoch(evidence, step / total):
+    if (
+        counts.total_steps
+        and not counts.is_of_job
+        and epoch is not None
+        and epochs
+        and _counts_within_epoch(evidence, step / total)
+    ):
         before = max(int(epoch) - (0 if evidence.epochs_from_zero else 1), 0)
         step, total = before * total + min(step, total), epochs * total
     return Position(percent_of(step, total), min(step, total), total)
@@ -127,7 +137,8 @@ def _of_counts(evidence: Evidence, counts: Counts) -> Position | None:
 def _counts_within_epoch(evidence: Evidence, done: float) -> bool:
     """Steps that start anew, or are not where the epochs are, are steps of one epoch."""
     epoch, epochs = evidence.epoch or 0.0, evidence.total_epochs or 1
-    return evidence.steps_restart or not (epoch - 1) / epochs - 0.01 <= done <= (epoch + 1) / epochs + 0.01
+    before = epoch - (0 if evidence.epochs_from_zero else 1)
+    return evidence.steps_restart or not before / epochs - 0.01 <= done <= (before + 1) / epochs + 0.01
 
 
 def _of_epoch(evidence: Evidence, previous: Progress) -> Position:

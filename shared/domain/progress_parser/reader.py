@@ -38,6 +38,10 @@ _METRICS_KEPT = 4
 _RANK = re.compile(r"\[rank ?\d{1,4}\]:? ?")
 
 
+def _has_counter(found: Counts) -> bool:
+    return any(counter is not None for counter in (found.step, found.epoch, found.percent))
+
+
 class Reader:
     """The state between two lines. Feed it lines, oldest first, then ask for the `progress`."""
 
@@ -97,7 +101,7 @@ class Reader:
             stage=self.stage,
             percent=position.percent,
             step=position.step,
-            total_steps=position.total_steps,
+            total_steps=position.total_steps or evidence.total_steps,
             epoch=evidence.epoch if evidence.epoch is not None else outer.done if outer else previous.epoch,
             total_epochs=outer.total if outer else evidence.total_epochs,
             loss=loss,
@@ -222,7 +226,7 @@ class Reader:
         self._announce(found)
         if signal is None and not is_training and not self._started and lines.prepares(line, is_counted=found.is_pair):
             signal = Signal.PREPARING
-        elif signal is None and (is_training or found.is_pair or found.step is not None or found.epoch is not None):
+        elif signal is None and (is_training or found.is_pair or _has_counter(found)):
             signal = Signal.TRAINING
             self._heed_training(found, line, is_sure=is_training or found.is_pair)
         self._context = signal
@@ -237,6 +241,8 @@ class Reader:
             self._started = self._started or lines.is_banner_of_steps(line)
             if self._started and self.stage is Stage.VALIDATION and found.total_steps is None:
                 return
+        if signal in {Signal.SAVING, Signal.RESULT} and self._evidence.bar is not None:
+            self._started = True
         if found.is_pair and signal in {Signal.SAVING, Signal.RESULT, Signal.VALIDATION}:
             self._count(found, line)
         self.stage = _STAGES[signal]
@@ -256,6 +262,7 @@ class Reader:
         if found.epoch is not None:
             self._note_epoch(found.epoch, found.total_epochs)
             self._epochs_are_told = self._epochs_are_told or not lines.is_record(line)
+        evidence.percent = found.percent if found.percent is not None else evidence.percent
         if found.step is not None:
             before = evidence.counts
             if before and before.step and before.total_steps == found.total_steps and found.step < before.step:

@@ -12,7 +12,7 @@ _ESCAPES = re.compile(
     r"|\x1b[\]PX^_][^\x07\x1b\r\n]{0,512}(?:\x07|\x1b\\)?"  # OSC, DCS, SOS, PM, APC: titles, links
     r"|\x1b[ -/]{0,8}[0-~]?"
 )
-_LINE_BREAKS = re.compile(r"\r\n?|#015|\^M(?=\s|$)|[\x08\u2028\u2029]+")
+_LINE_BREAKS = re.compile(r"#015|\^M(?=\s|$)|[\x08\u2028\u2029]+")
 _HIDDEN = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
@@ -30,6 +30,7 @@ def clean_text(text: str) -> str:
 
     Lone surrogates become U+FFFD. Idempotent for text without `#015`, and linear in its length.
     """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _SUSPECT.search(text) is None:
         return text
     text = _ESCAPES.sub("", text)

@@ -1,0 +1,91 @@
+"""How long reading a log takes, and that the time grows no faster than the log.
+
+Run as `python -m tests.bench.bench_progress_parser`, or as part of `make bench`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from shared.domain.progress_parser import loss_history, read_progress
+
+SIZES = {"64 kB": 65_536, "256 kB": 262_144, "1 MB": 1_048_576}
+ROUNDS = 7
+BARS_MS = 5.0
+ANY_MS = 50.0
+
+BARS = "".join(
+    f"Epoch {step // 1000 + 1}/20, Steps:  {step // 200:2d}%|{'█' * 8:30}| {step}/20000 "
+    f"[05:27<38:12,  1.31s/it, lr=0.0001, step_loss={step % 97 / 100:.3f}]\n"
+    for step in range(10_500)
+)
+
+
+def repeated(piece: str) -> str:
+    return piece * (SIZES["1 MB"] // len(piece) + 1)
+
+
+SHAPES: Mapping[str, str] = {
+    "tqdm bars": BARS,
+    "tqdm bars, one line": BARS.replace("\n", "\r"),
+    "log text": repeated(
+        "2024-01-23 21:10:16 [INFO] (validation) Precomputing the embed for validations of the text.\n"
+    ),
+    "text steps": repeated("step 1500/5000 - loss: 0.0234\n"),
+    "shortest steps": repeated("step 1/2\n"),
+    "every word": repeated("step 1/2 loss: 1 checkpoint warmup validat load\n"),
+    "one giant line": repeated("a"),
+    "digits": repeated("1"),
+    "epochs, one line": repeated("epoch "),
+    "half bars": repeated("1%|"),
+    "terminal escapes": repeated("\x1b["),
+    "bidi marks": repeated("\u202e"),
+    "carriage returns": repeated("\r"),
+    "tracebacks": repeated('Traceback (most recent call last):\n  File "a.py", line 1\n    step()\n'),
+}
+
+
+def milliseconds(read: Callable[[str], object], log: str, rounds: int = ROUNDS) -> float:
+    """The best of some rounds, in milliseconds of this process's own time."""
+    best = float("inf")
+    for _ in range(rounds):
+        started = time.process_time()
+        read(log)
+        best = min(best, time.process_time() - started)
+    return best * 1000
+
+
+def measure() -> dict[str, dict[str, float]]:
+    """Milliseconds of `read_progress` by shape and size."""
+    return {
+        shape: {size: milliseconds(read_progress, log[-characters:]) for size, characters in SIZES.items()}
+        for shape, log in SHAPES.items()
+    }
+
+
+def report(table: Mapping[str, Mapping[str, float]]) -> str:
+    """The table as text."""
+    head = f"{'read_progress, ms':24}" + "".join(f"{size:>10}" for size in SIZES)
+    rows = [f"{shape:24}" + "".join(f"{table[shape][size]:10.2f}" for size in SIZES) for shape in table]
+    whole = [
+        f"{'loss_history of bars':24}"
+        + "".join(f"{milliseconds(loss_history, BARS[:characters], 2):10.2f}" for characters in SIZES.values())
+    ]
+    return "\n".join([head, *rows, *whole])
+
+
+@pytest.mark.bench
+def test_reading_a_log_stays_within_its_time() -> None:
+    table = measure()
+    sys.stdout.write(f"\n{report(table)}\n")
+
+    assert table["tqdm bars"]["64 kB"] <= BARS_MS
+    assert max(times["1 MB"] for times in table.values()) <= ANY_MS
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{report(measure())}\n")

@@ -1,0 +1,545 @@
+"""Logs in the shapes of the trainers that people run, each with the stage and percent a user wants to see."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.domain.progress import Stage
+from shared.domain.progress_parser import read_progress
+
+Case = tuple[str, Stage | None, float | None]
+
+PREPROCESSING = Stage.PREPROCESSING
+WARMUP = Stage.WARMUP
+TRAINING = Stage.TRAINING
+VALIDATION = Stage.VALIDATION
+SAVING = Stage.SAVING_CHECKPOINT
+
+BAR = "███▍      "
+EMPTY = "          "
+FULL = "██████████"
+
+SIMPLETUNER: dict[str, Case] = {
+    "epoch-and-steps-bar": (
+        f"Epoch 7/20, Steps:  34%|{BAR}| 1020/3000 [21:10<41:06,  1.25s/it, lr=8e-5, step_loss=0.31]",
+        TRAINING,
+        34.0,
+    ),
+    "first-bar": (f"Epoch 1/20 Steps:   0%|{EMPTY}| 0/3000 [00:00<?, ?it/s]", TRAINING, 0.0),
+    "resumed-bar": (f"Epoch 11/20, Steps:  50%|{BAR}| 5000/10000 [00:00<?, ?it/s]", TRAINING, 50.0),
+    "event-line-of-loading": ("[EVENT] log.message: Loading diffusion model from acme/base", PREPROCESSING, None),
+    "event-line-of-embeds": (
+        (
+            "[EVENT] log.message: (id=text-embeds) Loading text embed cache\n"
+            f"Processing prompts:  50%|{BAR}| 10/20 [00:04<00:04,  2.2it/s]"
+        ),
+        PREPROCESSING,
+        None,
+    ),
+    "stage-of-vae-cache": ("[STAGE] ⏳ VAE Cache initialising (45.0%): caching", PREPROCESSING, None),
+    "stage-of-validation-after-steps": (
+        (
+            f"Epoch 3/10, Steps:  30%|{BAR}| 600/2000 [13:06<30:33,  1.31s/it, lr=0.0001, step_loss=0.19]\n"
+            "[STAGE] ⏳ Running Validation: Validation is starting."
+        ),
+        VALIDATION,
+        30.0,
+    ),
+    "steps-after-validation": (
+        (
+            f"Epoch 3/10, Steps:  30%|{BAR}| 600/2000 [13:06<30:33,  1.31s/it, lr=0.0001, step_loss=0.19]\n"
+            "[STAGE] ✓ Running Validation: Validation has completed.\n"
+            f"Epoch 4/10, Steps:  31%|{BAR}| 610/2000 [14:06<30:33,  1.31s/it, lr=0.0001, step_loss=0.18]"
+        ),
+        TRAINING,
+        30.5,
+    ),
+    "checkpoint-message": (
+        "[INFO] Checkpoint: `Step 250 of 1000: loss 0.21, lr 0.0001, epoch 3/10`: Checkpoint: `Step 250 of 1000`",
+        SAVING,
+        25.0,
+    ),
+    "banner-of-a-resumed-run": (
+        (
+            "***** Running training *****\n-  Num Epochs = 10\n  - Current Epoch = 4\n"
+            "-  Total optimization steps = 2000\n"
+            "  - Steps completed: 800\n-  Total optimization steps remaining = 1200"
+        ),
+        TRAINING,
+        40.0,
+    ),
+    "debug-step-line": (
+        "2026-01-10 10:00:01,120 [DEBUG] (training_loop) Step 420 of 2000: loss 0.15, lr 0.0001, epoch 3/10",
+        TRAINING,
+        21.0,
+    ),
+    "loading-after-training-began": (
+        (
+            f"Epoch 2/10, Steps:  15%|{BAR}| 300/2000 [06:33<37:10,  1.31s/it, lr=0.0001, step_loss=0.2]\n"
+            "2026-01-10 10:00:09,018 [INFO] (validation) Loading validation pipeline"
+        ),
+        TRAINING,
+        15.0,
+    ),
+    "scheduler-with-warmup": (
+        "[INFO] Loading constant_with_warmup learning rate scheduler with 100 warmup steps",
+        PREPROCESSING,
+        None,
+    ),
+    "warmup-setting": ("[INFO] lr_warmup_steps: 100\n[INFO] Using WarmupLR", None, None),
+    "traceback-after-steps": (
+        (
+            f"Epoch 2/10, Steps:  15%|{BAR}| 300/2000 [06:33<37:10,  1.31s/it, lr=0.0001, step_loss=0.2]\n"
+            'Traceback (most recent call last):\n  File "/app/trainer.py", line 10, in train\n'
+            "    self.save_checkpoint()\n"
+            '  File "/app/validation.py", line 20, in run_validation\n    raise RuntimeError\nRuntimeError: checkpoint'
+        ),
+        TRAINING,
+        15.0,
+    ),
+}
+
+KOHYA: dict[str, Case] = {
+    "bar-then-epoch-line": (
+        f"steps:  21%|{BAR}| 168/800 [00:46<02:54,  3.6it/s, avr_loss=0.11]\n\nepoch 12/50",
+        TRAINING,
+        21.0,
+    ),
+    "first-epoch": (
+        (
+            "running training / 学習開始\n  num train images * repeats / 学習画像の数×繰り返し回数: 400\n"
+            "  num epochs / epoch数: 10\n  total optimization steps / 学習ステップ数: 2000\n"
+            f"steps:   0%|{EMPTY}| 0/2000 [00:00<?, ?it/s]\nepoch 1/10"
+        ),
+        TRAINING,
+        0.0,
+    ),
+    "caching-latents": (
+        f"caching latents.\nchecking cache validity...\n 45%|{BAR}| 90/200 [00:20<00:25,  4.3it/s]",
+        PREPROCESSING,
+        None,
+    ),
+    "preparing": ("prepare tokenizer\nUse DreamBooth method.\nprepare images.", PREPROCESSING, None),
+    "sampling": (
+        (
+            f"steps:  25%|{BAR}| 500/2000 [10:00<30:00,  1.2s/it, avr_loss=0.09]\n"
+            "generating sample images at step / サンプル画像生成 ステップ: 500\n"
+            f" 40%|{BAR}| 8/20 [00:05<00:08,  1.5it/s]"
+        ),
+        VALIDATION,
+        25.0,
+    ),
+    "model-saved": (
+        (
+            f"steps: 100%|{FULL}| 1600/1600 [40:00<00:00,  1.5s/it, avr_loss=0.08]\n"
+            "saving checkpoint: /out/last.safetensors\n"
+            "2026-01-01 10:00:00 INFO     model saved.     train_network.py:1000"
+        ),
+        SAVING,
+        100.0,
+    ),
+    "state-saved": (
+        f"steps:  50%|{BAR}| 800/1600 [20:00<20:00,  1.5s/it, avr_loss=0.08]saving state at epoch 5",
+        SAVING,
+        50.0,
+    ),
+    "printed-settings": (
+        "max_train_steps = 1600\nsave_every_n_epochs = 1\nsample_every_n_steps = 100\nlr_warmup_steps = 80",
+        None,
+        None,
+    ),
+}
+
+AI_TOOLKIT: dict[str, Case] = {
+    "job-name": (
+        f"my_style_v2:  10%|{BAR}| 299/3000 [10:44<1:37:05,  2.16s/it, lr: 2.0e-04 loss: 5.2e-01]",
+        TRAINING,
+        10.0,
+    ),
+    "job-name-at-zero": (f"my_style_v2:   0%|{EMPTY}| 0/3000 [00:00<?, ?it/s]", TRAINING, 0.0),
+    "job-name-with-blanks": (
+        f"ai model test:  25%|{BAR}| 25/100 [00:54<02:27,  1.97s/it, lr: 1e-04 loss: 5.6e-01]",
+        TRAINING,
+        25.0,
+    ),
+    "flux-on-replicate": (
+        f"flux_train_replicate:  83%|{BAR}| 2482/3000 [31:42<06:30,  1.3it/s, lr: 4.0e-04 loss: 3.1e-01]",
+        TRAINING,
+        82.7,
+    ),
+    "dimensions": (
+        (
+            "Dataset: /data/me\n  -  Preprocessing image dimensions\n"
+            f"100%|{FULL}| 26/26 [00:00<00:00, 330.1it/s]\n  -  Found 26 images"
+        ),
+        PREPROCESSING,
+        None,
+    ),
+    "embeddings": (f"Caching text embeddings to disk:  88%|{BAR}| 23/26 [51:34<06:44, 134.7s/it]", PREPROCESSING, None),
+    "baseline-samples": (
+        f"Generating baseline samples before training\nGenerating Images:  50%|{BAR}| 1/2 [00:21<00:21, 21.5s/it]",
+        VALIDATION,
+        None,
+    ),
+    "samples-in-training": (
+        (
+            f"my_style_v2:  10%|{BAR}| 250/2500 [10:44<1:37:05,  2.16s/it, lr: 2.0e-04 loss: 5.2e-01]\n"
+            f"Generating Images:  50%|{BAR}| 1/2 [00:21<00:21, 21.5s/it]"
+        ),
+        VALIDATION,
+        10.0,
+    ),
+    "saving-then-steps": (
+        (
+            f"my_style_v2:  10%|{BAR}| 250/2500 [10:44<1:37:05,  2.16s/it, lr: 2.0e-04 loss: 5.2e-01]\n"
+            "Saving at step 250\nSaved checkpoint to /out/my_style_v2_000000250.safetensors\n"
+            f"my_style_v2:  10%|{BAR}| 255/2500 [10:54<1:37:05,  2.16s/it, lr: 2.0e-04 loss: 5.1e-01]"
+        ),
+        TRAINING,
+        10.2,
+    ),
+    "quantizing": ("Loading transformer\nQuantizing transformer\nLoading vae", PREPROCESSING, None),
+    "upload-after-training": (
+        (
+            f"my_style_v2: 100%|{FULL}| 2500/2500 [1:10:44<00:00,  2.16s/it, lr: 2.0e-04 loss: 5.2e-01]\n"
+            f"my_style_v2.safetensors:  45%|{BAR}| 77.1M/172M [00:02<00:03, 28.1MB/s]"
+        ),
+        TRAINING,
+        100.0,
+    ),
+}
+
+DIFFUSERS: dict[str, Case] = {
+    "bar": (f"Steps:  41%|{BAR}| 205/500 [05:10<07:20,  1.49s/it, loss=0.11, lr=0.0001]", TRAINING, 41.0),
+    "validation": (
+        (
+            f"Steps:  10%|{BAR}| 500/5000 [05:10<47:20,  1.49it/s, lr=0.0001, step_loss=0.08]"
+            "03/22/2024 15:02:37 - INFO - __main__ - Running validation... \n Generating 4 images with prompt: a cat."
+        ),
+        VALIDATION,
+        10.0,
+    ),
+    "pipeline-for-validation": (
+        (
+            f"Steps:  10%|{BAR}| 500/5000 [05:10<47:20,  1.49it/s, lr=0.0001, step_loss=0.08]"
+            "03/22/2024 15:02:37 - INFO - __main__ - Running validation... \n Generating 4 images with prompt: a cat.\n"
+            f"Loading pipeline components...:  71%|{BAR}| 5/7 [00:00<00:00, 8.1it/s]\n"
+            f" 40%|{BAR}| 10/25 [00:02<00:04,  3.7it/s]"
+        ),
+        VALIDATION,
+        10.0,
+    ),
+    "sampling-bar-beside-steps": (
+        (
+            f"Steps:  10%|{BAR}| 500/5000 [05:10<47:20,  1.49it/s, lr=0.0001, step_loss=0.08]\n"
+            f" 40%|{BAR}| 20/50 [00:02<00:04,  3.7it/s]"
+        ),
+        VALIDATION,
+        10.0,
+    ),
+    "without-a-bar-body": ("Steps:  10% 103/1000 [05:03<44:00,  2.94s/it, lr=0.0001, step_loss=0.227]", TRAINING, 10.3),
+    "resuming": (
+        "01/02/2025 10:00:00 - INFO - __main__ - Resuming from checkpoint checkpoint-500",
+        PREPROCESSING,
+        None,
+    ),
+}
+
+HUGGING_FACE: dict[str, Case] = {
+    "bare-bar": (f"  5%|{EMPTY}| 50/1000 [01:00<19:00,  1.2s/it]", TRAINING, 5.0),
+    "record-then-bar": (
+        (
+            "{'loss': 0.98, 'grad_norm': 1.2, 'learning_rate': 4.5e-05, 'epoch': 0.52}\n"
+            f" 17%|{BAR}| 170/1000 [03:00<15:00,  1.1s/it]"
+        ),
+        TRAINING,
+        17.0,
+    ),
+    "bar-then-record": (
+        f" 17%|{BAR}| 170/1000 [03:00<15:00,  1.1s/it]\n{{'loss': 0.98, 'learning_rate': 4.5e-05, 'epoch': 0.52}}",
+        TRAINING,
+        17.0,
+    ),
+    "record-with-known-epochs": (
+        "***** Running training *****\n  Num Epochs = 4\n{'loss': 0.98, 'learning_rate': 4.5e-05, 'epoch': 1.0}",
+        TRAINING,
+        25.0,
+    ),
+    "record-alone": ("{'loss': 0.98, 'learning_rate': 4.5e-05, 'epoch': 0.5}", TRAINING, None),
+    "shards-then-bar": (
+        f"Loading checkpoint shards: 100%|{FULL}| 4/4 [00:08<00:00,  2.1s/it]\n  0%|{EMPTY}| 0/873 [00:00<?, ?it/s]",
+        TRAINING,
+        0.0,
+    ),
+    "known-total": (
+        (
+            f"  Total optimization steps = 1,548\nMap: 100%|{FULL}| 9/9 [00:00<00:00, 99 examples/s]\n"
+            f" 50%|{BAR}| 774/1548 [10:00<10:00,  1.3it/s]"
+        ),
+        TRAINING,
+        50.0,
+    ),
+    "evaluation-bar": (
+        (
+            f" 50%|{BAR}| 774/1548 [10:00<10:00,  1.3it/s]\n{{'loss': 1.0, 'learning_rate': 1e-05, 'epoch': 0.5}}\n"
+            f" 20%|{BAR}| 4/20 [00:01<00:04,  4.0it/s]"
+        ),
+        VALIDATION,
+        50.0,
+    ),
+    "evaluation-result": (
+        (
+            f" 50%|{BAR}| 774/1548 [10:00<10:00,  1.3it/s]\n{{'loss': 1.0, 'learning_rate': 1e-05, 'epoch': 0.5}}\n"
+            f"100%|{FULL}| 20/20 [00:05<00:00,  4.0it/s]\n{{'eval_loss': 1.1, 'eval_runtime': 5.1, 'epoch': 0.5}}"
+        ),
+        VALIDATION,
+        50.0,
+    ),
+    "training-after-evaluation": (
+        (
+            f" 50%|{BAR}| 774/1548 [10:00<10:00,  1.3it/s]\n{{'loss': 1.0, 'learning_rate': 1e-05, 'epoch': 0.5}}\n"
+            f"100%|{FULL}| 20/20 [00:05<00:00,  4.0it/s]\n{{'eval_loss': 1.1, 'eval_runtime': 5.1, 'epoch': 0.5}}\n"
+            f" 50%|{BAR}| 775/1548 [10:10<10:00,  1.3it/s]"
+        ),
+        TRAINING,
+        50.1,
+    ),
+    "evaluation-banner": (
+        (
+            f" 50%|{BAR}| 774/1548 [10:00<10:00,  1.3it/s]\n{{'loss': 1.0, 'learning_rate': 1e-05, 'epoch': 0.5}}\n"
+            "[INFO|trainer.py:4645] >> ***** Running Evaluation *****\n[INFO|trainer.py:4647] >>   Num examples = 3210"
+        ),
+        VALIDATION,
+        50.0,
+    ),
+    "saving": (
+        (
+            f" 50%|{BAR}| 774/1548 [10:00<10:00,  1.3it/s][INFO|trainer.py:3503] >> Saving model checkpoint to c-774\n"
+            "[INFO|configuration_utils.py:733] >> loading configuration file config.json\n"
+            "[INFO|tokenization_utils_base.py:2702] >> tokenizer config file saved in out/c-774/tokenizer_config.json"
+        ),
+        SAVING,
+        50.0,
+    ),
+    "finished": (
+        (
+            "{'train_runtime': 3244.7, 'train_samples_per_second': 1.8, 'train_loss': 1.17, 'epoch': 5.98}\n"
+            f"100%|{FULL}| 998/998 [54:04<00:00,  3.25s/it]"
+        ),
+        TRAINING,
+        100.0,
+    ),
+    "endless-epochs-are-no-total": (
+        "  Num Epochs = 9,223,372,036,854,775,807\n  Total optimization steps = 500\n{'loss': 2.0, 'epoch': 0.1}",
+        TRAINING,
+        None,
+    ),
+    "notebook": ("[ 50/312 05:00 < 26:12, 0.17 it/s, Epoch 0.16/1]", TRAINING, 16.0),
+    "tokenizing": (
+        f"Tokenizing train dataset (num_proc=4):  50%|{BAR}| 500/1000 [00:01<00:01, 450.1 examples/s]",
+        PREPROCESSING,
+        None,
+    ),
+    "splits": ("Generating train split: 1000 examples [00:00, 8123.1 examples/s]", PREPROCESSING, None),
+    "download": (
+        f"model-00001-of-00004.safetensors:  45%|{BAR}| 2.2G/4.9G [00:20<00:25, 106MB/s]",
+        PREPROCESSING,
+        None,
+    ),
+    "printed-arguments": (
+        (
+            "TrainingArguments(\neval_steps=500,\nlogging_steps=10,\nmax_steps=-1,\nsave_steps=500,\nwarmup_steps=0,\n"
+            "load_best_model_at_end=False,\ngradient_checkpointing=True,\n)"
+        ),
+        None,
+        None,
+    ),
+    "reentrant-warning": (
+        "/lib/torch/utils/checkpoint.py:429: UserWarning: torch.utils.checkpoint: pass use_reentrant\n  warnings.warn(",
+        None,
+        None,
+    ),
+}
+
+RELATIVES: dict[str, Case] = {
+    "axolotl-starts": (
+        "[2025-09-10 10:58:06,585] [INFO] [axolotl.train.execute_training:203] Starting trainer...",
+        TRAINING,
+        None,
+    ),
+    "axolotl-evaluates": (
+        (
+            f"  2%|{EMPTY}| 20/950 [00:30<20:00,  1.3s/it]\n{{'loss': 1.2, 'learning_rate': 2e-05, 'epoch': 0.02}}\n"
+            "[INFO] [axolotl.core.trainers.base.evaluate:367] [PID:1] Running evaluation step..."
+        ),
+        VALIDATION,
+        2.1,
+    ),
+    "axolotl-packs": (
+        "[INFO] [axolotl.utils.data] Loading prepared dataset from disk at last_run/abc...",
+        PREPROCESSING,
+        None,
+    ),
+    "llama-factory-record": (
+        (
+            '{"current_steps": 320, "total_steps": 3200, "loss": 4.46, "eval_loss": null, "learning_rate": 1e-05, '
+            '"epoch": 0.3, "percentage": 10.0, "elapsed_time": "0:31:22", "remaining_time": "4:42:25"}'
+        ),
+        TRAINING,
+        10.0,
+    ),
+    "swift-bar": (
+        (
+            f"Train:  12%|{BAR}| 5/40 [06:05<43:34, 74.69s/it]"
+            "{'loss': '0.3135', 'learning_rate': '9.8e-05', 'epoch': '0.6452', 'global_step/max_steps': '5/40', "
+            "'elapsed_time': '6m 5s', 'remaining_time': '42m 38s'}"
+        ),
+        TRAINING,
+        12.5,
+    ),
+    "swift-record": (
+        (
+            "{'loss': 1.66, 'learning_rate': 9.9e-05, 'epoch': 0.11, 'global_step/max_steps': '340/9060', "
+            "'percentage': '3.75%', 'elapsed_time': '18m 42s', 'remaining_time': '7h 59m 46s'}"
+        ),
+        TRAINING,
+        3.8,
+    ),
+    "swift-evaluates": (
+        f"Train:  12%|{BAR}| 5/40 [06:05<43:34, 74.69s/it]\nVal:  50%|{BAR}| 5/10 [00:05<00:05,  1.0it/s]",
+        VALIDATION,
+        12.5,
+    ),
+    "unsloth-bar": (f"  2%|{EMPTY}| 1/52 [00:38<32:45, 38.54s/it]", TRAINING, 1.9),
+    "literal-carriage-returns": (
+        f"^M  4%|{EMPTY}| 1294/36234 [11:25<5:08:51,  1.89it/s]^M  4%|{EMPTY}| 1450/36234 [11:25<5:08:37,  1.89it/s]",
+        TRAINING,
+        4.0,
+    ),
+}
+
+EPOCH_FAMILIES: dict[str, Case] = {
+    "onetrainer-outer-bar": (
+        (
+            f"epoch:   5%|{EMPTY}| 5/100 [10:00<3:10:00, 120.0s/it]\n"
+            f"step:  50%|{BAR}| 20/40 [01:00<01:00,  3.0s/it, loss=0.1, smooth loss=0.12]"
+        ),
+        TRAINING,
+        5.0,
+    ),
+    "onetrainer-few-epochs": (
+        (
+            f"epoch:  50%|{BAR}| 5/10 [10:00<10:00, 120.0s/it]\n"
+            f"step:  50%|{BAR}| 20/40 [01:00<01:00,  3.0s/it, loss=0.1, smooth loss=0.12]"
+        ),
+        TRAINING,
+        55.0,
+    ),
+    "onetrainer-epochs-unseen": (
+        f"step: 100%|{FULL}| 39/39 [01:28<00:00,  2.27s/it, loss=0.004, smooth loss=0.13]",
+        TRAINING,
+        None,
+    ),
+    "onetrainer-caching": (f"caching:  51%|{BAR}| 20/39 [00:06<00:06,  3.18it/s]", PREPROCESSING, None),
+    "lightning-epoch-unknown-total": (
+        f"Epoch 3:  22%|{BAR}| 4/18 [00:17<01:02,  4.47s/it, loss=10.07, v_num=19]",
+        TRAINING,
+        None,
+    ),
+    "lightning-known-total": (
+        f"Trainer(max_epochs=10)\nEpoch 3:  50%|{BAR}| 9/18 [00:17<00:17,  1.9s/it, loss=10.07, v_num=19]",
+        TRAINING,
+        35.0,
+    ),
+    "lightning-validates": (
+        (
+            f"Epoch 3: 100%|{FULL}| 18/18 [00:17<00:00,  1.9s/it, loss=10.07, v_num=19]\n"
+            f"Validation DataLoader 0:  46%|{BAR}| 73/157 [00:02<00:02, 37.48it/s]"
+        ),
+        VALIDATION,
+        None,
+    ),
+    "lightning-is-done": (
+        f"Epoch 9: 100%|{FULL}| 2/2 [00:00<00:00, 35.1it/s, v_num=0]\n`Trainer.fit` stopped: `max_epochs=10` reached.",
+        TRAINING,
+        100.0,
+    ),
+    "lightning-syslog": (
+        (
+            "[1,mpirank:0,algo-1]<stdout>:#015Epoch 0:  50% 1/2 [00:00<00:00,  6.54it/s, loss=2.29, v_num=0]"
+            "#015Validation DataLoader 0:   0% 0/1 [00:00<?, ?it/s]#033[A"
+        ),
+        VALIDATION,
+        None,
+    ),
+    "epoch-bar-of-epochs": (f"Epochs:  30%|{BAR}| 3/10 [10:00<23:20, 200.0s/it]", TRAINING, 30.0),
+    "epoch-and-iteration-bars": (
+        f"Epoch:  33%|{BAR}| 1/3 [10:00<20:00, 600.0s/it]\nIteration:  50%|{BAR}| 50/100 [05:00<05:00,  6.0s/it]",
+        TRAINING,
+        50.0,
+    ),
+    "epoch-of-total-in-the-title": (
+        f"Epoch 3/10:  45%|{BAR}| 45/100 [00:45<00:55,  1.0it/s, loss=0.4]",
+        TRAINING,
+        24.5,
+    ),
+    "keras": (
+        (
+            "Epoch 2/10\n100/100 [==============================] - 9s - loss: 0.5 - val_loss: 0.6\nEpoch 3/10\n"
+            " 45/100 [============>.................] - ETA: 5s - loss: 0.45"
+        ),
+        TRAINING,
+        24.5,
+    ),
+    "keras-3": (
+        "Epoch 3/10\n\x1b[1m45/100\x1b[0m \x1b[32m━━━━\x1b[0m\x1b[37m━━━\x1b[0m \x1b[1m5s\x1b[0m 9ms/step - loss: 0.4",
+        TRAINING,
+        24.5,
+    ),
+    "epoch-line-with-loss": ("Epoch 3/10 - train loss: 0.31 - val_loss: 0.35", TRAINING, 30.0),
+    "tutorial-steps-of-an-epoch": ("Epoch [2/5], Step [300/600], Loss: 0.12", TRAINING, 30.0),
+    "global-steps-beside-epochs": ("Epoch 3/10, step 1400/5000, loss 0.2", TRAINING, 28.0),
+    "imagenet-style": ("Epoch: [3][ 450/5005]\tTime  0.2 (0.3)\tLoss 6.9 (6.95)", TRAINING, None),
+    "torchtune": (f"1|50|Loss: 1.234:   5%|{EMPTY}| 50/1000 [01:00<19:00,  1.2s/it]", TRAINING, 5.0),
+    "torchtune-second-epoch": (f"2|1050|Loss: 1.234:   5%|{EMPTY}| 50/1000 [01:00<19:00,  1.2s/it]", TRAINING, None),
+    "nanogpt": ("iter 2990: loss 3.8853, time 1096.65ms, mfu 15.34%", TRAINING, None),
+    "nanogpt-known-total": ("Overriding: max_iters = 5000\niter 1000: loss 3.8853, time 1096.65ms", TRAINING, 20.0),
+    "megatron": (
+        " iteration      100/  500000 | consumed samples: 25600 | time per iteration (ms): 7000.1 | lm loss: 9.1E+00",
+        TRAINING,
+        0.0,
+    ),
+    "nemo": (
+        "Training epoch 0, iteration 120/149 | lr: 3e-05 | global_step: 120 | reduced_train_loss: 1.233",
+        TRAINING,
+        80.5,
+    ),
+    "diffusion-pipe": (
+        "[INFO] [Rank 0] step=2, skipped=0, lr=[2.4e-07], mom=[0.0]\nsteps: 2 loss: 0.0571 iter time (s): 5.1",
+        TRAINING,
+        None,
+    ),
+    "mmengine": ("08/25 17:08:20 - mmengine - INFO - Iter(train) [  50/1000]  lr: 9.9e-05  loss: 0.3", TRAINING, 5.0),
+    "steps-in-percent-without-a-bar": ("steps: 10%\nsteps: 50% avr_loss=0.1", TRAINING, 50.0),
+}
+
+
+FAMILIES: dict[str, dict[str, Case]] = {
+    "simpletuner": SIMPLETUNER,
+    "kohya": KOHYA,
+    "ai-toolkit": AI_TOOLKIT,
+    "diffusers": DIFFUSERS,
+    "hugging-face": HUGGING_FACE,
+    "relatives": RELATIVES,
+    "epochs": EPOCH_FAMILIES,
+}
+CASES = [
+    pytest.param(*case, id=f"{family}:{name}") for family, cases in FAMILIES.items() for name, case in cases.items()
+]
+
+
+@pytest.mark.parametrize(("log", "stage", "percent"), CASES)
+def test_a_log_of_the_family_shows_stage_and_percent(log: str, stage: Stage | None, percent: float | None) -> None:
+    progress = read_progress(log)
+
+    assert (progress.stage, progress.percent) == (stage, percent)
