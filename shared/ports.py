@@ -278,6 +278,13 @@ class Sender(Protocol):
     def disconnect(self, connection_id: str) -> None: ...
 
 
+class WebhookProbe(Protocol):
+    """One bounded request to an address of our own, of which nothing but the status is told (T6)."""
+
+    def status_of(self, url: str, method: str) -> int:
+        """Raises ProbeRefusedError (not an address to contact), ProbeUnansweredError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A WebSocket client: `cursor` is the number of the last change it was sent, None before its hello."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from shared.config import AuthMode, SecretsBackend, Settings
 from shared.domain.access import Principal
 from shared.domain.errors import StaleWrite, UnknownProviderError
+from shared.domain.observation import Observation
 from shared.ports import (
     Account,
     Clock,
@@ -22,6 +25,7 @@ from shared.ports import (
     Sender,
     StateStore,
     Telemetry,
+    WebhookProbe,
     WorkQueue,
 )
 from shared.services.authenticate import Authenticate
@@ -30,27 +34,41 @@ from shared.services.cancel_job import CancelJob
 from shared.services.change_job import ChangeJob
 from shared.services.check_cost_limit import CheckCostLimit
 from shared.services.check_health import CheckHealth
+from shared.services.commit_observations import CommitObservations
 from shared.services.configure_provider import ConfigureProvider
+from shared.services.decide_polling import DEFAULT_INTERVAL, DecidePolling
 from shared.services.delete_job import DeleteJob
 from shared.services.estimate_cost import EstimateCost
 from shared.services.greet_connection import GreetConnection
 from shared.services.issue_ticket import IssueTicket, RedeemTicket
+from shared.services.keep_final_log import KeepFinalLog
 from shared.services.keep_token import AccountOf, KeepToken
 from shared.services.list_jobs import ListJobs
 from shared.services.list_revocations import ListRevocations, RevokeAccess
 from shared.services.open_connection import OpenConnection
+from shared.services.poll_provider import PollProvider
+from shared.services.probe_webhook import ProbeWebhook
 from shared.services.provider_settings import ProviderSettings
 from shared.services.push_events import PushEvents
 from shared.services.read_log import ReadLog
 from shared.services.read_metrics import ReadMetrics
 from shared.services.read_progress import ReadProgress
 from shared.services.read_progress_of_page import ReadProgressOfPage
+from shared.services.read_queue import ReadQueue
 from shared.services.read_system_status import ReadSystemStatus
+from shared.services.receive_webhook import ReadBody, ReceiveWebhook
+from shared.services.reconcile import Reconcile
 from shared.services.record_observations import RecordObservations
 from shared.services.refresh_active import RefreshActive
 from shared.services.sign_in import SignIn
+from shared.services.start_tick import StartTick
 from shared.services.stream_events import StreamEvents
 from shared.services.sync_provider import SyncProvider
+from shared.services.trim_events import TrimEvents
+from shared.services.webhook_keys import WebhookKeys
+
+if TYPE_CHECKING:
+    from shared.enterprise_config import EnterpriseConfig
 
 REPLICATE_TOKEN_SECRET = "replicate_api_token"  # noqa: S105 - the name of a secret, not one
 REPLICATE_API = "https://api.replicate.com/"
@@ -138,6 +156,7 @@ class Wiring:
     def providers(self) -> Mapping[str, Provider]:
         """Every provider that is known here, configured or not, by name."""
         from shared.adapters.replicate import ReplicateProvider
+        from shared.adapters.replicate_http import HttpLimits
         from shared.services.guard_provider import GuardedProvider
         from shared.telemetry import correlation_id
 
@@ -147,6 +166,7 @@ class Wiring:
             clock=self.clock,
             correlation_id=correlation_id,
             our_webhook_url=lambda: self.provider_settings.webhook_url("replicate"),
+            limits=HttpLimits(read_seconds=7, call_seconds=8),
         )
         return {"replicate": GuardedProvider(replicate, state=self.state, clock=self.clock)}
 
@@ -159,8 +179,15 @@ class Wiring:
             raise UnknownProviderError(f"There is no provider of that name; known are: {known}.") from None
 
     @cached_property
+    def enterprise(self) -> EnterpriseConfig:
+        """Raises ConfigurationError when simpletuner-enterprise.yaml is wrong."""
+        from shared.enterprise_config import load_enterprise_config
+
+        return load_enterprise_config(self.settings.simpletuner_enterprise_config)
+
+    @cached_property
     def provider_settings(self) -> ProviderSettings:
-        return ProviderSettings(self.state, self.clock)
+        return ProviderSettings(self.state, self.clock, self.enterprise.provider_defaults)
 
     @cached_property
     def authenticator(self) -> Authenticate:
@@ -346,6 +373,123 @@ class Wiring:
     @cached_property
     def system_status(self) -> ReadSystemStatus:
         return ReadSystemStatus(self.state, self.clock, self.fetch_status_page, REPLICATE_STATUS_PAGE)
+
+    @cached_property
+    def ticks_queue(self) -> WorkQueue:
+        from shared.adapters.sqs_queue import SqsWorkQueue
+
+        return SqsWorkQueue(self.settings.ticks_queue_url)
+
+    @cached_property
+    def final_logs_queue(self) -> WorkQueue:
+        from shared.adapters.sqs_queue import SqsWorkQueue
+
+        return SqsWorkQueue(self.settings.final_logs_queue_url)
+
+    @cached_property
+    def webhook_probe(self) -> WebhookProbe:
+        from shared.adapters.webhook_probe import HttpWebhookProbe
+
+        return HttpWebhookProbe()
+
+    @cached_property
+    def webhook_readers(self) -> Mapping[str, ReadBody]:
+        """What a webhook's body of each provider tells."""
+        from shared.adapters.replicate_answers import observation_from_body
+
+        def read_replicate(body: Mapping[str, object]) -> Observation:
+            url = self.provider_settings.webhook_url("replicate")
+            return observation_from_body(body, observed_at=self.clock.now(), our_webhook_url=url)
+
+        return {"replicate": read_replicate}
+
+    @cached_property
+    def polling(self) -> DecidePolling:
+        enterprise = self.enterprise
+        interval = self.settings.simpletuner_job_poll_interval or enterprise.polling_interval or DEFAULT_INTERVAL
+        return DecidePolling(
+            state=self.state,
+            clock=self.clock,
+            webhook_url=self.provider_settings.webhook_url,
+            yaml_enabled=enterprise.polling_enabled,
+            interval_seconds=interval,
+        )
+
+    @cached_property
+    def poller(self) -> PollProvider:
+        return PollProvider(state=self.state, refresher=self.refresher, clock=self.clock, telemetry=self.telemetry)
+
+    @cached_property
+    def tick_starter(self) -> StartTick:
+        return StartTick(
+            jobs=self.jobs,
+            events=self.events,
+            state=self.state,
+            ticks=self.ticks_queue,
+            polling=self.polling,
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+
+    @cached_property
+    def reconciler(self) -> Reconcile:
+        return Reconcile(
+            jobs=self.jobs,
+            events=self.events,
+            polling=self.polling,
+            poller=self.poller,
+            interval_seconds=self.enterprise.reconcile_interval,
+        )
+
+    @cached_property
+    def webhook_keys(self) -> WebhookKeys:
+        return WebhookKeys(self.state, self.secrets, self.clock, self.telemetry, self.provider)
+
+    @cached_property
+    def webhook_receiver(self) -> ReceiveWebhook:
+        return ReceiveWebhook(
+            recorder=self.recorder,
+            keys=self.webhook_keys,
+            progress=self.progress,
+            settings=self.provider_settings,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            readers=self.webhook_readers,
+        )
+
+    @cached_property
+    def webhook_prober(self) -> ProbeWebhook:
+        return ProbeWebhook(
+            settings=self.provider_settings,
+            probe=self.webhook_probe,
+            clock=self.clock,
+            own_base_url=self.settings.public_base_url,
+        )
+
+    @cached_property
+    def committer(self) -> CommitObservations:
+        patient = replace(self.recorder, overflow=None)
+        return CommitObservations(recorder=patient, state=self.state, clock=self.clock, telemetry=self.telemetry)
+
+    @cached_property
+    def final_logs(self) -> KeepFinalLog:
+        return KeepFinalLog(
+            jobs=self.jobs,
+            texts=self.texts,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            provider_of=self.provider,
+        )
+
+    @cached_property
+    def trimmer(self) -> TrimEvents:
+        return TrimEvents(self.events, self.clock)
+
+    @cached_property
+    def queue_reader(self) -> ReadQueue:
+        return ReadQueue(
+            jobs=self.jobs, events=self.events, state=self.state, clock=self.clock, providers=lambda: self.providers
+        )
 
     @cached_property
     def cursor_key(self) -> bytes:

@@ -205,6 +205,18 @@ class SigningKeyUnavailableError(CloudJobsError):
     code = "signing_key_unavailable"
 
 
+class ProbeRefusedError(CloudJobsError):
+    """An address that a person wants tested is none that we contact (T6)."""
+
+    code = "probe_refused"
+
+
+class ProbeUnansweredError(CloudJobsError):
+    """An address that we tested did not answer."""
+
+    code = "probe_unanswered"
+
+
 class ConnectionGone(CloudJobsError):
     """The WebSocket connection no longer exists (410)."""
 

@@ -107,9 +107,10 @@ class RecordObservations:
         snapshot = self.jobs.snapshot([group.key for group in groups], marks=marks)
         decided: dict[str, tuple[_Group, JobChange]] = {}
         again: list[_Group] = []
-        for group in groups:
-            group = _without_known_marks(group, snapshot, recorded)
+        for given in groups:
+            group = _without_known_marks(given, snapshot, recorded)
             if not group.sightings:
+                self._tell_known(group.key, snapshot, recorded)
                 continue
             change = self._decide(group, snapshot, recorded)
             if change is None:
@@ -194,6 +195,12 @@ class RecordObservations:
             if job.external_id == key.external_id or (job.external_id is None and job.status.is_active):
                 return job
         return None
+
+    def _tell_known(self, key: ExternalKey, snapshot: Snapshot, recorded: Recorded) -> None:
+        """A duplicate changes nothing, but its sender learns which job it was about."""
+        job = self._job_of(key, snapshot.claims.get(key), snapshot)
+        if job is not None:
+            recorded.jobs[key] = job
 
     def _discover(self, group: _Group, claim: Claim | None, recorded: Recorded) -> JobChange | None:
         if claim is not None:

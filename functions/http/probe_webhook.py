@@ -1,0 +1,42 @@
+"""POST /api/cloud/webhook/test and /api/webhooks/test: can our webhook address be reached?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.http._access import Operator
+from functions.http._app import lambda_handler_for
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+class WebhookProbeRequest(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    webhook_url: Annotated[str | None, Field(max_length=2000)] = None
+    provider: str | None = None
+    method: Annotated[str | None, Field(max_length=10)] = None
+
+
+@router.post("/api/cloud/webhook/test")
+@router.post("/api/webhooks/test")
+def probe_webhook(caller: Operator, request: Annotated[WebhookProbeRequest | None, Body()] = None) -> dict[str, object]:
+    """`success, error, latency_ms, status_code, method`; always 200: the answer is what is wrong."""
+    parts = wiring()
+    given = request or WebhookProbeRequest()
+    provider = parts.provider(given.provider or "replicate").name
+    result = parts.webhook_prober.test(provider, given.webhook_url, (given.method or "POST").upper())
+    return {
+        "success": result.is_reached,
+        "error": result.error,
+        "latency_ms": result.latency_ms,
+        "status_code": result.status_code,
+        "method": result.method,
+    }
+
+
+handler = lambda_handler_for(router)

@@ -1,0 +1,54 @@
+"""POST /api/webhooks/replicate and /api/cloud/webhook/replicate (`?job=`): Replicate tells of its jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from functions.http._app import lambda_handler_for
+from shared.domain.errors import PayloadTooLargeError
+from shared.services.receive_webhook import MAX_BODY_BYTES, Delivery
+from shared.services.verify_webhook import WebhookHeaders
+from shared.wiring import wiring
+
+router = APIRouter()
+
+
+async def raw_body(request: Request) -> bytes:
+    """The bytes as they were signed. Raises PayloadTooLargeError from the length alone where it is told."""
+    told = request.headers.get("content-length", "")
+    if told.isascii() and told.isdigit() and (len(told) > 12 or int(told) > MAX_BODY_BYTES):
+        raise PayloadTooLargeError(f"A webhook's body may have at most {MAX_BODY_BYTES // 1_000_000} MB.")
+    return await request.body()
+
+
+@router.post("/api/webhooks/replicate")
+@router.post("/api/cloud/webhook/replicate")
+def receive_webhook(request: Request, body: Annotated[bytes, Depends(raw_body)]) -> dict[str, object]:
+    """`status`: "received", also for a duplicate; `job_id`: the job it was about, null when that is deleted."""
+    headers = request.headers
+    received = wiring().webhook_receiver.receive(
+        Delivery(
+            provider="replicate",
+            body=body,
+            headers=WebhookHeaders(
+                headers.get("webhook-id"), headers.get("webhook-timestamp"), headers.get("webhook-signature")
+            ),
+            content_encoding=headers.get("content-encoding"),
+            source_ip=_source_ip(request),
+            job_id=request.query_params.get("job"),
+        )
+    )
+    return {"status": "received", "job_id": received.job_id}
+
+
+def _source_ip(request: Request) -> str | None:
+    """The network peer as the gateway saw it; never a header that a client can write (T16)."""
+    event = request.scope.get("aws.event")
+    if event is not None:
+        return str(event["requestContext"]["http"]["sourceIp"])
+    return request.client.host if request.client else None
+
+
+handler = lambda_handler_for(router, access=False)

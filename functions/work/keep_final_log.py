@@ -1,0 +1,29 @@
+"""From the queue of final logs: fetch an ended job's whole log once, and keep it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from functions._event_handler import Answer, Event, event_handler
+from shared.domain.errors import InvalidRequestError
+from shared.services.keep_final_log import LogOutcome, decode_log_wish
+from shared.telemetry import logger
+from shared.wiring import wiring
+
+
+def keep_final_log(event: Event) -> Answer:
+    """What could not be fetched yet is reported, so that the queue gives it back later."""
+    failures = []
+    for record in event["Records"]:
+        try:
+            job_id = decode_log_wish(record["body"])
+        except InvalidRequestError as error:
+            logger.warning("message dropped", extra={"reason": error.detail})
+            continue
+        sent = datetime.fromtimestamp(int(record["attributes"]["SentTimestamp"]) / 1000, UTC)
+        if wiring().final_logs.keep(job_id, wished_at=sent) is LogOutcome.AGAIN:
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
+
+
+handler = event_handler(keep_final_log)

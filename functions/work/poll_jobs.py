@@ -1,0 +1,29 @@
+"""One tick from the queue: look at the active jobs of a provider."""
+
+from __future__ import annotations
+
+from functions._event_handler import Answer, Event, event_handler
+from shared.domain.errors import InvalidRequestError
+from shared.services.start_tick import Tick
+from shared.telemetry import logger
+from shared.wiring import wiring
+
+
+def poll_jobs(event: Event) -> Answer:
+    """A tick that is late or not one of ours is dropped; the next one is on its way already."""
+    parts = wiring()
+    outcomes = []
+    for record in event["Records"]:
+        try:
+            tick = Tick.decode(record["body"])
+        except InvalidRequestError as error:
+            logger.warning("tick dropped", extra={"reason": error.detail})
+            continue
+        if tick.is_late(parts.clock.now()):
+            outcomes.append("late")
+            continue
+        outcomes.append(parts.poller.poll(parts.provider(tick.provider), interval=tick.interval).value)
+    return {"outcomes": outcomes}
+
+
+handler = event_handler(poll_jobs)

@@ -1,0 +1,15 @@
+"""Every minute: the slow look at active jobs that webhooks should have told about, when it is due."""
+
+from __future__ import annotations
+
+from functions._event_handler import Answer, Event, event_handler
+from shared.wiring import wiring
+
+
+def reconcile(event: Event) -> Answer:
+    parts = wiring()
+    outcomes = parts.reconciler.run(list(parts.providers.values()))
+    return {"outcomes": {name: outcome.value for name, outcome in outcomes.items()}}
+
+
+handler = event_handler(reconcile)

@@ -1,0 +1,49 @@
+"""SimpleTuner's names for the poller, for programs: the schedule itself always runs, these set what it shall do."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+
+from shared.services.decide_polling import PollingDecision
+from shared.wiring import wiring
+
+
+class BackgroundTaskManager:
+    """Reads and sets the stored polling preference, in the order of precedence that all of the service obeys."""
+
+    @property
+    def _running(self) -> bool:
+        """Whether jobs are being polled, as decided at this moment."""
+        return self.decision().is_active
+
+    @property
+    def is_running(self) -> bool:
+        return self._running
+
+    def decision(self) -> PollingDecision:
+        """What is decided and why. Raises StoreUnavailableError."""
+        parts = wiring()
+        return parts.polling.decide(parts.providers)
+
+    async def start(self) -> None:
+        await asyncio.to_thread(wiring().polling.prefer, True)
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(wiring().polling.prefer, False)
+
+
+@cache
+def get_task_manager() -> BackgroundTaskManager:
+    """The process's one manager."""
+    return BackgroundTaskManager()
+
+
+async def start_background_tasks() -> None:
+    """Prefer polling. `enabled: false` in simpletuner-enterprise.yaml still wins."""
+    await get_task_manager().start()
+
+
+async def stop_background_tasks() -> None:
+    """Prefer no polling. `enabled: true` in simpletuner-enterprise.yaml still wins."""
+    await get_task_manager().stop()

@@ -1,0 +1,135 @@
+"""The queue: a queue entry is the job itself, so nothing here can disagree with the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from shared.domain.job import Job, JobStatus
+from shared.ports import ActiveJob, Clock, EventLog, JobStore, StateStore
+
+QUEUE_LIMITS_STATE = "queue#limits"
+WAITING = frozenset({JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.QUEUED})
+WORDS: Mapping[str, frozenset[JobStatus]] = {
+    **{status.value: frozenset({status}) for status in JobStatus},
+    "pending": WAITING,
+    "waiting": WAITING,
+    "ready": WAITING,
+}
+"""What clients call the states of a queue entry; any other word (`blocked`, …) fits no entry."""
+RECENT_DAYS = 30
+WAITS_LOOKED_AT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """How many jobs may run at once: in all, of one user, of one team."""
+
+    max_concurrent: int = 5
+    user_max_concurrent: int = 2
+    team_max_concurrent: int = 10
+    enable_fair_share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """`position` counts the waiting from 1; 0: it waits no more. `estimated_cost` in US dollars."""
+
+    job: Job
+    position: int
+    estimated_cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """`avg_wait_seconds` of the jobs that run now, None when none does."""
+
+    by_status: Mapping[JobStatus, int]
+    avg_wait_seconds: float | None
+    limits: QueueLimits
+
+    @property
+    def depth(self) -> int:
+        return sum(self.by_status[status] for status in WAITING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadQueue:
+    jobs: JobStore
+    events: EventLog
+    state: StateStore
+    clock: Clock
+    providers: Callable[[], Iterable[str]]
+
+    def entries(self, word: str | None, *, limit: int) -> list[QueueEntry]:
+        """Without a word: all active jobs, the waiting ones first, in their order; ended ones newest first."""
+        wanted = WORDS.get(word, frozenset()) if word else WAITING | {JobStatus.RUNNING}
+        ended = next((status for status in wanted if status.is_terminal), None)
+        if ended is not None:
+            page = self.jobs.page(status=ended, after=None, limit=limit)
+            rows = self.jobs.get_many([job_id for job_id, _ in page.entries])
+            return [self._entry(rows[job_id], 0, Decimal(0)) for job_id, _ in page.entries if job_id in rows]
+        active = self._active() if wanted else []
+        waiting = [job.job_id for job in active if job.status in WAITING]
+        positions = {job_id: place for place, job_id in enumerate(waiting, start=1)}
+        order = [job.job_id for job in active if job.status in wanted & WAITING]
+        if JobStatus.RUNNING in wanted:
+            order += [job.job_id for job in active if job.status is JobStatus.RUNNING and not job.is_lost]
+        rows = self.jobs.get_many(order[:limit])
+        usual = self._usual_cost() if rows else Decimal(0)
+        found = [rows[job_id] for job_id in order[:limit] if job_id in rows]
+        return [self._entry(job, positions.get(job.job_id, 0), usual) for job in found]
+
+    def stats(self) -> QueueStats:
+        head = self.events.head()
+        counts = {status: head.count(statuses=frozenset({status})) for status in JobStatus}
+        return QueueStats(counts, self._usual_wait() if counts[JobStatus.RUNNING] else None, self.limits())
+
+    def limits(self) -> QueueLimits:
+        item = self.state.get(QUEUE_LIMITS_STATE, now=self.clock.now())
+        stored = item.value if item else {}
+        default = QueueLimits()
+        return QueueLimits(
+            max_concurrent=_whole(stored.get("max_concurrent"), default.max_concurrent),
+            user_max_concurrent=_whole(stored.get("user_max_concurrent"), default.user_max_concurrent),
+            team_max_concurrent=_whole(stored.get("team_max_concurrent"), default.team_max_concurrent),
+            enable_fair_share=stored.get("enable_fair_share") is True,
+        )
+
+    def _entry(self, job: Job, position: int, usual: Decimal) -> QueueEntry:
+        return QueueEntry(job, position, job.cost_at(self.clock.now()) or usual)
+
+    def _active(self) -> list[ActiveJob]:
+        found = [job for name in self.providers() for job in self.jobs.active(name)]
+        return sorted(found, key=lambda job: (job.created_at, job.job_id))
+
+    def _usual_cost(self) -> Decimal:
+        """The average of what recently ended; 0 while nothing has."""
+        now = self.clock.now()
+        totals = [
+            total
+            for name in self.providers()
+            for total in self.jobs.day_totals(name, now - timedelta(days=RECENT_DAYS), now)
+        ]
+        jobs = sum(total.jobs for total in totals)
+        return sum((total.cost for total in totals), Decimal(0)) / jobs if jobs else Decimal(0)
+
+    def _usual_wait(self) -> float | None:
+        ids = [job.job_id for job in self._active() if job.status is JobStatus.RUNNING]
+        return _mean(
+            [
+                max(0.0, (job.started_at - (job.queued_at or job.created_at)).total_seconds())
+                for job in self.jobs.get_many(ids[-WAITS_LOOKED_AT:]).values()
+                if job.started_at is not None
+            ]
+        )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return round(sum(values) / len(values), 1) if values else None
+
+
+def _whole(value: object, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
