@@ -10,7 +10,6 @@ from shared.services.keep_final_log import LogOutcome, decode_log_wish
 from shared.telemetry import logger
 from shared.wiring import wiring
 
-
 BUDGET = 18.0
 """Seconds after which no further log is begun; one takes up to 10."""
 
