@@ -124,7 +124,7 @@ def encode_job(job: Job) -> Item:
         item["webhook_covered"] = {"BOOL": True}
     if job.error_message is not None:
         room = MAX_JOB_ITEM_BYTES - item_bytes(item) - len("error_message")
-        item["error_message"] = text(job.error_message.encode()[: max(0, room)].decode(errors="ignore"))
+        item["error_message"] = text(_storable(job.error_message).encode()[: max(0, room)].decode(errors="ignore"))
     return item
 
 
@@ -286,7 +286,7 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
 def _encode_metadata(metadata: Mapping[str, object]) -> str | None:
     if not metadata:
         return None
-    encoded = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    encoded = _storable(json.dumps(metadata, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
     if len(encoded.encode()) > MAX_METADATA_BYTES:
         raise InvalidRequestError(f"A job's metadata may hold {MAX_METADATA_BYTES} bytes of JSON at most.")
     return encoded
@@ -316,8 +316,13 @@ def _decode_transitions(encoded: str, created_at: datetime) -> tuple[Transition,
     )
 
 
+def _storable(value: str) -> str:
+    """Half a surrogate pair, which JSON from outside may hold, is no text that can be stored."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
 def _put_texts(item: Item, **values: str | None) -> None:
-    item.update({name: {"S": value} for name, value in values.items() if value is not None})
+    item.update({name: text(_storable(value)) for name, value in values.items() if value is not None})
 
 
 def _put_moments(item: Item, **values: datetime | None) -> None:

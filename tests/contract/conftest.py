@@ -80,6 +80,9 @@ class DynamoTables:
             clock=self.clock,
         )
 
+    def event_log(self, client: Any = None) -> DynamoEventLog:
+        return DynamoEventLog(table=self.names["EventsTable"], client=lambda: client or self.client, clock=self.clock)
+
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
@@ -179,7 +182,7 @@ def dynamo_stores(dynamo: DynamoTables) -> Stores:
     return Stores(
         clock=clock,
         jobs=dynamo.job_store(),
-        events=DynamoEventLog(table=names["EventsTable"], client=client, clock=clock),
+        events=dynamo.event_log(),
         texts=DynamoJobTexts(table=names["JobTextsTable"], client=client, clock=clock),
         state=DynamoStateStore(table=names["StateTable"], client=client, clock=clock),
         connections=DynamoConnections(table=names["ConnectionsTable"], client=client),

@@ -84,7 +84,7 @@ class _StoredEvent:
     expires_at: int
 
 
-BeforeCommit = Callable[[Sequence[JobChange]], None]
+BeforeCommit = Callable[[Sequence[JobChange]], object]
 
 
 class FakeStores:
