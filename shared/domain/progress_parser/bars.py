@@ -48,13 +48,14 @@ _BAR = re.compile(
     r"(?:\[(?P<tail>[^\]]{0,512})\]?)?",
     re.ASCII,
 )
-_COUNT = re.compile(r"(?P<done>-?\d{1,9})(?:it|step|steps|batch) \[(?P<tail>[^\]]{0,512})\]?", re.ASCII)
+_COUNT = re.compile(r"(?P<done>-?\d{1,9})(?:it|step|steps|batch|/\?) \[(?P<tail>[^\]]{0,512})\]?", re.ASCII)
 _KERAS = re.compile(
     r"\s{0,8}(?P<done>\d{1,9})/(?P<total>\d{1,9}) (?:\[[=>.\s]{3,200}\]|[━╸╺╴─]{2,200})(?P<tail>.{0,400})"
 )
 _RICH = re.compile(
     r"(?P<name>Epoch \d{1,9}/\d{1,9}) +[━╸╺╴─]{2,200} +(?P<done>\d{1,9})/(?P<total>\d{1,9}) (?P<tail>.{0,400})"
 )
+_WIDGET = re.compile(r"\s{0,8}(?P<done>\d{1,9})/(?P<total>\d{1,9}) \[(?P<tail>[\d:]{4,12}<[^\]]{0,512})\]?", re.ASCII)
 _NOTEBOOK = re.compile(
     r"\[ {0,8}(?P<done>\d{1,9})/(?P<total>\d{1,9}) (?P<tail>[\d:]{4,12} ?< ?[^\]]{0,200})\]?(?=.{0,4}$|.{0,40}Epoch)"
 )
@@ -132,6 +133,8 @@ def _bar_without_percent(line: str) -> Bar | None:
         return _bar(rich["name"], rich, whole_number(rich["total"]))
     if keras := _KERAS.match(line):
         return _bar("", keras, whole_number(keras["total"]))
+    if "<" in line and (widget := _WIDGET.match(line)):
+        return _bar("", widget, whole_number(widget["total"]))
     if "<" in line and (notebook := _NOTEBOOK.search(line)):
         return _bar("steps:", notebook, whole_number(notebook["total"]))
     return None
@@ -155,7 +158,7 @@ def _title(text: str) -> str:
         if prefix is None or prefix.end() == position:
             break
         position = prefix.end()
-    return text[position:].strip()
+    return text[position:].rstrip(" |").strip()
 
 
 class _Nature(Enum):

@@ -46,7 +46,7 @@ _LINK = r"[\s:=\[('\"#|-]{0,16}"
 _NUMBER = r"(\d[\d,]{0,30})(?![\d,]*\d)"
 
 _MENTIONS = re.compile(
-    r"progress|step|epoch|iter|loss|valid|eval|sampl|generat|checkpoint|ckpt|sav(?:ing|ed)|warm|train|load|cach"
+    r"progress|sanity|step|epoch|iter|loss|valid|eval|sampl|generat|checkpoint|ckpt|sav(?:ing|ed)|warm|train|load|cach"
     r"|process|prepar|token|download|initi|comput|build|bucket|embed|fetch|quanti|moving|config|collect|backend|dataset|mapping|filter"
     r"|discover|scann|extract|zip|install|encoder|vae|import|creat|enabl|resum|setting up|latent|split|学習"
 )
@@ -68,9 +68,11 @@ _EPOCH_PAIR = re.compile(
     re.ASCII,
 )
 _STEP = re.compile(
-    rf"(?<![\w-])(?:(?:global|current|train|training)[ _-])?(?:step|iter|iteration|iter_num){_LINK}{_NUMBER}", re.ASCII
+    rf"(?<![\w/\\-])(?:(?:global|current|train|training)[ _-])?"
+    rf"(?:step|iter|iteration|iter_num|steps completed){_LINK}{_NUMBER}",
+    re.ASCII,
 )
-_EPOCH = re.compile(r"(?<![\w-])epoch[\s:=\[('\"#-]{0,8}(\d{1,9}(?:\.\d{1,18})?)(?![\d,]*\d)", re.ASCII)
+_EPOCH = re.compile(r"(?<![\w/\\-])epoch[\s:=\[('\"#-]{0,8}(\d{1,9}(?:\.\d{1,18})?)(?![\d,]*\d)", re.ASCII)
 _TORCHTUNE = re.compile(r"(\d{1,6})\|\d{1,9}\|loss", re.ASCII)
 _STEPS_AND_LOSS = re.compile(rf"\bsteps[:=\s]{{1,3}}{_NUMBER} {{1,3}}(?:loss|\|)", re.ASCII)
 _SETTING_BEFORE = re.compile(
@@ -131,13 +133,13 @@ _VALIDATING = re.compile(
     r"(?:running|start(?:ing|ed)?|begin(?:ning)?|perform(?:ing)?|doing|during|generating) "
     r"(?:\w{1,16} ){0,2}(?:validation|evaluation|eval\b)"
     rf"|{_WORD}(?:validating|evaluating){_WORD_END}|generating (?:\w{{1,16}} ){{0,2}}(?:samples?|images?|videos?)\b"
-    r"|sampl(?:ing|e) (?:images?|prompts?|at step|videos?)|\*{3,5} ?(?:running )?(?:eval|predict|valid)"
+    r"|sanity check|sampl(?:ing|e) (?:images?|prompts?|at step|videos?)|\*{3,5} ?(?:running )?(?:eval|predict|valid)"
 )
 _VALIDATION = re.compile(rf"(?<![\w./\\(-])(?:validat(?:ion|ions|e)|evaluation){_WORD_END}(?!['\"]?\s?=)")
 _VALIDATION_THING = re.compile(
     r"prompt gathering|for (?:\w{1,16} )?validation|(?:no|num|without|skip\w*|disabl\w*|number of) (?:\w{1,12} )?valid"
     r"|validation (?:image|prompt|set|data|sample|split|resolution|step|negative|config|seed|guidance|batch|interval"
-    r"|file|frequency|every)|train.{0,200}validation|load|cach|comput|creat|build|prepar|argument|schema|error|every"
+    r"|file|frequency|every)|train.{0,80}validat|load|cach|comput|creat|build|prepar|argument|schema|error|every"
 )
 _VALIDATED_INPUT = re.compile(
     r"validat\w{1,4} (?:\w{1,16} ){0,2}"
@@ -242,7 +244,7 @@ def _warm_up(line: str) -> Signal | None:
     return None
 
 
-_VALIDATION_WORDS = ("valid", "eval", "generating", "sampl", "predict")
+_VALIDATION_WORDS = ("valid", "sanity", "eval", "generating", "sampl", "predict")
 
 
 def _validation(line: str) -> Signal | None:

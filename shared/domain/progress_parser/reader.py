@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shared.domain.progress import Progress, Stage
 from shared.domain.progress_parser import lines
@@ -143,7 +144,9 @@ class Reader:
 
     def _read_unnamed(self, bar: Bar) -> None:
         """A bare bar is the training if its total is the known one; a small one beside a training is the evaluation."""
-        if bar.total is not None and bar.total == self._evidence.total_steps:
+        if self._is_evaluation_of_same_size(bar):
+            self.stage = Stage.VALIDATION
+        elif bar.total is not None and bar.total == self._evidence.total_steps:
             self._take(bar, is_of_job=True)
         elif self._epochs_are_told and not self._has_job_bar():
             self._take(bar, is_of_job=False)
@@ -153,6 +156,12 @@ class Reader:
             self._prepare()
         else:
             self._take(bar, is_of_job=True, is_sure=self._started)
+
+    def _is_evaluation_of_same_size(self, bar: Bar) -> bool:
+        main = self._evidence.bar
+        if main is None or self.stage is not Stage.VALIDATION or main.total != bar.total:
+            return False
+        return bar.done < main.done or main.done == main.total
 
     def _has_job_bar(self) -> bool:
         return self._evidence.bar is not None and self._evidence.bar_is_of_job and self._bar_is_sure
@@ -173,6 +182,7 @@ class Reader:
         self._evidence.bar = bar
         self._evidence.bar_is_of_job = is_of_job
         self._evidence.counts = None
+        self._evidence.finished = self._evidence.finished and bar.done == bar.total
         self._bar_is_sure = is_sure
         self.stage = Stage.TRAINING
         self._started = self._started or is_sure
@@ -260,6 +270,8 @@ class Reader:
     def _count(self, found: Counts, line: str) -> None:
         evidence = self._evidence
         if found.epoch is not None:
+            if evidence.bar is not None and not evidence.bar_is_of_job and evidence.epoch not in {None, found.epoch}:
+                evidence.bar = replace(evidence.bar, done=0)
             self._note_epoch(found.epoch, found.total_epochs)
             self._epochs_are_told = self._epochs_are_told or not lines.is_record(line)
         evidence.percent = found.percent if found.percent is not None else evidence.percent

@@ -68,6 +68,11 @@ SIMPLETUNER: dict[str, Case] = {
         TRAINING,
         40.0,
     ),
+    "banner-with-completed-steps": (
+        " 2 ***** Running training *****\n 9 -  Total optimization steps = 22900\n10   - Steps completed: 458",
+        TRAINING,
+        2.0,
+    ),
     "debug-step-line": (
         "2026-01-10 10:00:01,120 [DEBUG] (training_loop) Step 420 of 2000: loss 0.15, lr 0.0001, epoch 3/10",
         TRAINING,
@@ -142,6 +147,20 @@ KOHYA: dict[str, Case] = {
         f"steps:  50%|{BAR}| 800/1600 [20:00<20:00,  1.5s/it, avr_loss=0.08]saving state at epoch 5",
         SAVING,
         50.0,
+    ),
+    "message-in-the-bar": (
+        f"steps:   1%|{EMPTY}| 4/400 [00:24<39:55,  6.05s/it, Key norm=0.01, Keys Scaled=0,Loss: 0.1237 | P: 1e-4",
+        TRAINING,
+        1.0,
+    ),
+    "wrapped-epoch-message": (
+        (
+            f"steps:  25%|{BAR}| 100/400 [02:24<07:55,  1.5s/it, avr_loss=0.1]\n"
+            "2026-05-12 18:12:29 INFO     epoch is incremented. current_epoch: 9, train_util.py:787\n"
+            "                             epoch: 10"
+        ),
+        TRAINING,
+        25.0,
     ),
     "printed-settings": (
         "max_train_steps = 1600\nsave_every_n_epochs = 1\nsample_every_n_steps = 100\nlr_warmup_steps = 80",
@@ -321,6 +340,34 @@ HUGGING_FACE: dict[str, Case] = {
         SAVING,
         50.0,
     ),
+    "evaluation-of-the-size-of-the-training": (
+        (
+            "***** Running training *****\n  Total optimization steps = 125\n"
+            f"100%|{FULL}| 125/125 [01:36<00:00,  1.27it/s]\n***** Running Evaluation *****\n  Num examples = 1000\n"
+            f"  Batch size = 8\n 24%|{BAR}| 30/125 [00:08<00:28,  3.3it/s]"
+        ),
+        VALIDATION,
+        100.0,
+    ),
+    "resumed-banner": (
+        (
+            "***** Running training *****\n  Total optimization steps = 1000\n"
+            "  Continuing training from checkpoint, will skip to saved global_step\n"
+            "  Continuing training from global step 400"
+        ),
+        TRAINING,
+        40.0,
+    ),
+    "marked-up-record": (
+        f" 10%|{BAR}| 5/52 [03:12<30:02, 38.35s/it]\n{{'loss': **4.7581**, 'learning_rate': 9.9e-05, 'epoch': 0.1}}",
+        TRAINING,
+        9.6,
+    ),
+    "training-completed": (
+        f"100%|{FULL}| 125/125 [01:36<00:00,  1.27it/s]\n\nTraining completed. Do not forget to share your model =)\n",
+        TRAINING,
+        100.0,
+    ),
     "finished": (
         (
             "{'train_runtime': 3244.7, 'train_samples_per_second': 1.8, 'train_loss': 1.17, 'epoch': 5.98}\n"
@@ -333,6 +380,14 @@ HUGGING_FACE: dict[str, Case] = {
         "  Num Epochs = 9,223,372,036,854,775,807\n  Total optimization steps = 500\n{'loss': 2.0, 'epoch': 0.1}",
         TRAINING,
         None,
+    ),
+    "swift-message-in-the-bar": (
+        (
+            f"Train:  33%|{BAR}| 3099/9297 [7:04:32<12:19:18,  7.16s/it][INFO:swift] last_model_checkpoint: /c-3000\n"
+            "[rank7]: Traceback (most recent call last):\n[rank7]:   File 'a.py', line 7\n[rank7]:     save_checkpoint()"
+        ),
+        TRAINING,
+        33.3,
     ),
     "notebook": ("[ 50/312 05:00 < 26:12, 0.17 it/s, Epoch 0.16/1]", TRAINING, 16.0),
     "tokenizing": (
@@ -490,6 +545,50 @@ EPOCH_FAMILIES: dict[str, Case] = {
         ),
         TRAINING,
         24.5,
+    ),
+    "keras-next-epoch": (
+        (
+            "Epoch 1/200\n50000/50000 [==============================] - 678s - loss: 1.7646 - val_loss: 1.3379\n"
+            "Epoch 2/200"
+        ),
+        TRAINING,
+        0.5,
+    ),
+    "keras-announces-its-samples": ("Train on 3523 samples, validate on 186 samples", None, None),
+    "lightning-in-a-notebook": (
+        "Epoch 39: 100%\n4975/4975 [08:42<00:00, 9.52it/s, v_num=1, train_loss=1.820]",
+        TRAINING,
+        None,
+    ),
+    "lightning-of-unknown-length": ("Epoch 0: |          | 12/? [00:10<00:00,  1.2it/s, v_num=0]", TRAINING, None),
+    "lightning-checks-itself": ("Sanity Checking: |          | 0/? [00:00<?, ?it/s]", VALIDATION, None),
+    "lightning-done-and-bar-again": (
+        (
+            "`Trainer.fit` stopped: `max_epochs=10` reached.\n"
+            f"Epoch 9: 100%|{FULL}| 860/860 [00:05<00:00, 162.0it/s, v_num=1, train_loss_step=1.46]"
+        ),
+        TRAINING,
+        100.0,
+    ),
+    "bars-of-epochs-by-unit": (
+        (
+            f"Training:  50%|{BAR}| 1/2 [03:44<03:44, 224.0s/epoch]\n"
+            f"Epoch 1:  30%|{BAR}| 298/994 [01:08<02:40,  4.17batch/s, avg_loss=0.2, loss=0.19, lr=9.9e-05]"
+        ),
+        TRAINING,
+        65.0,
+    ),
+    "mnist-example": ("Train Epoch: 3 [25600/60000 (43%)]\tLoss: 0.301", TRAINING, None),
+    "tensorflow": (
+        "INFO:tensorflow:global step 42: loss = 36.0 (19.6 sec/step)\nINFO:tensorflow:Recording summary at step 42.",
+        TRAINING,
+        None,
+    ),
+    "bracketed-iterations": ("Stage [train] iter: [10/500], data_time: 1.0(1.0), loss: 0.09(0.09)", TRAINING, 2.0),
+    "checkpoint-named-after-its-step": (
+        "Epoch 4, global step 500: 'val_loss' reached 0.5, saving model to '/out/epoch=4-step=500.ckpt' as top 1",
+        SAVING,
+        None,
     ),
     "keras-3": (
         "Epoch 3/10\n\x1b[1m45/100\x1b[0m \x1b[32m━━━━\x1b[0m\x1b[37m━━━\x1b[0m \x1b[1m5s\x1b[0m 9ms/step - loss: 0.4",
