@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -44,9 +44,7 @@ from shared.domain.job import (
 )
 from tests.builders import NOON, a_job, after
 
-moments = st.datetimes(
-    min_value=datetime.min.replace(year=2000), max_value=datetime.max.replace(year=2199), timezones=st.just(UTC)
-)
+moments = st.timedeltas(timedelta(days=-10_000), timedelta(days=60_000)).map(lambda distance: NOON + distance)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 money = st.decimals(min_value=0, max_value=10**6, places=6)
 ids = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
