@@ -158,7 +158,7 @@ class JobTexts(Protocol):
     def put(
         self, job_id: str, part: str, content: bytes, *, at: datetime, unless_newer_than: datetime | None = None
     ) -> bool:
-        """Store a part. With `unless_newer_than`, False and nothing written when the stored one is younger."""
+        """Store a part and end its lease. With `unless_newer_than`, False and nothing written over a younger one."""
 
     def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:
         """Take the short lease by which one reader alone refreshes a part; False when another holds it."""
@@ -198,6 +198,7 @@ class StateStore(Protocol):
     ) -> int:
         """Write and return the new version. `if_version`: only over that version (0: only if absent or expired).
 
+        Versions only grow, also across a deletion, and mean nothing else. An expiry is rounded up to a whole second.
         Raises StaleWrite when the guard fails.
         """
 
