@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from infra.local.environment import function_environment
+from infra.local.queues import queue_environment
+from infra.local.settings import SettingsError, read_settings
+from infra.local.tables import local_table_name, table_environment
+
+
+def test_defaults_are_the_documented_ports() -> None:
+    settings = read_settings({})
+    assert settings.ports() == {
+        "HTTP_PORT": 8001,
+        "WS_PORT": 8002,
+        "LAMBDA_PORT": 8003,
+        "DYNAMODB_PORT": 8005,
+        "MOTO_PORT": 8006,
+        "SIMULATOR_PORT": 8004,
+    }
+    assert settings.data_dir.name == ".data"
+    assert settings.replicate_url == "http://127.0.0.1:8004/v1"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "eight", "80 01", "²"])
+def test_impossible_port_is_named(port: str) -> None:
+    with pytest.raises(SettingsError, match="WS_PORT"):
+        read_settings({"WS_PORT": port})
+
+
+def test_port_given_twice_is_named_with_both_variables() -> None:
+    with pytest.raises(SettingsError, match="HTTP_PORT and WS_PORT are both 9000"):
+        read_settings({"HTTP_PORT": "9000", "WS_PORT": "9000"})
+
+
+def test_real_token_means_that_nothing_is_simulated() -> None:
+    settings = read_settings({"REPLICATE_API_TOKEN": "r8_real"})
+    assert not settings.simulates_replicate
+    assert "SIMULATOR_PORT" not in settings.ports()
+    assert settings.replicate_url == "https://api.replicate.com/v1"
+    assert function_environment(settings, {}, {})["REPLICATE_API_TOKEN"] == "r8_real"
+
+
+def test_other_address_is_used_as_it_is() -> None:
+    settings = read_settings({"REPLICATE_API_BASE_URL": "http://127.0.0.1:9999/v1/"})
+    assert not settings.simulates_replicate
+    assert settings.replicate_url == "http://127.0.0.1:9999/v1"
+    assert function_environment(settings, {}, {})["REPLICATE_API_TOKEN"] == ""
+
+
+def test_functions_can_not_reach_a_real_account() -> None:
+    inherited = {"AWS_PROFILE": "production", "AWS_SESSION_TOKEN": "t", "AWS_ACCESS_KEY_ID": "AKIA", "HOME": "/home/me"}
+    environment = function_environment(read_settings({}), {}, inherited)
+    assert "AWS_PROFILE" not in environment
+    assert "AWS_SESSION_TOKEN" not in environment
+    assert environment["AWS_ACCESS_KEY_ID"] == "local"
+    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == environment["AWS_CONFIG_FILE"] == "/dev/null"
+    assert all(
+        value.startswith("http://127.0.0.1:")
+        for key, value in environment.items()
+        if key.startswith("AWS_ENDPOINT_URL")
+    )
+
+
+def test_names_follow_from_the_logical_ids() -> None:
+    assert local_table_name("JobTextsTable") == "simpletuner-local-job-texts"
+    assert table_environment()["JOB_TEXTS_TABLE"] == "simpletuner-local-job-texts"
+    assert set(table_environment()) == {
+        "JOBS_TABLE", "EVENTS_TABLE", "JOB_TEXTS_TABLE", "CONNECTIONS_TABLE", "STATE_TABLE", "AUDIT_TABLE",
+    }  # fmt: skip
+    urls = queue_environment("http://127.0.0.1:1")
+    assert {"OBSERVATIONS_QUEUE_URL", "TICKS_QUEUE_URL", "FINAL_LOGS_QUEUE_URL"} <= urls.keys()
+    assert urls["TICKS_QUEUE_URL"] == "http://127.0.0.1:1/123456789012/simpletuner-local-ticks"

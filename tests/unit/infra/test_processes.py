@@ -1,0 +1,97 @@
+"""Children end together with everything they started, and one that dies is noticed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.processes import Children, StackFailed, StackStopped
+
+PYTHON = sys.executable
+SLEEPER = [PYTHON, "-c", "import time; time.sleep(60)"]
+SPAWN = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
+print(child.pid, flush=True)
+child.wait()
+"""
+PARENT = [PYTHON, "-c", SPAWN]
+
+
+@pytest.fixture
+def stop() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def children(tmp_path: Path, stop: threading.Event) -> Iterator[Children]:
+    children = Children(tmp_path, stop)
+    yield children
+    children.stop_all()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_grandchildren_end_too(children: Children, tmp_path: Path) -> None:
+    children.start("parent", PARENT, os.environ)
+    log = tmp_path / "parent.log"
+    children.wait_until("the grandchild", lambda: log.read_text().strip().isdigit(), seconds=10)
+    grandchild = int(log.read_text())
+    assert _is_alive(grandchild)
+    children.stop_all()
+    assert not _is_alive(grandchild)
+
+
+def test_a_child_that_ignores_the_request_is_killed(children: Children, tmp_path: Path) -> None:
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+    )
+    child = children.start("stubborn", [PYTHON, "-c", stubborn], os.environ)
+    children.wait_until("it", lambda: "on" in (tmp_path / "stubborn.log").read_text(), seconds=10)
+    children.stop_all()
+    assert not child.group_is_alive()
+
+
+def test_a_child_that_dies_is_named_with_its_last_lines(children: Children) -> None:
+    children.start("database", [PYTHON, "-c", "print('no space left'); raise SystemExit(3)"], os.environ)
+    with pytest.raises(StackFailed, match=r"(?s)database ended by itself with code 3.*no space left"):
+        children.wait_until("never", lambda: False, seconds=10)
+
+
+def test_waiting_has_an_end(children: Children) -> None:
+    children.start("slow", SLEEPER, os.environ)
+    with pytest.raises(StackFailed, match="the API was not ready"):
+        children.wait_until("the API", lambda: False, seconds=0.2)
+
+
+def test_stop_ends_the_waiting(children: Children, stop: threading.Event) -> None:
+    children.start("slow", SLEEPER, os.environ)
+    threading.Timer(0.2, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(StackStopped):
+        children.wait_until("the API", lambda: False, seconds=30)
+    assert time.monotonic() - began < 5
+
+
+def test_failed_installation_shows_why(children: Children) -> None:
+    with pytest.raises(StackFailed, match=r"(?s)install failed.*no network"):
+        children.run("install", [PYTHON, "-c", "raise SystemExit('no network')"], os.environ, seconds=10)
+
+
+def test_previous_output_is_kept_beside_the_new(children: Children, tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        children.run("tool", [PYTHON, "-c", f"print('{text}')"], os.environ, seconds=10)
+    assert (tmp_path / "tool.log").read_text().strip() == "second"
+    assert (tmp_path / "tool.previous.log").read_text().strip() == "first"
