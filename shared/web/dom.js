@@ -1,0 +1,90 @@
+// Everything that is shown goes through here: elements and text nodes only, never markup from a string.
+
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udc7f]/g;
+
+/** Text from outside as it may be shown: control, bidi and invisible characters become visible replacements. */
+export function clean(value) {
+  return value === null || value === undefined ? "" : String(value).replace(HIDDEN, "\ufffd");
+}
+
+/** An element. Properties: `class`, `text`, `on` ({event: listener}), `href` (checked), anything else is an attribute. */
+export function el(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "class") node.className = value;
+    else if (name === "text") node.textContent = clean(value);
+    else if (name === "on") for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    else if (name === "href") throw new Error("Links are made by link() and place() only.");
+    else node.setAttribute(name, value === true ? "" : clean(value));
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** Text from outside, kept apart from the direction of what stands around it. */
+export function data(value, properties = {}) {
+  return el("bdi", { ...properties, text: value });
+}
+
+/** Write a text only where it changed, so that nothing is laid out for nothing. */
+export function setText(node, value) {
+  const text = clean(value);
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function setAttribute(node, name, value) {
+  if (value === null || value === false) node.removeAttribute(name);
+  else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, clean(value));
+}
+
+export function show(node, isShown) {
+  if (node.hidden === isShown) node.hidden = !isShown;
+}
+
+/** The address if it is https, else null: no other scheme ever becomes a link. */
+export function safeAddress(address) {
+  if (typeof address !== "string" || !/^https:\/\//i.test(address) || clean(address) !== address) return null;
+  try {
+    const url = new URL(address);
+    return url.protocol === "https:" && !url.username && !url.password ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A link out of this page, or plain text where the address is none. */
+export function link(address, text, properties = {}) {
+  const href = safeAddress(address);
+  if (href === null) return data(text, properties);
+  const node = el("a", { ...properties, target: "_blank", rel: "noopener noreferrer" }, data(text));
+  node.href = href;
+  return node;
+}
+
+/** A link to a place within this page. */
+export function place(fragment, properties = {}, ...children) {
+  const node = el("a", properties, ...children);
+  node.href = `#${fragment}`;
+  return node;
+}
+
+/** A dialog that closes by Escape, by its button and by a click beside it, and gives the focus back. */
+export function dialog(title, { className = "", closeText, onClose = () => {} }, ...children) {
+  const heading = el("h2", { text: title, id: `d${Math.random().toString(36).slice(2)}` });
+  const close = el("button", { type: "button", class: "ghost close", "aria-label": closeText, title: closeText, text: "✕" });
+  const box = el("dialog", { class: className, "aria-labelledby": heading.id }, el("div", { class: "dialog-head" }, heading, close), ...children);
+  const opener = document.activeElement;
+  close.addEventListener("click", () => box.close());
+  box.addEventListener("click", (event) => {
+    if (event.target === box) box.close();
+  });
+  box.addEventListener("close", () => {
+    box.remove();
+    onClose();
+    if (opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true });
+  });
+  document.body.append(box);
+  box.showModal();
+  return { box, heading, close: () => box.close() };
+}
