@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import time
@@ -40,7 +41,7 @@ class Metric(StrEnum):
 
 
 logger = Logger(use_rfc3339=True)
-metrics = Metrics()
+metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or "SimpleTunerCloud")
 
 
 def begin_correlation(given: str | None = None) -> str:

@@ -25,6 +25,8 @@ from shared.domain.pricing import Hardware
 
 MISSES_UNTIL_LOST = 3
 MISS_SPACING = timedelta(seconds=60)
+LOST_MISS_SPACING = timedelta(hours=1)
+"""How often a lost job is asked for; the time of the last look is all that is written then."""
 UNKNOWN_STATUS_LIMIT = timedelta(days=7)
 
 
@@ -181,10 +183,11 @@ def _with_miss(job: Job, at: datetime) -> Job:
     if job.status.is_terminal:
         return job
     known = job.absence
-    if known.last_miss_at is not None and at - known.last_miss_at < MISS_SPACING:
+    spacing = MISS_SPACING if known.lost_at is None else LOST_MISS_SPACING
+    if known.last_miss_at is not None and at - known.last_miss_at < spacing:
         return job
     if known.lost_at is not None:
-        return job
+        return replace(job, absence=replace(known, last_miss_at=at))
     misses = known.misses + 1
     lost_at = at if misses >= MISSES_UNTIL_LOST else None
     return replace(job, absence=replace(known, misses=misses, last_miss_at=at, lost_at=lost_at))

@@ -19,7 +19,7 @@ LEASE = timedelta(seconds=30)
 """Longer than the function may run (28 s), so that only a frozen process can be overtaken."""
 ROUND_FACTOR = 3
 EARLY = 0.5
-"""The part of the effective interval that must have passed: SQS delays whole seconds, and schedules have jitter."""
+"""The part of the interval by which a tick may be early: SQS delays whole seconds, and schedules have jitter."""
 
 
 class TickOutcome(StrEnum):
@@ -95,7 +95,7 @@ class PollProvider:
     def poll(self, provider: Provider, *, interval: float, early: float | None = None) -> TickOutcome:
         """Run one tick if one is due at this interval (seconds) and nobody else is at it.
 
-        `early`: how many seconds before its time a round may begin, by default half the interval.
+        `early`: how many seconds before its time a round may begin, by default half the configured interval.
         """
         key = poll_state_key(provider.name)
         now = self.clock.now()
@@ -104,7 +104,7 @@ class PollProvider:
         if known.lease_until is not None and known.lease_until > now:
             return TickOutcome.BUSY
         effective = known.effective_interval(interval)
-        is_round_due = known.is_round_due(now, effective, early=effective * EARLY if early is None else early)
+        is_round_due = known.is_round_due(now, effective, early=interval * EARLY if early is None else early)
         place = _next_place(known, is_round_due=is_round_due)
         if place is None:
             return TickOutcome.NOT_DUE

@@ -16,7 +16,7 @@ from shared.domain.errors import (
     ProviderUnavailableError,
 )
 from shared.domain.job import Job, JobKind, to_iso
-from shared.domain.observation import Observation
+from shared.domain.observation import LOST_MISS_SPACING, MISS_SPACING, Observation
 from shared.ports import ActiveJob, Clock, JobStore, Provider, Telemetry
 from shared.services.record_observations import RecordObservations
 
@@ -25,8 +25,6 @@ FRUITLESS_PAGES = 3
 RECORD_EVERY = 1000
 KEPT_IDS = 1500
 """How many ids a place holds; with the rest of it some 50 kB."""
-LOST_LOOK_EVERY = timedelta(hours=1)
-MISS_LOOK_EVERY = timedelta(seconds=60)
 CLOCK_SKEW = timedelta(seconds=2)
 
 
@@ -110,7 +108,7 @@ def _is_due(job: ActiveJob, now: datetime) -> bool:
     """A lost job is asked for once an hour, one that was just missed not before the spacing of 404s."""
     if job.last_miss_at is None:
         return True
-    return now - job.last_miss_at >= (LOST_LOOK_EVERY if job.is_lost else MISS_LOOK_EVERY)
+    return now - job.last_miss_at >= (LOST_MISS_SPACING if job.is_lost else MISS_SPACING)
 
 
 def _is_left(job: ActiveJob, place: Place) -> bool:

@@ -1,0 +1,118 @@
+"""Whether the provider is polled: the order of precedence, the status page, the setting, and SimpleTuner's names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from functions.http import read_polling_status
+from functions.work import start_tick
+from shared.background_tasks import get_task_manager, start_background_tasks, stop_background_tasks
+from shared.domain.errors import ProviderUnavailableError
+from tests.engine import WEBHOOK_URL, Engine, an_engine
+
+STATUS, SETTING = "/api/cloud/polling/status", "/api/cloud/polling/setting"
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with an_engine() as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("yaml", "preference", "has_webhook", "is_active"),
+    [
+        (None, None, False, True),
+        (None, None, True, False),
+        (None, True, True, True),
+        (None, True, False, True),
+        (None, False, False, False),
+        (None, False, True, False),
+        (True, None, True, True),
+        (True, False, False, True),
+        (True, False, True, True),
+        (False, None, False, False),
+        (False, True, False, False),
+        (False, True, True, False),
+    ],
+)
+def test_yaml_then_preference_then_webhook_decides(
+    engine: Engine, yaml: bool | None, preference: bool | None, has_webhook: bool, is_active: bool
+) -> None:
+    engine.enterprise(polling_enabled=yaml)
+    if has_webhook:
+        engine.configure(webhook_url=WEBHOOK_URL)
+    client = engine.system.client(read_polling_status.router)
+    answer = client.put(SETTING, json={"enabled": preference})
+    assert answer.json()["is_active"] is is_active
+    assert answer.json()["enabled"] is preference
+    status = client.get(STATUS).json()
+    assert (status["is_active"], status["preference"]) == (is_active, preference)
+    assert status["reason"]
+
+
+def test_the_webhook_url_of_the_yaml_counts_and_a_stored_one_wins(engine: Engine) -> None:
+    engine.enterprise(provider_defaults={"replicate": {"webhook_url": WEBHOOK_URL}})
+    assert engine.system.wiring.provider_settings.webhook_url("replicate") == WEBHOOK_URL
+    assert not engine.polling.decide(["replicate"]).is_active
+    engine.configure(webhook_url="https://other.example.com/hook")
+    assert engine.system.wiring.provider_settings.webhook_url("replicate") == "https://other.example.com/hook"
+
+
+@pytest.mark.parametrize(
+    ("environment", "yaml", "seconds"), [(None, None, 30), (None, 45.0, 45), (60, 45.0, 60), (60, None, 60)]
+)
+def test_environment_then_yaml_then_thirty_seconds(environment: float | None, yaml: float | None, seconds: int) -> None:
+    with an_engine(simpletuner_job_poll_interval=environment) as engine:
+        engine.enterprise(polling_interval=yaml)
+        status = engine.system.client(read_polling_status.router).get(STATUS).json()
+        assert status["interval_seconds"] == seconds
+        assert status["effective_interval_seconds"] == seconds
+
+
+def test_every_start_logs_what_was_decided_and_why_once(engine: Engine) -> None:
+    start_tick.handler({}, None)
+    start_tick.handler({}, None)
+    told = [message for _, message, _ in engine.system.telemetry.records if "job status polling" in message]
+    assert told == ["job status polling is on: no webhook URL is set for replicate; interval 30 s"]
+    engine.polling.prefer(False)
+    start_tick.handler({}, None)
+    told = [message for _, message, _ in engine.system.telemetry.records if "job status polling" in message]
+    assert told[1:] == ["job status polling is off: the stored setting switches it off; interval 30 s"]
+
+
+def test_a_fault_of_the_last_round_is_shown(engine: Engine) -> None:
+    engine.system.remote_job("abcdefgh1234")
+    engine.system.sync()
+    engine.system.provider.fail("get", ProviderUnavailableError("Replicate did not answer."))
+    engine.minute()
+    status = engine.system.client(read_polling_status.router).get(STATUS).json()
+    assert status["last_tick_at"] is not None
+    assert status["last_errors"] == []
+    engine.system.provider.fail("get", *[ProviderUnavailableError("Replicate did not answer.")] * 9)
+    engine.minute()
+    status = engine.system.client(read_polling_status.router).get(STATUS).json()
+    assert status["last_errors"][0]["message"] == "Replicate did not answer."
+
+
+@pytest.mark.parametrize("body", [{}, {"enabled": "yes"}, {"enabled": 1}, []])
+def test_a_setting_of_another_form_is_refused(engine: Engine, body: object) -> None:
+    answer = engine.system.client(read_polling_status.router).put(SETTING, json=body)
+    assert answer.status_code == 422
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_simpletuners_names_set_the_preference(engine: Engine) -> None:
+    engine.configure(webhook_url=WEBHOOK_URL)
+    manager = get_task_manager()
+    assert manager is get_task_manager()
+    assert not manager._running
+    asyncio.run(start_background_tasks())
+    assert manager._running
+    asyncio.run(stop_background_tasks())
+    assert not manager._running
+    engine.enterprise(polling_enabled=True)
+    assert manager._running
