@@ -114,16 +114,16 @@ class Chart {
   }
 }
 
-/** `set({label, points: [{x, y}], formatX, formatY, tell(point)})` */
+/** `set({label, points: [{x, y}], formatX, formatY, tell(point), fromZero})` */
 export class LineChart extends Chart {
   draw(svg, width, height) {
-    const { points, formatX, formatY, tell } = this.model;
+    const { points, formatX, formatY, tell, fromZero } = this.model;
     const xs = points.map((point) => point.x);
     const ys = points.map((point) => point.y);
     const [left, right] = [Math.min(...xs), Math.max(...xs)];
     let [low, high] = [Math.min(...ys), Math.max(...ys)];
     const room = (high - low || Math.abs(high) || 1) * 0.08;
-    [low, high] = [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
+    [low, high] = [fromZero ? 0 : low >= 0 ? Math.max(0, low - room) : low - room, high + room];
     this.axis(svg, low, high, height, formatY);
     const placed = points.map((point) => ({
       x: PAD.left + ((point.x - left) / (right - left || 1)) * width,

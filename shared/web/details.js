@@ -11,6 +11,7 @@ const PROGRESS_EVERY_MS = 5000;
 const BLOCK_LINES = 200;
 const MOST_LINES = 6000;
 const PACE_POINTS = 60;
+const PACE_SECONDS = 20;
 const DEEP = 4;
 
 const reasonOf = (error) => (error instanceof ApiError && error.status === 0 ? t(`error.${error.message}`) : error.message);
@@ -298,7 +299,7 @@ export class Details {
         label: t("chart.loss", { from: figure(first.loss), first: number(first.step), to: figure(last.loss), last: number(last.step) }),
         points: history.map((point) => ({ x: point.step, y: point.loss })),
         formatX: (value) => number(value),
-        formatY: figure,
+        formatY: axisFigure,
         tell: (point) => t("chart.point", { step: number(point.x), loss: figure(point.y) }),
       });
     }
@@ -309,7 +310,8 @@ export class Details {
         label: t("chart.pace", { pace: pace(speeds[speeds.length - 1].y) }),
         points: speeds,
         formatX: (value) => number(value),
-        formatY: figure,
+        formatY: axisFigure,
+        fromZero: true,
         tell: (point) => t("chart.pacePoint", { step: number(point.x), pace: pace(point.y) }),
       });
     }
@@ -388,14 +390,20 @@ function pace(perSecond) {
   return perSecond >= 1 ? t("pace.perSecond", { n: number(perSecond, 2) }) : t("pace.perStep", { n: number(1 / perSecond, 2) });
 }
 
-/** Steps a second between points far enough apart to be steady. */
+const axisFigure = (value) => (value !== 0 && Math.abs(value) < 0.001 ? value.toExponential() : number(value));
+
+/** Steps a second over stretches long enough to be steady: logs tell whole seconds only. */
 function pacePoints(history) {
   const timed = history.filter((point) => isNumber(point.t));
-  const stride = Math.max(1, Math.floor(timed.length / PACE_POINTS));
+  if (timed.length < 3) return [];
+  const stretch = Math.max(PACE_SECONDS, (timed[timed.length - 1].t - timed[0].t) / PACE_POINTS);
   const found = [];
-  for (let index = stride; index < timed.length; index += stride) {
-    const [before, now] = [timed[index - stride], timed[index]];
-    if (now.t > before.t && now.step > before.step) found.push({ x: now.step, y: (now.step - before.step) / (now.t - before.t) });
+  let [before] = timed;
+  for (const now of timed) {
+    if (now.t < before.t || now.step < before.step) before = now;
+    if (now.t - before.t < stretch) continue;
+    found.push({ x: now.step, y: (now.step - before.step) / (now.t - before.t) });
+    before = now;
   }
   return found;
 }

@@ -69,6 +69,8 @@ class Row {
     this.log = data("", { class: "log-line" });
     this.running = el("div", { class: "running" }, el("div", { class: "stage-line" }, this.stage, this.percent), this.progress.bar, this.log);
     this.note = el("div", { class: "note" });
+    this.labels = ["duration", "cost", "created"].map((name) => [name, el("span", { class: "unseen" })]);
+    const [timeLabel, costLabel, createdLabel] = this.labels.map(([, node]) => node);
     this.time = el("span", { class: "figure" });
     this.timeNote = el("span", { class: "sub" });
     this.cost = el("span", { class: "figure" });
@@ -80,9 +82,9 @@ class Row {
       { class: "job", "data-id": job.job_id },
       el("div", { class: "who" }, this.chip, el("div", { class: "names" }, this.link, this.subtitle)),
       el("div", { class: "what" }, this.running, this.note),
-      el("div", { class: "cell" }, this.time, this.timeNote),
-      el("div", { class: "cell" }, this.cost, this.costNote),
-      el("div", { class: "cell" }, this.created),
+      el("div", { class: "cell" }, timeLabel, this.time, this.timeNote),
+      el("div", { class: "cell" }, costLabel, this.cost, this.costNote),
+      el("div", { class: "cell" }, createdLabel, this.created),
     );
     this.update(job, null);
   }
@@ -90,6 +92,7 @@ class Row {
   update(job, progress) {
     this.job = job;
     setText(this.name, nameOf(job));
+    for (const [name, node] of this.labels) setText(node, `${t(`caption.${name}`)}: `);
     updateChip(this.chip, job);
     setText(this.subtitle, [job.job_id.slice(0, 10), job.hardware_type, providerName(job.provider)].filter(Boolean).join(" · "));
     setAttribute(this.node, "data-status", job.status);
@@ -122,6 +125,8 @@ class Row {
   tick(progress, now = Date.now()) {
     const job = this.job;
     const left = progress?.eta_seconds;
+    this.labels[0][1].hidden = !isNumber(secondsOf(job, now));
+    this.labels[1][1].hidden = !isNumber(costOf(job, now));
     setText(this.time, isNumber(secondsOf(job, now)) ? duration(secondsOf(job, now)) : "");
     setText(this.timeNote, job.status === "running" && isNumber(left) ? t("left", { time: duration(left) }) : "");
     const cost = costOf(job, now);
@@ -135,15 +140,18 @@ class Section {
   constructor(key, onMore) {
     this.key = key;
     this.cursor = null;
+    this.name = el("span", {});
     this.count = el("span", { class: "count" });
+    this.captions = ["progress", "duration", "cost", "created"].map((name, index) => [name, el("span", { class: index ? "captions end" : "captions", "aria-hidden": "true" })]);
     this.list = el("ul", { class: "rows" });
     this.more = el("button", { type: "button", class: "more", on: { click: onMore } });
-    this.title = el("h3", {}, el("span", {}), this.count);
+    this.title = el("h3", {}, el("span", { class: "group-name" }, this.name, this.count), ...this.captions.map(([, node]) => node));
     this.node = el("section", { class: "group", hidden: true }, this.title, this.list, this.more);
   }
 
   say(total, shown) {
-    setText(this.title.firstChild, t(`group.${this.key}`));
+    setText(this.name, t(`group.${this.key}`));
+    for (const [name, node] of this.captions) setText(node, name === "progress" && this.key === "ended" ? t("caption.outcome") : t(`caption.${name}`));
     setText(this.count, isNumber(total) ? number(total) : shown ? number(shown) : "");
     show(this.more, this.cursor !== null);
     setText(this.more, t("showMore"));

@@ -46,7 +46,7 @@ export class Overview {
     this.average = el("p", { class: "sub" });
     this.stack = el("div", { class: "stack", "aria-hidden": "true" });
     this.legend = el("ul", { class: "legend" });
-    this.jobs = card("count", el("div", { class: "pair" }, this.jobCount, this.average), this.stack, this.legend);
+    this.jobs = card("tally", el("div", { class: "pair" }, this.jobCount, this.average), this.stack, this.legend);
     root.append(this.jobs.node);
   }
 
