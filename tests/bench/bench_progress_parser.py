@@ -9,8 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-import pytest
-
 from shared.domain.progress_parser import loss_history, read_progress
 
 SIZES = {"64 kB": 65_536, "256 kB": 262_144, "1 MB": 1_048_576}
@@ -78,14 +76,15 @@ def report(table: Mapping[str, Mapping[str, float]]) -> str:
     return "\n".join([head, *rows, *whole])
 
 
-@pytest.mark.bench
-def test_reading_a_log_stays_within_its_time() -> None:
+def main() -> None:
+    """Prints the table and whether the limits hold."""
     table = measure()
-    sys.stdout.write(f"\n{report(table)}\n")
-
-    assert table["tqdm bars"]["64 kB"] <= BARS_MS
-    assert max(times["1 MB"] for times in table.values()) <= ANY_MS
+    bars, worst = table["tqdm bars"]["64 kB"], max(times["1 MB"] for times in table.values())
+    sys.stdout.write(f"{report(table)}\n")
+    sys.stdout.write(
+        f"64 kB of bars: {bars:.2f} ms (limit {BARS_MS:.0f}), worst 1 MB: {worst:.2f} ms (limit {ANY_MS:.0f})\n"
+    )
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{report(measure())}\n")
+    main()

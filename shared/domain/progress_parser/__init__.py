@@ -7,9 +7,9 @@ family, OneTrainer, Lightning, Keras and others; a log is untrusted text, so tha
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from shared.domain.progress import Progress
+from shared.domain.progress import Progress, Stage
 from shared.domain.progress_parser.history import HISTORY_LIMIT, extend_history, history_pace, loss_history, pace_eta
 from shared.domain.progress_parser.reader import Reader
 from shared.domain.progress_parser.text import clean_text, newest_lines, shorten_line
@@ -47,12 +47,25 @@ def read_progress(tail: str, previous: Progress | None = None) -> Progress:
         for line in _earlier(tail, _BANNERS, 1):
             reader.announce(line)
     reader.read(window)
+    progress = reader.progress
     if len(tail) > _WINDOW and not reader.has_numbers and (earlier := _earlier(tail, _ANCHORS, _FINDS)):
-        reader = Reader(previous)
-        reader.read([*earlier, *window])
+        progress = _joined(_read(earlier, previous), progress, previous or Progress())
     newest = next((line for line in reversed(window) if line and not line.isspace()), None)
     last_log = shorten_line(newest) if newest else previous.last_log if previous else None
-    return replace(reader.progress, last_log=last_log)
+    return replace(progress, last_log=last_log)
+
+
+def _read(lines: list[str], previous: Progress | None) -> Progress:
+    reader = Reader(previous)
+    reader.read(lines)
+    return reader.progress
+
+
+def _joined(earlier: Progress, later: Progress, previous: Progress) -> Progress:
+    """Counters from further back with what the end of the log tells: its stage, unless that is only loading."""
+    stage = earlier.stage if later.stage in {None, Stage.PREPROCESSING} else later.stage
+    told = {name: value for name, value in asdict(later).items() if value not in {None, getattr(previous, name)}}
+    return replace(earlier, **{**told, "stage": stage or later.stage})
 
 
 def _earlier(text: str, anchors: tuple[str, ...], finds: int) -> list[str]:

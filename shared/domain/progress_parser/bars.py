@@ -73,8 +73,8 @@ _EVALUATING = re.compile(
 _PREPARING = re.compile(
     r"load|shard|cach|latent|embed|download|fetch|\bmap\b|mapping|tokeni|process|prepar|filter|split|scan|bucket|discover"
     r"|\bread|extract|pack|quanti|convert|concat|import|enumerat|comput|encod|check|verif|resolv|caption|dataset|prompt"
-    r"|weight|safetensors|\.bin|\.json|\.pth?\b|materiali|group|dropp|truncat|shuffl|flatten|unzip|collect|transfer|upload"
-    r"|push|merg|initiali|clean|moving|copy|file|images?\b|video|audio|index|generating|applying|adding|creating|build"
+    r"|weight|safetensors|\.bin|\.json|\.pth?\b|materiali|group|dropp|truncat|shuffl|flatten|unzip|collect|transfer"
+    r"|merg|initiali|clean|moving|copy|file|images?\b|video|audio|index|generating|applying|adding|creating|build"
 )
 _TRAINING_START = re.compile(r"(?:global )?(?:train(?:ing)?\b|epochs?\b|steps?\b|iter(?:ation)?s?\b)")
 _JOB_STEPS = re.compile(r"\bsteps[:\s]*$")
@@ -84,6 +84,7 @@ _EPOCH_NUMBER = re.compile(
 _FIRST_OF_TORCHTUNE = re.compile(r"1\|\d{1,9}\|loss", re.ASCII)
 _EPOCHS_ALONE = re.compile(r"(?:training )?epochs?(?: progress)?[:\s]*$")
 _TRAINING = re.compile(r"\bsteps?\b|epoch|train|\biter|round|optimi[sz]|fine-?tun|\bbatch")
+_UPLOAD = re.compile(r"upload|push")
 _WARMUP = re.compile(r"warm(?:ing)?[ -]?up")
 _TRAINER_METRICS = re.compile(r"(?<![\w/])(?:lr|learning_rate)\b")
 _OF_EPOCHS = re.compile(r"(?:s/|\d ?)epochs?(?:/s)?\b")
@@ -144,7 +145,7 @@ def _bar(title: str, found: re.Match[str], total: int | None, *, is_of_things: b
     tail = found["tail"] or ""
     title = _title(title)
     kind = _kind(title.lower(), _nature(tail))
-    if is_of_things and kind is not BarKind.VALIDATION:
+    if is_of_things and kind not in {BarKind.VALIDATION, BarKind.OTHER}:
         kind = BarKind.PREPARING
     return Bar(kind, title, whole_number(found["done"].lstrip("-")) or 0, total, tail, found.end())
 
@@ -199,15 +200,19 @@ def _kind(title: str, nature: _Nature) -> BarKind:
         return _training_kind(title) or BarKind.JOB_STEPS
     if nature is _Nature.EVALUATION or _EVALUATING.search(title):
         return BarKind.VALIDATION
-    if _WARMUP.search(title):
-        return BarKind.WARMUP
     if nature is _Nature.LOSS:
         return _training_kind(title) or (BarKind.JOB_STEPS if title else BarKind.STEPS)
+    return _kind_beside_training(title, nature) or _training_kind(title) or _kind_of_unknown(title)
+
+
+def _kind_beside_training(title: str, nature: _Nature) -> BarKind | None:
+    if _WARMUP.search(title):
+        return BarKind.WARMUP
+    if _UPLOAD.search(title):
+        return BarKind.OTHER
     if not _TRAINING_START.match(title) and (nature is _Nature.ITEMS or _PREPARING.search(title)):
         return BarKind.PREPARING
-    if nature is _Nature.EPOCHS:
-        return BarKind.EPOCHS
-    return _training_kind(title) or _kind_of_unknown(title)
+    return BarKind.EPOCHS if nature is _Nature.EPOCHS else None
 
 
 def _training_kind(title: str) -> BarKind | None:

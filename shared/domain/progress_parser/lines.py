@@ -61,6 +61,7 @@ _PAIR_OF_STEPS = re.compile(
     r"(?:steps|iters|iterations)\b",
     re.ASCII,
 )
+_PAIR_IN_BRACKETS = re.compile(r"\[\s{0,8}(\d{1,9})\s?/\s?(\d{1,9})\s?\]", re.ASCII)
 _CURRENT_OF_TOTAL = re.compile(r"current_steps?\W{1,6}(\d{1,9})\W{1,6}total_steps?\W{1,6}(\d{1,9})", re.ASCII)
 _EPOCH_PAIR = re.compile(
     rf"(?<![\w-])epochs?{_LINK}(\d{{1,9}})(?:\.(\d{{1,18}}))?\s{{0,4}}(?:/|\bof |\bout of )\s{{0,4}}"
@@ -104,7 +105,7 @@ _BANNER = re.compile(
     r"|total (?:optimi[sz]ation )?steps\b[^\d=:]{0,40}[=:]\s{0,4}\d"
 )
 _BANNER_OF_STEPS = re.compile(r"running training|学習開始|total (?:optimi[sz]ation )?steps\b")
-_FINISHED = re.compile(r"stopped: .{0,4}max_(?:epochs|steps)=\d{1,9}.{0,4}reached")
+_FINISHED = re.compile(r"stopped: .{0,4}max_(?:epochs|steps)=\d{1,9}.{0,4}reached|^\[stage\] ✓ training complete")
 _SAVING = re.compile(
     rf"{_WORD}(?<!be )(?<!pre-)(?:sav(?:ing|ed)|writ(?:ing|ten)(?= .{{0,40}}(?:checkpoint|weights))){_WORD_END}"
 )
@@ -194,6 +195,8 @@ def signal_of(line: str) -> Signal | None:
     setting = _SETTING.match(line)
     if setting and setting["key"] not in _COUNTER_KEYS and not setting["key"].endswith("ing"):
         return None
+    if says_finished(line):
+        return Signal.TRAINING
     if ("train" in line or "steps" in line or "学習" in line) and _BANNER.search(line):
         return Signal.BANNER
     if "eval" in line and _OUTCOME.search(line):
@@ -223,7 +226,7 @@ def is_record(line: str) -> bool:
 
 def says_finished(line: str) -> bool:
     """Whether a line in small letters says that the trainer came to its limit."""
-    return "reached" in line and _FINISHED.search(line) is not None
+    return ("reached" in line or "complete" in line) and _FINISHED.search(line) is not None
 
 
 def _save(line: str) -> Signal | None:
@@ -257,7 +260,7 @@ def _validation(line: str) -> Signal | None:
 
 def counts_of(line: str) -> Counts:
     """The counters in a line in small letters. Only numbers that a word names are read: never dates, clocks, images."""
-    if "step" not in line and "epoch" not in line and "iter" not in line:
+    if not any(word in line for word in ("step", "epoch", "iter", "loss")):
         return _NO_COUNTS if "%" not in line else Counts(percent=_share(line))
     step, total_steps = _step_pair(line)
     epoch, total_epochs = _epoch_pair(line) if "epoch" in line else (None, None)
@@ -285,7 +288,9 @@ def epoch_of(title: str) -> tuple[float | None, int | None]:
 
 def _step_pair(line: str) -> tuple[int | None, int | None]:
     if "/" in line or " of " in line:
-        return _pair(_STEP_PAIR, line) or _pair(_PAIR_OF_STEPS, line) or (None, None)
+        beside_loss = "loss" in line and "epoch" not in line
+        named = _pair(_STEP_PAIR, line) or _pair(_PAIR_OF_STEPS, line)
+        return named or (_pair(_PAIR_IN_BRACKETS, line) if beside_loss else None) or (None, None)
     return (_pair(_CURRENT_OF_TOTAL, line) if "current_step" in line else None) or (None, None)
 
 

@@ -26,7 +26,10 @@ class Position:
 
 @dataclass(slots=True)
 class Evidence:
-    """The newest counters of a log, as found. `bar_is_of_job`: its total is the whole job's, not one epoch's."""
+    """The newest counters of a log, as found. `bar_is_of_job`: its total is the whole job's, not one epoch's.
+
+    `earlier_epoch` is the one that an earlier reading saw: it holds until the log names another.
+    """
 
     bar: Bar | None = None
     bar_is_of_job: bool = True
@@ -37,6 +40,7 @@ class Evidence:
     steps_left: int | None = None
     total_steps: int | None = None
     epoch: float | None = None
+    earlier_epoch: float | None = None
     total_epochs: int | None = None
     epochs_from_zero: bool = False
     finished: bool = False
@@ -88,7 +92,7 @@ def _of_bar(evidence: Evidence, bar: Bar, total: int) -> Position:
     if before is None or not epochs or not total:
         return Position(eta_seconds=_eta(bar), steps_per_second=steps_a_second(bar.tail))
     position = _finished(Position(step=before * total + min(bar.done, total), total_steps=epochs * total), bar)
-    if evidence.epochs_bar is not None and epochs >= _FINE_ENOUGH:
+    if epochs >= _FINE_ENOUGH and (evidence.epochs_bar is not None or "smooth loss" in bar.tail):
         return replace(position, percent=percent_of(before, epochs))
     return position
 
@@ -106,10 +110,11 @@ def _epochs_before(evidence: Evidence, bar: Bar) -> tuple[int | None, int | None
     """How many epochs were done before the one that the bar counts, and how many there are."""
     if evidence.epochs_bar is not None:
         return evidence.epochs_bar.done, evidence.epochs_bar.total
-    if evidence.epoch is None:
+    epoch = evidence.epoch if evidence.epoch is not None else evidence.earlier_epoch
+    if epoch is None:
         return None, evidence.total_epochs
     is_from_zero = evidence.epochs_from_zero or "v_num" in bar.tail or "━" in bar.tail
-    before = int(evidence.epoch) - (0 if is_from_zero else 1)
+    before = int(epoch) - (0 if is_from_zero else 1)
     return max(before, 0), evidence.total_epochs
 
 

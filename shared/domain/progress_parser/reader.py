@@ -50,9 +50,13 @@ class Reader:
         self._previous = previous or Progress()
         self.stage = self._previous.stage
         self._started = self.stage in _AFTER_START or self._previous.percent is not None
-        self._evidence = Evidence(total_steps=self._previous.total_steps, total_epochs=self._previous.total_epochs)
+        self._evidence = Evidence(
+            earlier_epoch=self._previous.epoch,
+            total_steps=self._previous.total_steps,
+            total_epochs=self._previous.total_epochs,
+        )
         self._bar_is_sure = True
-        self._epochs_are_told = False
+        self._epochs_are_told = self._previous.epoch is not None and self._previous.percent is None
         self._metrics: list[str] = []
         self._context: Signal | None = None
         self._in_traceback = False
@@ -103,13 +107,22 @@ class Reader:
             percent=position.percent,
             step=position.step,
             total_steps=position.total_steps or evidence.total_steps,
-            epoch=evidence.epoch if evidence.epoch is not None else outer.done if outer else previous.epoch,
+            epoch=self._epoch(),
             total_epochs=outer.total if outer else evidence.total_epochs,
             loss=loss,
             learning_rate=rate,
             eta_seconds=eta,
             steps_per_second=position.steps_per_second or logged_rate(newest),
         )
+
+    def _epoch(self) -> float | None:
+        """The epoch that is being trained, counted from one beside a bar of epochs done."""
+        evidence, outer = self._evidence, self._evidence.epochs_bar
+        if evidence.epoch is not None:
+            return evidence.epoch
+        if outer is not None:
+            return outer.done + 1 if outer.total is None else min(outer.done + 1, outer.total)
+        return self._previous.epoch
 
     def _newest_metrics(self) -> tuple[float | None, float | None]:
         losses = (training_loss(text) for text in reversed(self._metrics))
@@ -137,10 +150,16 @@ class Reader:
         elif kind is BarKind.UNNAMED:
             self._read_unnamed(bar)
         elif kind is not BarKind.OTHER:
-            self._take(bar, is_of_job=kind is BarKind.JOB_STEPS or (kind is BarKind.STEPS and self._has_no_epochs()))
+            self._take(
+                bar, is_of_job=kind is BarKind.JOB_STEPS or (kind is BarKind.STEPS and not self._is_of_one_epoch(bar))
+            )
 
-    def _has_no_epochs(self) -> bool:
-        return self._evidence.epochs_bar is None and not self._epochs_are_told
+    def _is_of_one_epoch(self, bar: Bar) -> bool:
+        """Whether a bar without a clear name counts one epoch: epochs are told beside it, or were by an earlier log."""
+        if self._evidence.epochs_bar is not None or self._epochs_are_told:
+            return True
+        epochs = self._previous.total_epochs
+        return bool(epochs and epochs > 1 and bar.total and bar.total * epochs == self._previous.total_steps)
 
     def _read_unnamed(self, bar: Bar) -> None:
         """A bare bar is the training if its total is the known one; a small one beside a training is the evaluation."""
@@ -148,7 +167,7 @@ class Reader:
             self.stage = Stage.VALIDATION
         elif bar.total is not None and bar.total == self._evidence.total_steps:
             self._take(bar, is_of_job=True)
-        elif self._epochs_are_told and not self._has_job_bar():
+        elif self._is_of_one_epoch(bar) and not self._has_job_bar():
             self._take(bar, is_of_job=False)
         elif self._context is Signal.VALIDATION or self._is_beside_training(bar):
             self.stage = Stage.VALIDATION

@@ -73,6 +73,7 @@ SIMPLETUNER: dict[str, Case] = {
         TRAINING,
         2.0,
     ),
+    "stage-of-the-end": ("[STAGE] ✓ Training Complete (100.0%): Training finished", TRAINING, 100.0),
     "debug-step-line": (
         "2026-01-10 10:00:01,120 [DEBUG] (training_loop) Step 420 of 2000: loss 0.15, lr 0.0001, epoch 3/10",
         TRAINING,
@@ -217,6 +218,7 @@ AI_TOOLKIT: dict[str, Case] = {
         TRAINING,
         10.2,
     ),
+    "upload-alone": (f"Upload 2 files:  45%|{BAR}| 77.1M/172M [00:02<00:03, 28.1MB/s]", None, None),
     "quantizing": ("Loading transformer\nQuantizing transformer\nLoading vae", PREPROCESSING, None),
     "upload-after-training": (
         (
@@ -383,8 +385,8 @@ HUGGING_FACE: dict[str, Case] = {
     ),
     "swift-message-in-the-bar": (
         (
-            f"Train:  33%|{BAR}| 3099/9297 [7:04:32<12:19:18,  7.16s/it][INFO:swift] last_model_checkpoint: /c-3000\n"
-            "[rank7]: Traceback (most recent call last):\n[rank7]:   File 'a.py', line 7\n[rank7]:     save_checkpoint()"
+            f"Train:  33%|{BAR}| 3099/9297 [7:04:32<12:19:18, 7.1s/it][INFO:swift] last_model_checkpoint: /c-3\n"
+            "[rank7]: Traceback (most recent call last):\n[rank7]:   File 'a.py'\n[rank7]:     save_checkpoint()"
         ),
         TRAINING,
         33.3,
@@ -584,6 +586,7 @@ EPOCH_FAMILIES: dict[str, Case] = {
         TRAINING,
         None,
     ),
+    "bracketed-pair-beside-a-loss": ("[ 100/1000] loss 0.31 lr 0.001", TRAINING, 10.0),
     "bracketed-iterations": ("Stage [train] iter: [10/500], data_time: 1.0(1.0), loss: 0.09(0.09)", TRAINING, 2.0),
     "checkpoint-named-after-its-step": (
         "Epoch 4, global step 500: 'val_loss' reached 0.5, saving model to '/out/epoch=4-step=500.ckpt' as top 1",

@@ -168,6 +168,15 @@ def test_a_long_traceback_does_not_lose_the_percent_even_when_nothing_earlier_wa
     assert (progress.stage, progress.percent, progress.total_steps) == (Stage.TRAINING, 25.0, 2000)
 
 
+def test_counters_found_further_back_are_newer_than_the_previous_reading() -> None:
+    before = read_progress("steps:  20%|██▌       | 400/2000 [08:00<32:00,  1.20s/it, avr_loss=0.09]")
+    log = f"{STEP_BAR}\nSaving checkpoint\n{'nothing to see here ' * 5000}"
+
+    progress = read_progress(log, before)
+
+    assert (progress.stage, progress.percent) == (Stage.TRAINING, 25.0)
+
+
 def test_numbers_that_scrolled_by_are_kept_from_the_previous_reading() -> None:
     before = read_progress(STEP_BAR)
 
@@ -206,6 +215,37 @@ def test_an_epoch_line_alone_never_takes_percent_back() -> None:
 
     assert read_progress("epoch 3/12", before).percent == 25.0
     assert read_progress("epoch 7/12", before).percent == 50.0
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "second", "percent"),
+    [
+        (
+            "Epoch 3/10",
+            " 45/100 [========>........] - ETA: 5s - loss: 0.45",
+            " 60/100 [==========>......] - ETA: 4s - loss: 0.44",
+            26.0,
+        ),
+        (
+            "epoch:  20%|██        | 2/10 [02:00<08:00, 60.0s/it]",
+            "step:  50%|█████     | 20/40 [00:30<00:30,  1.5s/it, loss=0.2, smooth loss=0.2]",
+            "step:  75%|███████   | 30/40 [00:45<00:15,  1.5s/it, loss=0.2, smooth loss=0.2]",
+            27.5,
+        ),
+        (
+            "Start Epoch 96 ...",
+            " 10%|#         |500/5000[05:14<46:00, 1.66it/s]",
+            " 12%|#         |600/5000[06:14<45:00, 1.66it/s]",
+            None,
+        ),
+    ],
+)
+def test_a_bar_of_one_epoch_stays_one_when_the_line_that_told_so_scrolled_by(
+    header: str, first: str, second: str, percent: float | None
+) -> None:
+    before = read_progress(f"{header}\n{first}")
+
+    assert read_progress(second, before).percent == percent
 
 
 def test_a_line_to_show_is_cut_to_eighty_characters() -> None:
