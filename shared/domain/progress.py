@@ -40,7 +40,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """A point of the loss curve: `t` in seconds of training (`None` where the log has no clock), whole `step`, `loss`."""
+    """A point of the loss curve: `t` is seconds of training, `None` where the log has no clock."""
 
     t: float | None
     step: int
