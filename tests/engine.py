@@ -10,8 +10,8 @@ from typing import Any
 from functions.work import poll_jobs, reconcile, start_tick
 from shared.domain.job import Job, JobStatus
 from shared.enterprise_config import EnterpriseConfig
-from shared.services.provider_settings import settings_key
 from shared.services.decide_polling import DecidePolling
+from shared.services.provider_settings import settings_key
 from tests.fakes import FakeQueue
 from tests.system import System, a_system
 

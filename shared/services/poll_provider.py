@@ -11,15 +11,15 @@ from enum import StrEnum
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.job import JobKind, from_iso, to_iso
 from shared.ports import Clock, Provider, StateStore, Telemetry
-from shared.services.refresh_active import START, Place, RefreshActive, Refreshed
+from shared.services.refresh_active import KEPT_IDS, START, Place, RefreshActive, Refreshed
 
 TICK_BUDGET = 16.0
 """Seconds in which calls may begin; the last of them and its recording end within 25 s."""
 LEASE = timedelta(seconds=30)
 """Longer than the function may run (28 s), so that only a frozen process can be overtaken."""
 ROUND_FACTOR = 3
-EARLY = 0.5
-"""The part of the interval by which a tick may be early: SQS delays whole seconds, and schedules have jitter."""
+JITTER = 2.0
+"""Seconds that a tick may be early: SQS delays whole seconds, and schedules are not exact."""
 
 
 class TickOutcome(StrEnum):
@@ -95,7 +95,7 @@ class PollProvider:
     def poll(self, provider: Provider, *, interval: float, early: float | None = None) -> TickOutcome:
         """Run one tick if one is due at this interval (seconds) and nobody else is at it.
 
-        `early`: how many seconds before its time a round may begin, by default half the configured interval.
+        `early`: how many seconds before its time a round may begin; by default half an interval while rounds are short.
         """
         key = poll_state_key(provider.name)
         now = self.clock.now()
@@ -104,7 +104,7 @@ class PollProvider:
         if known.lease_until is not None and known.lease_until > now:
             return TickOutcome.BUSY
         effective = known.effective_interval(interval)
-        is_round_due = known.is_round_due(now, effective, early=interval * EARLY if early is None else early)
+        is_round_due = known.is_round_due(now, effective, early=_early(interval, effective) if early is None else early)
         place = _next_place(known, is_round_due=is_round_due)
         if place is None:
             return TickOutcome.NOT_DUE
@@ -126,7 +126,8 @@ class PollProvider:
     def _outcome(self, begun: PollState, known: PollState, place: Place, result: Refreshed) -> PollState:
         """The state after a tick. A round in which nothing was seen does not count: the next tick begins it again."""
         now = self.clock.now()
-        after = replace(begun, lease_until=None, place=result.place, fault=None, failed=result.failed)
+        failed = dict.fromkeys((*(begun.failed if known.place is not None else ()), *result.failed))
+        after = replace(begun, lease_until=None, place=result.place, fault=None, failed=tuple(failed)[:KEPT_IDS])
         if result.error is not None:
             after = replace(after, fault=PollFault(result.error.code, result.error.detail, now))
             if not result.observed and result.place is None and place == START:
@@ -143,6 +144,10 @@ class PollProvider:
             self.telemetry.warning("tick overtaken", key=key)
             return TickOutcome.OVERTAKEN
         return TickOutcome.RAN
+
+
+def _early(interval: float, effective: float) -> float:
+    return interval / 2 if effective <= interval else JITTER
 
 
 def _next_place(known: PollState, *, is_round_due: bool) -> Place | None:

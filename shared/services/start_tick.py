@@ -73,7 +73,9 @@ class StartTick:
         if decision.is_active:
             for provider in self._with_work(providers):
                 poll = read_poll_state(self.state, provider, now=self.clock.now())
-                due, planned[provider] = _due_times(planned.get(provider), now, poll, decision.interval_seconds)
+                due, planned[provider] = _due_times(
+                    planned.get(provider), now, _spacing(poll, decision.interval_seconds)
+                )
                 for moment in due:
                     tick = Tick(provider, moment, decision.interval_seconds)
                     self.ticks.send([tick.encode()], delay_seconds=max(0, round(moment - now)))
@@ -108,14 +110,16 @@ class StartTick:
             self.telemetry.info(sentence)
 
 
-def _due_times(planned: float | None, now: float, poll: PollState, interval: float) -> tuple[list[float], float]:
-    """The moments of this minute, from where the last one ended, and the first moment of the next."""
+def _spacing(poll: PollState, interval: float) -> float:
+    """While rounds take long, ticks come oftener than rounds: one that finds nothing due costs a single read."""
     effective = poll.effective_interval(interval)
-    spacing = min(interval, CONTINUE_EVERY) if poll.has_rest else effective
+    return min(effective, CONTINUE_EVERY) if poll.has_rest or effective > interval else interval
+
+
+def _due_times(planned: float | None, now: float, spacing: float) -> tuple[list[float], float]:
+    """The moments of this minute, from where the last one ended, and the first moment of the next."""
     is_ours = planned is not None and now <= planned <= now + WINDOW + spacing
     moment = planned if planned is not None and is_ours else now
-    if not poll.has_rest and effective > interval and poll.round_began_at is not None:
-        moment = max(moment, poll.round_began_at.timestamp() + effective)
     count = max(0, math.ceil((now + WINDOW - moment) / spacing))
     return [moment + place * spacing for place in range(count)], moment + count * spacing
 

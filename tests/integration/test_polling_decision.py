@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -109,10 +110,15 @@ def test_simpletuners_names_set_the_preference(engine: Engine) -> None:
     engine.configure(webhook_url=WEBHOOK_URL)
     manager = get_task_manager()
     assert manager is get_task_manager()
-    assert not manager._running
-    asyncio.run(start_background_tasks())
-    assert manager._running
-    asyncio.run(stop_background_tasks())
-    assert not manager._running
+
+    def is_running() -> bool:
+        return manager._running
+
+    with ThreadPoolExecutor(1) as program:
+        assert not is_running()
+        program.submit(asyncio.run, start_background_tasks()).result()
+        assert is_running()
+        program.submit(asyncio.run, stop_background_tasks()).result()
+        assert not is_running()
     engine.enterprise(polling_enabled=True)
-    assert manager._running
+    assert is_running()

@@ -53,7 +53,7 @@ def test_a_file_that_says_nothing_leaves_everything_open(text: str) -> None:
 
 
 def test_no_file_leaves_everything_open_but_a_named_one_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="missing.yaml"):
+    with pytest.raises(ConfigurationError, match=r"missing\.yaml"):
         load_enterprise_config(tmp_path / "missing.yaml")
     (tmp_path / "there.yaml").write_text(SEED, encoding="utf-8")
     assert load_enterprise_config(tmp_path / "there.yaml").polling_enabled is True
