@@ -54,12 +54,22 @@ def lambda_handler_for(*routers: APIRouter, access: bool = True) -> Handler:
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = serve(event, context)
+            answer: dict[str, Any] = serve(_without_stage(event), context)
             return answer
         finally:
             flush_metrics()
 
     return handler
+
+
+def _without_stage(event: dict[str, Any]) -> dict[str, Any]:
+    """A named stage stands before every path; routes are written without it. `rawPath` stays as it came."""
+    request = event.get("requestContext", {})
+    path, stage = request.get("http", {}).get("path", ""), request.get("stage", "$default")
+    if stage == "$default" or not (path == f"/{stage}" or path.startswith(f"/{stage}/")):
+        return event
+    below = path.removeprefix(f"/{stage}") or "/"
+    return {**event, "requestContext": {**request, "http": {**request["http"], "path": below}}}
 
 
 def build_app(*routers: APIRouter, access: bool = True) -> FastAPI:

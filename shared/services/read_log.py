@@ -12,9 +12,9 @@ from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus
 from shared.domain.progress_parser import clean_text
 from shared.ports import Clock, JobTexts, Provider, Telemetry
+from shared.services.keep_final_log import LOG_PART
 from shared.services.read_progress import TAIL_PART, ReadProgress
 
-FINAL_PART = "log#{:03d}"
 LIVE_PART = "log_live"
 LIVE_PIECE = "log_live#{:03d}"
 PIECE_BYTES = 256 * 1024
@@ -70,7 +70,7 @@ class ReadLog:
     def _final(self, job: Job) -> bytes | None:
         parts: list[bytes] = []
         while len(parts) < MAX_PARTS:
-            item = self.texts.get(job.job_id, FINAL_PART.format(len(parts)))
+            item = self.texts.get(job.job_id, LOG_PART.format(len(parts)))
             if item is None:
                 break
             parts.append(gzip.decompress(item.content))

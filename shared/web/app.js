@@ -30,7 +30,7 @@ class Page {
     this.applyTheme(remembered(THEME_STORED) ?? "auto");
     await useLanguage(preferredLanguage());
     listen({ signedOut: () => this.askForKey(), reached: (isReached) => this.noteReached(isReached) });
-    this.list = new JobList($("list"), { onChanged: () => {}, explainEmpty: () => this.explainEmpty() });
+    this.list = new JobList($("list"), { onUnread: () => this.soonReadProgress(), explainEmpty: () => this.explainEmpty() });
     this.overview = new Overview($("overview"), { toast, onProvider: () => this.list.load() });
     this.details = new Details({
       toast,
@@ -195,7 +195,11 @@ class Page {
     setInterval(() => {
       if (!document.hidden && this.linkState !== "live") this.catchUp();
     }, POLL_EVERY_MS);
-    setTimeout(() => this.refreshProgress(), 300);
+  }
+
+  soonReadProgress() {
+    clearTimeout(this.progressTimer);
+    this.progressTimer = setTimeout(() => this.refreshProgress(), 150);
   }
 
   /** One request for all running jobs on the screen; none while the page is hidden or nothing runs. */

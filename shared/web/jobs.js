@@ -115,7 +115,8 @@ class Row {
   }
 
   updateProgress(progress) {
-    setText(this.stage, progress?.stage ? t(`stage.${progress.stage}`) : t("stage.unknown"));
+    setText(this.stage, progress?.stage ? t(`stage.${progress.stage}`) : progress ? t("stage.unknown") : "");
+    this.progress.bar.classList.toggle("unread", !progress);
     setText(this.percent, isNumber(progress?.progress) ? percent(progress.progress) : "");
     updateBar(this.progress, progress?.progress ?? null, t("progressOf", { name: nameOf(this.job) }));
     setText(this.log, progress?.last_log ?? "");
@@ -159,9 +160,9 @@ class Section {
 }
 
 export class JobList {
-  /** `onChanged()` after what is shown has changed; `explainEmpty()` gives what to show where no job is known at all. */
-  constructor(root, { onChanged, explainEmpty }) {
-    this.onChanged = onChanged;
+  /** `onUnread()` when running jobs have come to the screen; `explainEmpty()` gives what to show without any job. */
+  constructor(root, { onUnread, explainEmpty }) {
+    this.onUnread = onUnread;
     this.explainEmpty = explainEmpty;
     this.filter = { q: "", status: "", provider: "" };
     this.jobs = new Map();
@@ -181,9 +182,11 @@ export class JobList {
     this.unknown = new Set();
     this.observer = new IntersectionObserver((entries) => {
       for (const entry of entries) {
-        if (entry.isIntersecting) this.visible.add(entry.target.dataset.id);
-        else this.visible.delete(entry.target.dataset.id);
+        const { id } = entry.target.dataset;
+        if (entry.isIntersecting) this.visible.add(id);
+        else this.visible.delete(id);
       }
+      if (this.idsOnScreen().some((id) => !this.progress.has(id))) this.onUnread();
     }, { rootMargin: "120px" });
     root.addEventListener("pointerleave", () => this.settle());
     root.addEventListener("focusout", () => this.settle());
@@ -325,6 +328,7 @@ export class JobList {
   put(job) {
     this.jobs.set(job.job_id, job);
     this.rows.get(job.job_id)?.update(job, this.progress.get(job.job_id));
+    if (job.status === "running" && this.visible.has(job.job_id) && !this.progress.has(job.job_id)) this.onUnread();
   }
 
   async lookAtUnknown() {
@@ -389,7 +393,6 @@ export class JobList {
     show(this.moved, isMoved);
     if (isMoved) setText(this.moved, t("listMoved"));
     this.sayEmpty();
-    this.onChanged();
   }
 
   makeRow(job) {
@@ -437,7 +440,7 @@ export class JobList {
   takeProgress(found) {
     for (const [id, progress] of Object.entries(found)) {
       const row = this.rows.get(id);
-      if (!row || row.job.status !== "running" || progress.updated_at === null) continue;
+      if (!row || row.job.status !== "running") continue;
       this.progress.set(id, progress);
       row.updateProgress(progress);
       row.tick(progress);

@@ -1,0 +1,193 @@
+"""Cancel and delete: what may be ended, by whom, and what stays of it (DESIGN, Flows)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from starlette.testclient import TestClient
+
+from functions.http import cancel_job, delete_job
+from shared.config import AuthMode
+from shared.domain.errors import ProviderRefusedError, ProviderUnavailableError
+from shared.domain.event import EventType
+from shared.domain.job import Absence, Job, JobStatus
+from shared.ports import JobChange
+from shared.services.authenticate import api_key_state, hash_key
+from tests.builders import a_job
+from tests.system import System, a_system
+
+JOB = "abc123def456ghij"
+KEY_OF = {role: f"stk_{role}key0_{'x' * 30}" for role in ("viewer", "operator", "admin")}
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    with a_system() as standing:
+        yield standing
+
+
+def client_of(system: System) -> TestClient:
+    return system.client(cancel_job.router, delete_job.router)
+
+
+def store(system: System, job: Job) -> None:
+    system.stores.jobs.commit(
+        [JobChange(before=None, after=job)], head=system.stores.events.head(), at=system.clock.now()
+    )
+
+
+def running(system: System) -> None:
+    system.remote_job(JOB, JobStatus.RUNNING)
+    system.sync()
+
+
+def stored(system: System, job_id: str = JOB) -> Job:
+    job = system.stores.jobs.get(job_id)
+    assert job is not None
+    return job
+
+
+def test_cancel_tells_the_provider_and_answers_with_what_was_seen_afterwards(system: System) -> None:
+    running(system)
+    system.provider.after_cancel[JOB] = replace(
+        system.provider.jobs[JOB],
+        status=JobStatus.CANCELLED,
+        provider_status="canceled",
+        completed_at=system.clock.now(),
+    )
+    answer = client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel")
+    assert answer.json() == {"success": True, "job_id": JOB, "status": "cancelled"}
+    assert system.provider.cancelled == [JOB]
+    assert stored(system).status is JobStatus.CANCELLED
+
+
+def test_our_own_intent_never_ends_a_job_that_the_provider_still_runs(system: System) -> None:
+    running(system)
+    answer = client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel")
+    assert answer.json()["status"] == "running"
+    assert stored(system).status is JobStatus.RUNNING
+    assert stored(system).cancel_requested_at is not None
+
+
+def test_a_job_that_completed_first_stays_completed_and_the_answer_is_200(system: System) -> None:
+    running(system)
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.provider.fail("cancel", ProviderRefusedError("It has ended."))
+    answer = client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+
+
+@pytest.mark.parametrize("status", [JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED])
+def test_cancelling_an_ended_job_asks_nobody_and_tells_its_status(system: System, status: JobStatus) -> None:
+    system.remote_job(JOB, status)
+    system.sync()
+    answer = client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, status.value)
+    assert not system.provider.cancelled
+
+
+def test_a_provider_that_cannot_be_told_is_an_error_and_changes_nothing(system: System) -> None:
+    running(system)
+    system.provider.fail("cancel", ProviderUnavailableError("Replicate could not be reached."))
+    before = stored(system)
+    answer = client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "Replicate could not be reached.")
+    assert stored(system) == before
+
+
+def test_a_job_that_was_never_sent_is_ended_at_once_with_its_event(system: System) -> None:
+    store(system, replace(a_job(JOB), external_id=None))
+    answer = client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel")
+    assert answer.json()["status"] == "cancelled"
+    assert [logged.event.status for logged in system.stores.events.read(0, 10)] == [JobStatus.CANCELLED]
+    assert not system.provider.cancelled
+
+
+def test_one_unknown_answer_of_the_provider_ends_nothing(system: System) -> None:
+    running(system)
+    system.provider.forget(JOB)
+    assert client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel").status_code == 409
+    assert stored(system).status is JobStatus.RUNNING
+
+
+def test_a_lost_job_may_be_cancelled_and_then_deleted(system: System) -> None:
+    store(system, replace(a_job(JOB, JobStatus.RUNNING), absence=Absence(misses=3, lost_at=system.clock.now())))
+    client = client_of(system)
+    assert client.post(f"/api/cloud/jobs/{JOB}/cancel").status_code == 200
+    assert client.delete(f"/api/cloud/jobs/{JOB}").status_code == 200
+
+
+def test_cancel_takes_a_unique_prefix_and_a_body_without_content(system: System) -> None:
+    running(system)
+    answer = client_of(system).post(f"/api/cloud/jobs/{JOB[:12]}/cancel?", headers={"Content-Type": "application/json"})
+    assert answer.json()["job_id"] == JOB
+
+
+def test_an_active_job_is_not_deleted(system: System) -> None:
+    running(system)
+    answer = client_of(system).delete(f"/api/cloud/jobs/{JOB}")
+    assert answer.status_code == 400
+    assert "cancel it first" in answer.json()["detail"]
+
+
+def test_right_after_an_accepted_cancel_the_job_can_be_deleted(system: System) -> None:
+    running(system)
+    client = client_of(system)
+    assert client.post(f"/api/cloud/jobs/{JOB}/cancel").status_code == 200
+    assert client.delete(f"/api/cloud/jobs/{JOB}").json() == {"success": True, "job_id": JOB}
+
+
+def test_a_deleted_job_leaves_an_event_a_tombstone_and_no_texts(system: System) -> None:
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.sync()
+    system.stores.texts.put(JOB, "log#000", b"x", at=system.clock.now())
+    client_of(system).delete(f"/api/cloud/jobs/{JOB}")
+    assert system.stores.events.read(0, 10)[-1].event.type is EventType.DELETED
+    assert system.stores.texts.get(JOB, "log#000") is None
+    assert system.stores.events.head().count() == 0
+    system.sync()
+    assert system.stores.jobs.get(JOB) is None, "a sync brought a deleted job back"
+
+
+def test_deleting_twice_answers_404(system: System) -> None:
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.sync()
+    client = client_of(system)
+    assert [client.delete(f"/api/cloud/jobs/{JOB}").status_code for _ in range(2)] == [200, 404]
+
+
+def test_a_delete_overtaken_by_another_writer_is_decided_anew(system: System) -> None:
+    running(system)
+    client = client_of(system)
+    client.post(f"/api/cloud/jobs/{JOB}/cancel")
+    system.remote_job(JOB, JobStatus.CANCELLED)
+    system.stores.before_commit(lambda _changes: system.sync())
+    assert client.delete(f"/api/cloud/jobs/{JOB}").status_code == 200
+    assert system.stores.jobs.get(JOB) is None
+
+
+@pytest.mark.parametrize("act", ["cancel", "delete"])
+@pytest.mark.parametrize(
+    ("role", "owner", "status"),
+    [
+        ("viewer", "viewer", 403),
+        ("viewer", None, 403),
+        ("operator", "operator", 200),
+        ("operator", None, 200),
+        ("operator", "somebody", 403),
+        ("admin", "somebody", 200),
+    ],
+)
+def test_who_may_act_on_whose_job(act: str, role: str, owner: str | None, status: int) -> None:
+    with a_system(auth_mode=AuthMode.KEY) as system:
+        now = system.clock.now()
+        for name, key in KEY_OF.items():
+            value = {"hash": hash_key(key), "user_id": name, "role": name}
+            system.stores.state.put(api_key_state(f"{name}key0"), value, now=now)
+        store(system, a_job(JOB, JobStatus.COMPLETED, user_id=owner))
+        client = client_of(system)
+        path = f"/api/cloud/jobs/{JOB}" + ("/cancel" if act == "cancel" else "")
+        method = "POST" if act == "cancel" else "DELETE"
+        assert client.request(method, path, headers={"X-API-Key": KEY_OF[role]}).status_code == status

@@ -1,0 +1,232 @@
+"""Settings and tokens: hostile values are refused in one sentence, secrets never come back (CONTRACT, I39)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from functions.http import configure_provider
+from shared.config import AuthMode
+from shared.domain.errors import ProviderTokenRejectedError, ProviderUnavailableError
+from shared.ports import Account
+from tests.system import System, a_system
+
+CONFIG = "/api/cloud/providers/replicate/config"
+TOKEN = "/api/cloud/providers/replicate/token"
+CANARY = "r8_canary-secret-token-0123456789"
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    with a_system() as standing:
+        yield standing
+
+
+def client_of(system: System) -> TestClient:
+    return system.client(configure_provider.router)
+
+
+def put(system: System, values: object) -> Any:
+    return client_of(system).put(CONFIG, json=values)
+
+
+REFUSED: list[dict[str, Any]] = [
+    {"unknown": 1},
+    {"a\ud800b": 1},
+    {"__proto__": {}},
+    {"webhook_url": "http://example.com/hook"},
+    {"webhook_url": "https://user:pass@example.com/"},
+    {"webhook_url": "https://"},
+    {"webhook_url": "javascript:alert(1)"},
+    {"webhook_url": "https://exa mple.com/"},
+    {"webhook_url": "https://example.com/\u202e"},
+    {"webhook_url": "https://example.com:99999/"},
+    {"webhook_url": "https://example.com/#x"},
+    {"webhook_url": "https://[::1"},
+    {"webhook_url": 5},
+    {"webhook_url": "https://example.com/" + "a" * 400},
+    {"cost_limit_enabled": "perhaps"},
+    {"cost_limit_enabled": 2},
+    {"cost_limit_amount": -1},
+    {"cost_limit_amount": True},
+    {"cost_limit_amount": "1e400"},
+    {"cost_limit_amount": "NaN"},
+    {"cost_limit_amount": 10**400},
+    {"cost_limit_amount": "9" * 5000},
+    {"cost_limit_period": "yearly"},
+    {"cost_limit_period": ["daily"]},
+    {"cost_limit_action": "require_approval"},
+    {"cost_limit_action": {"a": 1}},
+    {"hardware_profile": "tpu"},
+    {"hardware_info": "h100"},
+    {"hardware_info": {"h100": {"cost_per_second": -1}}},
+    {"hardware_info": {"h100": {"cost_per_second": "Infinity"}}},
+    {"hardware_info": {"h100": {"price": 1}}},
+    {"hardware_info": {"H 100": {}}},
+    {"hardware_info": {f"h{number}": {} for number in range(200)}},
+    {"version_override": "latest"},
+    {"version_override": "a/b:" + "g" * 64},
+    {"webhook_allowed_ips": ["localhost"]},
+    {"webhook_allowed_ips": "1.2.3.4, ::/129"},
+    {"webhook_allowed_ips": [["1.2.3.4"]]},
+    {"sync_models": [1]},
+    {"sync_models": "owner/name, ../../etc/passwd/x"},
+    {"s3_delivery": {"region": "eu-central-1"}},
+    {"s3_delivery": {"bucket": "UPPER"}},
+    {"s3_delivery": {"bucket": "ok-bucket", "endpoint_url": "http://169.254.169.254"}},
+    {"s3_delivery": {"bucket": "ok-bucket", "access_key_id": "only one"}},
+    {"s3_delivery": {"bucket": "ok-bucket", "nonsense": 1}},
+    {"s3_delivery": {"bucket": "ok-bucket", "path_prefix": "\x00"}},
+]
+
+
+@pytest.mark.parametrize("values", REFUSED, ids=lambda values: ascii(values)[:60])
+def test_a_wrong_setting_is_400_in_one_sentence_and_changes_nothing(system: System, values: dict[str, Any]) -> None:
+    before = system.wiring.provider_configurer.effective("replicate")
+    answer = client_of(system).put(
+        CONFIG,
+        content=json.dumps({"cost_limit_period": "daily", **values}),
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 400, answer.text
+    assert isinstance(answer.json()["detail"], str)
+    assert system.wiring.provider_configurer.effective("replicate") == before
+
+
+@pytest.mark.parametrize("content", ["[]", "5", '"x"', "null", "{", "[" * 100_000, ""])
+def test_a_body_that_is_no_object_is_4xx(system: System, content: str) -> None:
+    answer = client_of(system).put(CONFIG, content=content, headers={"Content-Type": "application/json"})
+    assert 400 <= answer.status_code < 500
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_a_value_is_set_kept_and_cleared(system: System) -> None:
+    assert put(system, {"webhook_url": "https://example.com/api/webhooks/replicate"}).status_code == 200
+    assert put(system, {"cost_limit_amount": "12.5"}).json()["config"]["cost_limit_amount"] == 12.5
+    assert put(system, {}).json()["config"]["webhook_url"] == "https://example.com/api/webhooks/replicate"
+    for clear in ("", None):
+        put(system, {"webhook_url": "https://example.com/"})
+        config = put(system, {"webhook_url": clear}).json()["config"]
+        assert "webhook_url" not in config
+    assert "cost_limit_amount" in config
+    assert "cost_limit_amount" not in put(system, {"cost_limit_amount": None}).json()["config"]
+
+
+def test_a_change_counts_at_once_for_what_reads_it(system: System) -> None:
+    assert system.wiring.provider_settings.webhook_url("replicate") is None
+    put(system, {"webhook_url": "http://127.0.0.1:9/hook", "sync_models": "a/b, c/d"})
+    assert system.wiring.provider_settings.webhook_url("replicate") == "http://127.0.0.1:9/hook"
+    assert system.wiring.provider_settings.synced_models("replicate") == {"a/b", "c/d"}
+
+
+def test_the_keys_of_a_bucket_are_kept_and_never_returned(system: System) -> None:
+    delivery = {"bucket": "my-bucket", "access_key_id": "AKIACANARY", "secret_access_key": CANARY, "public_read": False}
+    answers = [put(system, {"s3_delivery": delivery}), client_of(system).get(CONFIG)]
+    for answer in answers:
+        assert answer.json()["config"]["s3_delivery"] == {"bucket": "my-bucket", "public_read": False, "has_keys": True}
+        assert "CANARY" not in answer.text.upper()
+    assert CANARY in str(system.secrets.values)
+    assert CANARY not in str(system.stores.state_rows)
+    put(system, {"s3_delivery": None})
+    assert CANARY not in str(system.secrets.values)
+
+
+def test_an_unknown_provider_is_404(system: System) -> None:
+    assert client_of(system).get("/api/cloud/providers/nobody/config").status_code == 404
+    assert client_of(system).put("/api/cloud/providers/nobody/token", json={"api_token": CANARY}).status_code == 404
+
+
+def test_providers_tell_their_hardware_and_whether_they_have_a_token(system: System) -> None:
+    provider = client_of(system).get("/api/cloud/providers").json()["providers"][0]
+    assert (provider["id"], provider["name"], provider["configured"], provider["coming_soon"]) == (
+        "replicate",
+        "Replicate",
+        False,
+        False,
+    )
+    assert {"id", "label", "hardware_type", "cost_per_hour", "cost_per_second"} == set(provider["hardware_profiles"][0])
+    system.secrets.put("replicate_api_token", CANARY)
+    assert client_of(system).get("/api/cloud/providers").json()["providers"][0]["configured"] is True
+
+
+class Checker:
+    """Says whom a token belongs to, as told; remembers the tokens it was asked about."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked: list[str] = []
+
+    def __call__(self, provider: str, token: str) -> Account:
+        self.asked.append(token)
+        if self.error:
+            raise self.error
+        return Account("tester")
+
+
+def with_checker(system: System, error: Exception | None = None) -> Checker:
+    checker = Checker(error)
+    system.wiring.__dict__["account_of"] = checker
+    return checker
+
+
+def test_a_token_is_tried_before_it_is_stored_and_never_told(system: System) -> None:
+    checker = with_checker(system)
+    answer = client_of(system).put(TOKEN, json={"api_token": f" {CANARY}\n"})
+    assert answer.json() == {
+        "success": True,
+        "error": None,
+        "file_path": system.secrets.location(),
+        "username": "tester",
+    }
+    assert checker.asked == [CANARY]
+    assert system.secrets.get("replicate_api_token") == CANARY
+    assert CANARY not in answer.text
+
+
+def test_a_token_that_the_provider_refuses_is_400_and_not_stored(system: System) -> None:
+    with_checker(system, ProviderTokenRejectedError("no"))
+    system.secrets.put("replicate_api_token", "the old one")
+    answer = client_of(system).put(TOKEN, json={"api_token": CANARY})
+    assert answer.status_code == 400
+    assert CANARY not in answer.text
+    assert system.secrets.get("replicate_api_token") == "the old one"
+
+
+def test_a_provider_that_cannot_be_asked_leaves_the_token_as_it_was(system: System) -> None:
+    with_checker(system, ProviderUnavailableError("down"))
+    assert client_of(system).put(TOKEN, json={"api_token": CANARY}).status_code == 503
+    assert system.secrets.get("replicate_api_token") is None
+
+
+@pytest.mark.parametrize("token", ["", "short", "with blank inside", "new\nline-inside-token", "ü" * 20, "x" * 600])
+def test_what_is_no_token_is_400_without_asking_anyone(system: System, token: str) -> None:
+    checker = with_checker(system)
+    answer = client_of(system).put(TOKEN, json={"api_token": token})
+    assert answer.status_code == 400
+    assert not checker.asked
+
+
+@pytest.mark.parametrize("body", [{"api_token": 5}, {"api_token": ["x"]}, [], {"api_token": "x" * 2000}])
+def test_a_wrong_body_is_422_and_does_not_echo_it(system: System, body: object) -> None:
+    answer = client_of(system).put(TOKEN, json=body)
+    assert answer.status_code == 422
+    assert "xxxx" not in answer.text
+
+
+def test_simpletuner_s_cli_sets_and_deletes_a_token_its_own_way(system: System) -> None:
+    with_checker(system)
+    client = client_of(system)
+    assert client.post("/api/cloud/replicate/token", json={"token": CANARY}).json()["success"] is True
+    assert client.request("DELETE", "/api/cloud/replicate/token").json()["success"] is True
+    assert system.secrets.get("replicate_api_token") is None
+
+
+def test_only_an_admin_changes_settings_and_tokens() -> None:
+    with a_system(auth_mode=AuthMode.KEY) as system:
+        client = client_of(system)
+        for method, path in (("PUT", CONFIG), ("PUT", TOKEN), ("DELETE", TOKEN)):
+            assert client.request(method, path, json={"api_token": CANARY}).status_code == 401
