@@ -1,0 +1,222 @@
+"""The whole log of an ended job: noticed in the event stream, fetched once, kept in parts, given up in the end."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.work import keep_final_log, queue_final_logs
+from shared.adapters.dynamo_items import encode_event
+from shared.domain.access import LOCAL_ADMIN
+from shared.domain.errors import ProviderUnavailableError, StoreUnavailableError
+from shared.domain.event import status_event
+from shared.domain.job import JobStatus
+from shared.services.keep_final_log import FETCHES_A_SECOND, LOG_PART, PART_BYTES
+from tests.engine import Engine, an_engine
+
+JOB = "abcdefgh1234"
+DOWN = ProviderUnavailableError("Replicate did not answer.")
+BARS = "".join(
+    f"Epoch 1/1, Steps: {step // 20}%|##| {step}/2000 [00:{step % 60:02d}<10:00, step_loss={2 - step / 1000:.3f}]\n"
+    for step in range(0, 2001, 20)
+)
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with an_engine() as engine:
+        yield engine
+
+
+def ended(engine: Engine, external_id: str = JOB, log: str | None = BARS) -> None:
+    engine.system.remote_job(external_id, JobStatus.COMPLETED)
+    engine.system.provider.logs[external_id] = log
+    engine.system.sync()
+
+
+def stream_record(engine: Engine, external_id: str = JOB) -> dict[str, Any]:
+    """What the event table's stream tells of a job's newest change."""
+    image = encode_event(1, status_event(engine.job(external_id), JobStatus.RUNNING), 0)
+    return {"eventName": "INSERT", "dynamodb": {"NewImage": image, "SequenceNumber": "1"}}
+
+
+def consume(engine: Engine, *, sent_ago: float = 0) -> list[str]:
+    """Hand the queue's messages to the function; returns those that it gives back."""
+    sent = int((engine.system.clock.now().timestamp() - sent_ago) * 1000)
+    messages = engine.final_logs.drain()
+    records = [
+        {"messageId": str(place), "body": body, "attributes": {"SentTimestamp": str(sent)}}
+        for place, body in enumerate(messages)
+    ]
+    answer = keep_final_log.handler({"Records": records}, None)
+    again = [messages[int(failure["itemIdentifier"])] for failure in answer["batchItemFailures"]]
+    engine.final_logs.send(again)
+    return again
+
+
+def notice(engine: Engine, *external_ids: str) -> None:
+    queue_final_logs.handler({"Records": [stream_record(engine, one) for one in external_ids or (JOB,)]}, None)
+
+
+def kept_log(engine: Engine, external_id: str = JOB) -> str | None:
+    parts: list[bytes] = []
+    while (item := engine.system.stores.texts.get(external_id, LOG_PART.format(len(parts)))) is not None:
+        assert len(item.content) < 350_000
+        parts.append(gzip.decompress(item.content))
+    return b"".join(parts).decode() if parts else None
+
+
+def test_the_log_of_an_ended_job_is_fetched_once_and_kept(engine: Engine) -> None:
+    ended(engine)
+    notice(engine)
+    notice(engine)
+    assert consume(engine) == []
+    assert kept_log(engine) == BARS
+    assert engine.system.provider.calls["full_log"] == 1
+
+
+def test_changes_of_running_jobs_and_deletions_are_not_queued(engine: Engine) -> None:
+    engine.system.remote_job(JOB, JobStatus.RUNNING)
+    engine.system.sync()
+    notice(engine)
+    queue_final_logs.handler({"Records": [{"dynamodb": {"Keys": {}}}, {"dynamodb": {"NewImage": {}}}]}, None)
+    assert engine.final_logs.messages == []
+
+
+def test_a_queue_that_is_down_fails_the_stream_batch_so_that_it_comes_again(engine: Engine) -> None:
+    ended(engine)
+    engine.final_logs.is_down = True
+    with pytest.raises(StoreUnavailableError):
+        notice(engine)
+
+
+def test_the_loss_curve_is_rebuilt_from_the_whole_log(engine: Engine) -> None:
+    ended(engine)
+    notice(engine)
+    consume(engine)
+    kept = engine.system.wiring.progress.stored(engine.job(JOB))
+    assert kept is not None
+    assert (kept.progress.step, kept.progress.percent) == (2000, 100.0)
+    assert len(kept.history) > 50
+    assert kept.history[0].step <= 20
+
+
+@pytest.mark.parametrize("size", [1, PART_BYTES, PART_BYTES + 1, 4_000_000])
+def test_a_log_of_any_size_is_kept_whole(engine: Engine, size: int) -> None:
+    log = ("é" + "x" * 62 + "\n") * (size // 65 + 1)
+    log = log.encode()[:size].decode(errors="ignore")
+    ended(engine, log=log)
+    notice(engine)
+    consume(engine)
+    assert kept_log(engine) == (log or None)
+
+
+def test_a_log_that_the_provider_has_removed_is_not_asked_for_again(engine: Engine) -> None:
+    ended(engine, log=None)
+    notice(engine)
+    assert consume(engine) == []
+    assert kept_log(engine) is None
+
+
+def test_a_job_that_the_provider_has_forgotten_is_not_asked_for_again(engine: Engine) -> None:
+    ended(engine)
+    engine.system.provider.forget(JOB)
+    notice(engine)
+    assert consume(engine) == []
+
+
+def test_while_the_provider_fails_it_is_tried_for_fifty_minutes_and_no_longer(engine: Engine) -> None:
+    ended(engine)
+    engine.system.provider.fail("full_log", *[DOWN] * 100)
+    notice(engine)
+    for minutes in (0, 6, 30, 49):
+        assert len(consume(engine, sent_ago=minutes * 60)) == 1
+    assert consume(engine, sent_ago=50 * 60) == []
+    assert engine.final_logs.messages == []
+
+
+def test_one_failing_log_holds_no_other_up(engine: Engine) -> None:
+    ended(engine, "aaaaaaaa0001")
+    ended(engine, "bbbbbbbb0002")
+    engine.system.provider.fail("full_log", DOWN, external_id="aaaaaaaa0001")
+    notice(engine, "aaaaaaaa0001", "bbbbbbbb0002")
+    assert len(consume(engine)) == 1
+    assert kept_log(engine, "bbbbbbbb0002") == BARS
+    assert consume(engine) == []
+    assert kept_log(engine, "aaaaaaaa0001") == BARS
+
+
+def test_logs_are_fetched_at_a_bounded_rate(engine: Engine) -> None:
+    names = [f"jobjob{number:06d}" for number in range(20)]
+    for name in names:
+        ended(engine, name)
+    notice(engine, *names)
+    begun = engine.system.clock.monotonic()
+    assert consume(engine) == []
+    assert engine.system.clock.monotonic() - begun >= 20 / FETCHES_A_SECOND
+
+
+def test_a_slow_provider_makes_the_batch_come_back_before_the_function_is_killed(engine: Engine) -> None:
+    names = [f"jobjob{number:06d}" for number in range(5)]
+    for name in names:
+        ended(engine, name)
+    real = engine.system.provider.full_log
+
+    def slow(external_id: str, kind: Any) -> str | None:
+        engine.system.clock.advance(8)
+        return real(external_id, kind)
+
+    engine.system.provider.full_log = slow  # type: ignore[method-assign]
+    notice(engine, *names)
+    begun = engine.system.clock.monotonic()
+    assert len(consume(engine)) == 2
+    assert engine.system.clock.monotonic() - begun < 28
+    assert consume(engine) == []
+
+
+def test_a_job_deleted_meanwhile_leaves_no_log_behind(engine: Engine) -> None:
+    ended(engine)
+    job = engine.job(JOB)
+    real = engine.system.provider.full_log
+
+    def delete_then_answer(external_id: str, kind: Any) -> str | None:
+        engine.system.wiring.deleter.delete(job, LOCAL_ADMIN)
+        return real(external_id, kind)
+
+    engine.system.provider.full_log = delete_then_answer  # type: ignore[method-assign]
+    notice(engine)
+    assert consume(engine) == []
+    assert [key for key in engine.system.stores.text_rows if key[0] == JOB] == []
+
+
+def test_a_crash_between_two_parts_leaves_a_log_that_is_fetched_again(engine: Engine) -> None:
+    ended(engine, log="x" * (3 * PART_BYTES))
+    notice(engine)
+    stores = engine.system.stores
+    stores.faults.throttle_call(*range(6, 30))
+    messages = list(engine.final_logs.messages)
+    with pytest.raises(StoreUnavailableError):
+        consume(engine)
+    stores.faults.clear()
+    assert stores.texts.get(JOB, LOG_PART.format(0)) is None
+    engine.final_logs.messages = messages
+    assert consume(engine) == []
+    assert kept_log(engine) == "x" * (3 * PART_BYTES)
+
+
+@pytest.mark.parametrize("body", ["", "7", "{}", "[]", "null"])
+def test_a_message_that_names_no_job_is_dropped(engine: Engine, body: str) -> None:
+    engine.final_logs.send([body])
+    assert consume(engine) == []
+
+
+def test_a_job_that_is_unknown_or_waiting_here_is_dropped(engine: Engine) -> None:
+    ended(engine)
+    engine.system.stores.put_job(JOB, replace(engine.job(JOB), external_id=None))
+    engine.final_logs.send(['{"job_id": "abcdefgh1234"}', '{"job_id": "unknown1"}'])
+    assert consume(engine) == []
+    assert engine.system.provider.calls["full_log"] == 0

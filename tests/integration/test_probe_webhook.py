@@ -1,0 +1,195 @@
+"""The webhook test: only our own addresses are ever contacted, and never a private network (T6)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+
+import httpx
+import pytest
+
+from functions.http import test_webhook as webhook_test
+from shared.adapters.webhook_probe import HttpWebhookProbe
+from tests.engine import WEBHOOK_URL, Engine, an_engine
+
+PUBLIC = "93.184.216.34"
+LOCAL_URL = "http://127.0.0.1:8001/api/webhooks/replicate"
+
+
+class Spy(httpx.BaseTransport):
+    """Keeps every request; answers with `status`."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.status = 401
+        self.error: Exception | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if self.error is not None:
+            raise self.error
+        return httpx.Response(self.status, headers={"location": "http://169.254.169.254/"})
+
+
+class World:
+    def __init__(self, engine: Engine) -> None:
+        self.spy = Spy()
+        self.addresses: dict[str, Sequence[str]] = {"jobs.example.com": [PUBLIC], "127.0.0.1": ["127.0.0.1"]}
+        self.engine = engine
+        engine.system.wiring.webhook_probe = HttpWebhookProbe(self.spy, resolve=self.resolve)
+        self.client = engine.system.client(webhook_test.router)
+
+    def resolve(self, host: str, port: int) -> Sequence[str]:
+        if host not in self.addresses:
+            raise socket.gaierror(-2, "unknown")
+        return self.addresses[host]
+
+    def test(self, path: str = "/api/cloud/webhook/test", **body: object) -> dict[str, object]:
+        answer = self.client.post(path, json=body)
+        assert answer.status_code == 200
+        found: dict[str, object] = answer.json()
+        assert found.keys() == {"success", "error", "latency_ms", "status_code", "method"}
+        return found
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with an_engine() as engine:
+        engine.configure(webhook_url=WEBHOOK_URL)
+        yield World(engine)
+
+
+@pytest.mark.parametrize("path", ["/api/cloud/webhook/test", "/api/webhooks/test"])
+@pytest.mark.parametrize("given", [WEBHOOK_URL, None, ""])
+def test_the_configured_address_is_reached_at_its_pinned_address(world: World, path: str, given: str | None) -> None:
+    result = world.test(path, webhook_url=given, provider="replicate", method="POST")
+    assert (result["success"], result["status_code"], result["error"]) == (True, 401, None)
+    (request,) = world.spy.requests
+    assert (request.url.host, request.headers["host"]) == (PUBLIC, "jobs.example.com")
+    assert request.extensions["sni_hostname"] == "jobs.example.com"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://jobs.example.com/api/webhooks/replicate/",
+        "https://jobs.example.com/other",
+        "https://jobs.example.com@evil.example/api/webhooks/replicate",
+        "https://evil.example/?https://jobs.example.com/api/webhooks/replicate",
+        "https://jobs.example.com\\@evil.example/api/webhooks/replicate",
+        "https://jobs.exаmple.com/api/webhooks/replicate",
+        "http://jobs.example.com/api/webhooks/replicate",
+        "http://169.254.169.254/latest/meta-data",
+        "http://169.254.100.1/",
+        "http://127.0.0.1:9001/",
+        "http://[::1]:9001/",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1/",
+        "//127.0.0.1/",
+        "x" * 1999,
+    ],
+)
+def test_no_other_address_is_contacted(world: World, url: str) -> None:
+    result = world.test(webhook_url=url)
+    assert result["success"] is False
+    assert result["error"]
+    assert world.spy.requests == []
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["10.0.0.7"],
+        ["169.254.169.254"],
+        ["192.168.1.1"],
+        ["100.64.0.1"],
+        ["::1"],
+        ["fd00::1"],
+        ["fe80::1%eth0"],
+        ["::ffff:10.0.0.1"],
+        ["224.0.0.1"],
+        ["0.0.0.0"],
+        [PUBLIC, "10.0.0.7"],
+        [],
+    ],
+)
+def test_a_name_that_leads_into_a_private_network_is_not_contacted(world: World, addresses: list[str]) -> None:
+    world.addresses["jobs.example.com"] = addresses
+    assert world.test()["success"] is False
+    assert world.spy.requests == []
+
+
+@pytest.mark.parametrize(
+    "configured",
+    [
+        "https://user:secret@jobs.example.com/x",
+        "https://jobs.example.com:8443/x",
+        "ftp://jobs.example.com/x",
+        "http://jobs.example.com/x",
+        "https://jobs.example.com:99999/x",
+        "https://[::1/x",
+        "https://",
+    ],
+)
+def test_a_configured_address_of_another_kind_is_not_contacted(world: World, configured: str) -> None:
+    world.engine.configure(webhook_url=configured)
+    assert world.test()["success"] is False
+    assert world.spy.requests == []
+
+
+def test_http_is_for_loopback_only(world: World) -> None:
+    world.engine.configure(webhook_url=LOCAL_URL)
+    assert world.test()["success"] is True
+    assert str(world.spy.requests[0].url) == LOCAL_URL
+    world.addresses["127.0.0.1"] = [PUBLIC]
+    assert world.test()["success"] is False
+    assert len(world.spy.requests) == 1
+
+
+def test_this_deployments_own_address_needs_no_configuration() -> None:
+    with an_engine(public_base_url="https://jobs.example.com/prod") as engine:
+        world = World(engine)
+        assert world.test(webhook_url="https://jobs.example.com/prod/api/webhooks/replicate")["success"] is True
+        assert world.test()["success"] is False
+
+
+@pytest.mark.parametrize(("status", "success"), [(200, True), (204, True), (401, True), (302, False), (404, False)])
+def test_the_status_tells_and_no_redirect_is_followed(world: World, status: int, success: bool) -> None:
+    world.spy.status = status
+    result = world.test()
+    assert (result["success"], result["status_code"]) == (success, status)
+    assert bool(result["error"]) is not success
+    assert len(world.spy.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError("refused"), httpx.ReadTimeout("late"), httpx.RemoteProtocolError("x")]
+)
+def test_an_address_that_does_not_answer_is_told(world: World, error: Exception) -> None:
+    world.spy.error = error
+    result = world.test()
+    assert (result["success"], result["status_code"], result["latency_ms"]) == (False, None, None)
+
+
+def test_an_unknown_host_is_told(world: World) -> None:
+    world.addresses.clear()
+    assert world.test()["success"] is False
+
+
+@pytest.mark.parametrize("method", ["DELETE", "CONNECT", "GET / HTTP/1.1"])
+def test_only_harmless_methods_are_used(world: World, method: str) -> None:
+    if len(method) <= 10:
+        assert world.test(method=method)["success"] is False
+    else:
+        assert world.client.post("/api/webhooks/test", json={"method": method}).status_code == 422
+    assert world.spy.requests == []
+
+
+def test_without_a_body_the_configured_address_is_tested(world: World) -> None:
+    assert world.client.post("/api/webhooks/test").json()["success"] is True
+
+
+def test_nothing_configured_is_told(world: World) -> None:
+    world.engine.configure(webhook_url="")
+    assert "No webhook URL" in str(world.test()["error"])
