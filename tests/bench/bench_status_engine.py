@@ -1,0 +1,301 @@
+"""The status engine's figures: a tick over many jobs, what a webhook costs, and bursts of webhooks.
+
+python -m tests.bench.bench_status_engine [seconds of the webhook load]
+Two columns: DynamoDB Local as it is, and with AWS's latencies and conflicts (`tests.bench.engine.ModelledClient`).
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from standardwebhooks.webhooks import Webhook
+
+from shared.adapters.clock import SystemClock
+from shared.adapters.replicate_answers import PROVIDER
+from shared.config import AuthMode, Settings
+from shared.domain.errors import StoreUnavailableError
+from shared.domain.job import JobStatus
+from shared.enterprise_config import EnterpriseConfig
+from shared.services.poll_provider import TickOutcome
+from shared.services.receive_webhook import Delivery
+from shared.services.verify_webhook import WebhookHeaders
+from shared.services.webhook_keys import webhook_secret_name
+from shared.wiring import Wiring
+from tests.bench.engine import BenchStores, Engine, running_engine
+from tests.builders import a_sighting
+from tests.fakes.doubles import FakeProvider, FakeQueue, FakeSecrets, FakeTelemetry
+
+PROVIDER_SECONDS = 0.05
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+WEBHOOKS_A_SECOND = 100
+CHANGES_IN = 10
+BURST = 1000
+BURST_SECONDS = 10.0
+WRITES = {"TransactWriteItems", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"}
+
+
+class SlowProvider(FakeProvider):
+    """50 ms a call."""
+
+    def _begin(self, call: str, external_id: str | None = None) -> None:
+        time.sleep(PROVIDER_SECONDS)
+        super()._begin(call, external_id)
+
+
+class DurableQueue(FakeQueue):
+    """The queue `observations` with its one committer behind it, in a thread; `drained` waits until it is empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._is_done = threading.Event()
+        self.handed_over = 0
+
+    def send(self, messages: Sequence[str], *, delay_seconds: int = 0) -> None:
+        with self._lock:
+            super().send(messages, delay_seconds=delay_seconds)
+            self.handed_over += len(messages)
+
+    def take(self, count: int) -> list[str]:
+        with self._lock:
+            taken = [message for message, _ in self.messages[:count]]
+            del self.messages[:count]
+            return taken
+
+    def work(self, wiring: Wiring) -> None:
+        while not (self._is_done.is_set() and not self.messages):
+            batch = self.take(100)
+            if not batch:
+                time.sleep(0.05)
+                continue
+            self.send([batch[place] for place in wiring.committer.commit(batch)])
+
+    def finish(self) -> None:
+        self._is_done.set()
+
+
+@dataclass
+class Bench:
+    """A service over the engine's stores, as one function would have it."""
+
+    stores: BenchStores
+    provider: SlowProvider
+    queue: DurableQueue
+    wiring: Wiring
+
+    @classmethod
+    def over(cls, engine: Engine, *, modelled: bool) -> Bench:
+        stores, clock, queue = engine.stores(modelled=modelled), SystemClock(), DurableQueue()
+        provider = SlowProvider(clock)
+        wiring = Wiring(
+            Settings(auth_mode=AuthMode.NONE),
+            clock=clock,
+            telemetry=FakeTelemetry(),
+            jobs=stores.jobs,
+            events=stores.events,
+            texts=stores.texts,
+            state=stores.state,
+            secrets=FakeSecrets(**{webhook_secret_name(PROVIDER): SECRET}),
+            observations_queue=queue,
+            providers={PROVIDER: provider},
+            enterprise=EnterpriseConfig(),
+        )
+        return cls(stores, provider, queue, wiring)
+
+    def fill(self, count: int) -> None:
+        """So many running jobs, known here and at the provider."""
+        now = self.wiring.clock.now()
+        seen = [
+            a_sighting(
+                f"bench{number:08d}",
+                JobStatus.RUNNING,
+                created_at=now - timedelta(seconds=count - number),
+                started_at=now - timedelta(seconds=count - number - 1),
+                observed_at=now,
+            )
+            for number in range(count)
+        ]
+        for one in seen:
+            self.provider.put(one)
+        patient = replace(self.wiring.recorder, overflow=None)
+        for start in range(0, count, 1000):
+            patient.record(seen[start : start + 1000])
+
+    def end_all(self) -> None:
+        now = self.wiring.clock.now()
+        for one in list(self.provider.jobs.values()):
+            self.provider.put(replace(one, status=JobStatus.COMPLETED, provider_status="succeeded", completed_at=now))
+
+    def count(self, status: JobStatus) -> int:
+        return self.stores.events.head().count(statuses=frozenset({status}))
+
+
+def poll_rounds(bench: Bench) -> tuple[float, int]:
+    """Ticks until a round is finished: its seconds of work, and the provider's calls."""
+    bench.provider.calls.clear()
+    worked = 0.0
+    while True:
+        started = time.perf_counter()
+        outcome = bench.wiring.poller.poll(bench.provider, interval=0.01)
+        worked += time.perf_counter() - started
+        assert outcome is TickOutcome.RAN
+        if not _has_place(bench):
+            return worked, bench.provider.calls.total()
+
+
+def _has_place(bench: Bench) -> bool:
+    item = bench.stores.state.get(f"poll#{PROVIDER}", now=bench.wiring.clock.now())
+    return item is not None and "place" in item.value
+
+
+def bench_ticks(engine: Engine, *, modelled: bool) -> list[tuple[str, str]]:
+    bench = Bench.over(engine, modelled=modelled)
+    bench.fill(1000)
+    bench.stores.requests.reset()
+    seconds, calls = poll_rounds(bench)
+    writes = sum(number for name, number in bench.stores.requests.sent.items() if name in WRITES)
+    rows = [("1,000 active, nothing changed", f"{seconds:.2f} s, {calls} calls, {writes} writes (its lease: 2)")]
+    bench.end_all()
+    seconds, calls = poll_rounds(bench)
+    worker = threading.Thread(target=bench.queue.work, args=(bench.wiring,))
+    worker.start()
+    bench.queue.finish()
+    worker.join()
+    rows.append(
+        ("1,000 active, all ended", f"{seconds:.2f} s, {calls} calls, {bench.count(JobStatus.COMPLETED)} right")
+    )
+    many = Bench.over(engine, modelled=False)
+    many.fill(10_000)
+    many.end_all()
+    seconds, calls = poll_rounds(many)
+    rows.append(
+        ("10,000 active, all ended (local)", f"{seconds:.2f} s, {calls} calls, {many.count(JobStatus.COMPLETED)} right")
+    )
+    return rows
+
+
+@dataclass
+class Load:
+    """What became of a load of webhooks; times in seconds."""
+
+    answered: list[float] = field(default_factory=list)
+    refused: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, seconds: float, *, is_taken: bool) -> None:
+        with self.lock:
+            self.answered.append(seconds)
+            self.refused += not is_taken
+
+
+def webhook(bench: Bench, number: int, name: str, status: str) -> Delivery:
+    now = bench.wiring.clock.now()
+    body: dict[str, Any] = {"id": name, "status": status, "created_at": now.isoformat(), "model": "owner/name"}
+    if status == "succeeded":
+        body |= {"completed_at": now.isoformat(), "metrics": {"predict_time": 12.5}}
+    raw = json.dumps(body)
+    webhook_id = f"msg_{number}"
+    signature = Webhook(SECRET).sign(webhook_id, now, raw)
+    return Delivery(
+        provider=PROVIDER,
+        body=raw.encode(),
+        headers=WebhookHeaders(webhook_id, str(int(now.timestamp())), signature),
+    )
+
+
+def send_all(bench: Bench, jobs: Sequence[tuple[str, str]], seconds: float) -> tuple[Load, float]:
+    """Send them evenly over `seconds`; returns how they were answered and how long after the last all was told."""
+    load = Load()
+    receiver = bench.wiring.webhook_receiver
+    worker = threading.Thread(target=bench.queue.work, args=(bench.wiring,))
+    worker.start()
+
+    def one(number: int, name: str, status: str) -> None:
+        delivery = webhook(bench, number, name, status)
+        started = time.perf_counter()
+        try:
+            receiver.receive(delivery)
+            load.add(time.perf_counter() - started, is_taken=True)
+        except StoreUnavailableError:
+            load.add(time.perf_counter() - started, is_taken=False)
+
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(64) as pool:
+        for number, (name, status) in enumerate(jobs):
+            wait = begun + number * seconds / len(jobs) - time.perf_counter()
+            time.sleep(max(0.0, wait))
+            pool.submit(one, number, name, status)
+    last = time.perf_counter()
+    bench.queue.finish()
+    worker.join()
+    return load, time.perf_counter() - last
+
+
+def told(load: Load, late: float, bench: Bench, expected: int) -> str:
+    p99 = statistics.quantiles(load.answered, n=100)[98] * 1000
+    right = bench.count(JobStatus.COMPLETED)
+    queued = bench.queue.handed_over
+    return (
+        f"{len(load.answered)} answered, {load.refused} refused, p99 {p99:.0f} ms, {right}/{expected} told "
+        f"{late:.1f} s after the last, {queued} by the queue"
+    )
+
+
+def bench_webhooks(engine: Engine, seconds: int, *, modelled: bool) -> list[tuple[str, str]]:
+    steady = Bench.over(engine, modelled=modelled)
+    total = WEBHOOKS_A_SECOND * seconds
+    changes = total // CHANGES_IN
+    steady.fill(changes)
+    jobs = [
+        (f"bench{number // CHANGES_IN:08d}", "succeeded" if number % CHANGES_IN == 0 else "processing")
+        for number in range(total)
+    ]
+    load, late = send_all(steady, jobs, seconds)
+    rows = [(f"{WEBHOOKS_A_SECOND} webhooks/s for {seconds} s", told(load, late, steady, changes))]
+    burst = Bench.over(engine, modelled=modelled)
+    burst.fill(BURST)
+    names = [(f"bench{number:08d}", "succeeded") for number in range(BURST)]
+    load, late = send_all(burst, names, BURST_SECONDS)
+    rows.append((f"{BURST} changes in {BURST_SECONDS:g} s", told(load, late, burst, BURST)))
+    return rows
+
+
+def bench_one_webhook(engine: Engine) -> list[tuple[str, str]]:
+    bench = Bench.over(engine, modelled=False)
+    bench.fill(1)
+    bench.wiring.webhook_receiver.receive(webhook(bench, 0, "bench00000000", "processing"))
+    bench.stores.requests.reset()
+    bench.provider.calls.clear()
+    bench.wiring.webhook_receiver.receive(webhook(bench, 1, "bench00000000", "succeeded"))
+    requests = bench.stores.requests.sent.total()
+    return [("one webhook, a change", f"{requests} DynamoDB requests, {bench.provider.calls.total()} provider calls")]
+
+
+def table(rows: Sequence[tuple[str, str, str]]) -> str:
+    return "\n".join(["| what | local | modelled |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)])
+
+
+def both(measure: Callable[[bool], list[tuple[str, str]]]) -> list[tuple[str, str, str]]:
+    local, modelled = measure(False), measure(True)
+    return [(what, here, there) for (what, here), (_, there) in zip(local, modelled, strict=True)]
+
+
+def main(seconds: int = 60) -> None:
+    with running_engine() as engine:
+        rows = [(what, figure, "") for what, figure in bench_one_webhook(engine)]
+        rows += both(lambda modelled: bench_ticks(engine, modelled=modelled))
+        rows += both(lambda modelled: bench_webhooks(engine, seconds, modelled=modelled))
+        print(table(rows))
+
+
+if __name__ == "__main__":
+    main(*(int(word) for word in sys.argv[1:2]))
