@@ -220,7 +220,10 @@ class Wiring:
     @cached_property
     def syncer(self) -> SyncProvider:
         return SyncProvider(
-            recorder=self.recorder, telemetry=self.telemetry, synced_models=self.provider_settings.synced_models
+            recorder=self.recorder,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            synced_models=self.provider_settings.synced_models,
         )
 
     @cached_property

@@ -109,7 +109,7 @@ def bench_sync(stores: BenchStores, column: str) -> None:
         hardware_of=lambda provider, model: H100,
         overflow=FakeQueue(),
     )
-    syncer = SyncProvider(recorder=recorder, telemetry=telemetry, synced_models=lambda name: None)
+    syncer = SyncProvider(recorder=recorder, clock=clock, telemetry=telemetry, synced_models=lambda name: None)
     now = clock.now()
     for number in range(100):
         seen = a_sighting(f"sync{number:04d}{column}", JobStatus.COMPLETED, observed_at=now)

@@ -79,6 +79,21 @@ def test_a_list_that_goes_in_a_circle_ends_with_an_error(system: System, client:
     assert "circling1job" in system.stores.job_rows
 
 
+def test_a_slow_provider_ends_in_time_with_what_was_read(system: System, client: TestClient) -> None:
+    seen = system.remote_job("slowly123job")
+
+    def slow(kind: JobKind, **_: object) -> ObservationPage:
+        system.clock.advance(9)
+        return ObservationPage((seen,), None)
+
+    system.provider.list_page = slow  # type: ignore[method-assign]
+    answer = client.post(SYNC)
+    assert answer.status_code == 503
+    assert "too slow" in answer.json()["detail"]
+    assert system.clock.monotonic() < 10
+    assert "slowly123job" in system.stores.job_rows
+
+
 @pytest.mark.parametrize("body", ["", "{}", '{"provider": "replicate"}', '{"provider": null}', '{"other": 1}'])
 def test_any_body_that_clients_send_is_accepted(system: System, client: TestClient, body: str) -> None:
     system.remote_job("anybody1job")
