@@ -21,6 +21,7 @@ WAIT_FOR_TURN_SECONDS = 30.0
 GATHER_SECONDS = 0.1
 CHANGES_A_ROUND = 200
 _PAUSE_SECONDS = 0.05
+_TRIES_TO_END = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,17 @@ class PushEvents:
             self.clock.sleep(_PAUSE_SECONDS)
 
     def _end_turn(self, place: _Place) -> None:
-        try:
-            self._write(place, held_until=None, ended_at=self.clock.now())
-        except StaleWrite:
-            self.telemetry.warning("the pusher's lease ran out while it worked")
+        """Give the turn back; tried again, because a lease that is left lying stops all pushes until it runs out."""
+        for _ in range(_TRIES_TO_END):
+            try:
+                self._write(place, held_until=None, ended_at=self.clock.now())
+            except StaleWrite:
+                self.telemetry.warning("the pusher's lease ran out while it worked")
+            except StoreUnavailableError:
+                self.clock.sleep(_PAUSE_SECONDS)
+                continue
+            return
+        self.telemetry.warning("the pusher's turn could not be given back")
 
     def _write(self, place: _Place, *, held_until: datetime | None, ended_at: datetime | None) -> _Place:
         value = {

@@ -1,0 +1,429 @@
+// Live changes for a page: a WebSocket first, the event stream when that fails, one request every 30 s as the floor.
+//
+// All three hand out the same ids, so the page hears every change once and in order whatever breaks in between:
+// known ids are dropped, early ones are kept until the hole before them is filled, and a hole is asked for again.
+
+const TIMING = {
+  answer: 10_000, // how long a socket may take to greet, or to answer a ping
+  ping: 60_000, // API Gateway ends a socket that is idle for ten minutes
+  renew: 110 * 60_000, // and every socket after two hours; ± 5 minutes, so that pages do not all come at once
+  renewSpread: 10 * 60_000,
+  hole: 2_000, // how long a hole may stay before it is asked for again
+  backOff: 1_000,
+  longestBackOff: 30_000,
+  upgrade: 60_000, // how often a page without a socket tries to get one
+  poll: 30_000,
+};
+const SOCKET_TRIES = 2;
+const STREAM_TRIES = 3;
+const HELLOS_UNTIL_RECONNECT = 3;
+const MOST_KEPT_EARLY = 2_000;
+const ID = /^([A-Za-z0-9]{1,32})-(\d{1,18})$/;
+
+/**
+ * Tell a page every change from now on, or from the id `after` on.
+ *
+ * `base`: the service's address; `onEvents(events)`: new events in order, each with its `id`; `onReset()`: the position
+ * was set anew (at the start, or because the old one can't be served), so read the state; `onState(state)`: "live",
+ * "catching_up" or "polling". Returns an object with `state`, `lastId` and `close()`.
+ */
+export function connectLive({ base = "/", after = null, onEvents, onReset = () => {}, onState = () => {}, timing = {} }) {
+  return new Live({ base: new URL(base, document.baseURI), after, onEvents, onReset, onState, timing: { ...TIMING, ...timing } });
+}
+
+function parseId(text) {
+  const match = ID.exec(text ?? "");
+  return match ? { epoch: match[1], n: Number(match[2]) } : null;
+}
+
+/** Where the page is in the log, and what came early. */
+class Place {
+  constructor(after) {
+    this.last = parseId(after);
+    this.early = new Map();
+  }
+
+  get id() {
+    return this.last && `${this.last.epoch}-${this.last.n}`;
+  }
+
+  set(id) {
+    this.last = parseId(id);
+    this.early.clear();
+  }
+
+  /** The events that are next in order, early ones that they release included. */
+  take(events) {
+    const fresh = [];
+    for (const event of events) {
+      const id = parseId(event.id);
+      if (!id || !this.last || id.epoch !== this.last.epoch || id.n <= this.last.n) continue;
+      if (this.early.size < MOST_KEPT_EARLY) this.early.set(id.n, event);
+      while (this.early.has(this.last.n + 1)) {
+        const next = this.last.n + 1;
+        fresh.push(this.early.get(next));
+        this.early.delete(next);
+        this.last = { epoch: this.last.epoch, n: next };
+      }
+    }
+    return fresh;
+  }
+
+  get hasHole() {
+    return this.early.size > 0;
+  }
+
+  /** Whether the log is further than the page; another epoch counts as further. */
+  isBehind(head) {
+    const id = parseId(head);
+    return Boolean(id && this.last && (id.epoch !== this.last.epoch || id.n > this.last.n));
+  }
+}
+
+/** One WebSocket from its ticket to its end. */
+class Socket {
+  constructor(live, { onGreeted, onEnded }) {
+    this.live = live;
+    this.onGreeted = onGreeted;
+    this.onEnded = onEnded;
+    this.isGreeted = false;
+    this.hasEnded = false;
+    this.timers = new Set();
+    this.hellos = 0;
+    this.limit = this.later(live.timing.answer, () => this.end());
+    this.open().catch(() => this.end());
+  }
+
+  async open() {
+    const { url } = await this.live.ticket();
+    if (this.hasEnded) return;
+    this.socket = new WebSocket(url);
+    this.socket.addEventListener("open", () => this.hello());
+    this.socket.addEventListener("message", (message) => this.receive(message.data));
+    this.socket.addEventListener("close", () => this.end());
+    this.socket.addEventListener("error", () => this.end());
+  }
+
+  later(milliseconds, act) {
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      act();
+    }, milliseconds);
+    this.timers.add(timer);
+    return timer;
+  }
+
+  cancel(timer) {
+    clearTimeout(timer);
+    this.timers.delete(timer);
+  }
+
+  say(message) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  hello() {
+    this.say({ action: "hello", after: this.live.place.id });
+  }
+
+  receive(text) {
+    if (this.hasEnded) return;
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return;
+    }
+    this.cancel(this.limit);
+    if (message.type === "connected") this.greeted(message.head);
+    else if (message.type === "events") this.live.deliver(message.events);
+    else if (message.type === "reset") this.live.reset(message.head);
+    else if (message.type === "heartbeat") this.live.target = message.head;
+    this.check();
+  }
+
+  greeted(head) {
+    if (!this.live.place.last) this.live.reset(head);
+    this.live.target = head;
+    if (this.isGreeted) return;
+    this.isGreeted = true;
+    this.schedulePing();
+    this.later(this.live.timing.renew + (Math.random() - 0.5) * this.live.timing.renewSpread, () => this.live.renewSocket());
+    this.onGreeted(this);
+  }
+
+  schedulePing() {
+    this.later(this.live.timing.ping, () => {
+      this.say({ action: "ping" });
+      this.cancel(this.limit);
+      this.limit = this.later(this.live.timing.answer, () => this.end());
+      this.schedulePing();
+    });
+  }
+
+  /** Asks again while something is missing, and starts over when asking does not help. */
+  check() {
+    const { live } = this;
+    if (!this.isGreeted || live.socket !== this) return;
+    live.showProgress();
+    const place = live.place.id;
+    if (!live.isBehind) {
+      this.hellos = 0;
+      this.cancel(this.waiting);
+      this.waiting = null;
+    } else if (!this.waiting) {
+      this.waiting = this.later(live.timing.hole, () => {
+        this.waiting = null;
+        this.hellos = live.place.id === place ? this.hellos + 1 : 0;
+        if (this.hellos > HELLOS_UNTIL_RECONNECT) this.end();
+        else {
+          this.hello();
+          this.check();
+        }
+      });
+    }
+  }
+
+  end() {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    for (const timer of this.timers) clearTimeout(timer);
+    this.socket?.close();
+    this.onEnded(this);
+  }
+}
+
+/** The event stream; a new EventSource each time the browser has given one up for good. */
+class Stream {
+  constructor(live, { onGreeted, onFailed }) {
+    this.live = live;
+    this.onGreeted = onGreeted;
+    this.onFailed = onFailed;
+    this.failures = 0;
+    this.open();
+  }
+
+  open() {
+    if (typeof EventSource === "undefined") {
+      this.failures = STREAM_TRIES;
+      this.onFailed(this);
+      return;
+    }
+    this.isGreeted = false;
+    this.source = new EventSource(this.live.eventsUrl());
+    this.source.addEventListener("message", (event) => {
+      this.live.deliver([{ ...JSON.parse(event.data), id: event.lastEventId }]);
+      if (this.live.place.isBehind(event.lastEventId)) this.reopen(0);
+    });
+    this.source.addEventListener("connection", (event) => {
+      this.isGreeted = true;
+      this.failures = 0;
+      if (!this.live.place.last) this.live.reset(event.lastEventId);
+      this.live.target = JSON.parse(event.data).head;
+      this.onGreeted(this);
+    });
+    this.source.addEventListener("reset", (event) => this.live.reset(JSON.parse(event.data).head));
+    this.source.addEventListener("error", () => this.ended());
+  }
+
+  /** Every answer ends: the browser comes back by itself, unless it was refused or nobody was there. */
+  ended() {
+    const wasAnswered = this.isGreeted;
+    this.isGreeted = false;
+    if (wasAnswered && this.source.readyState !== EventSource.CLOSED) return;
+    this.failures += 1;
+    this.onFailed(this);
+    if (!this.isClosed) this.reopen(this.live.pause(this.failures));
+  }
+
+  reopen(milliseconds) {
+    this.source.close();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.open(), milliseconds);
+  }
+
+  close() {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+    this.source?.close();
+  }
+}
+
+class Live {
+  constructor({ base, after, onEvents, onReset, onState, timing }) {
+    Object.assign(this, { base, onEvents, onReset, onState, timing });
+    this.place = new Place(after);
+    this.target = null;
+    this.state = null;
+    this.socketFailures = 0;
+    this.onOnline = () => this.openSocket();
+    addEventListener("online", this.onOnline);
+    this.show("catching_up");
+    this.openSocket();
+  }
+
+  get lastId() {
+    return this.place.id;
+  }
+
+  get isBehind() {
+    return this.place.hasHole || this.place.isBehind(this.target);
+  }
+
+  close() {
+    this.isClosed = true;
+    removeEventListener("online", this.onOnline);
+    clearTimeout(this.socketTimer);
+    this.nextSocket?.end();
+    this.socket?.end();
+    this.stopFallbacks();
+  }
+
+  async ticket() {
+    const answer = await fetch(new URL("api/ws-tickets", this.base), {
+      method: "POST",
+      credentials: "same-origin",
+      headers: { Accept: "application/json", "X-Requested-With": "dashboard" },
+      signal: AbortSignal.timeout(this.timing.answer),
+    });
+    if (!answer.ok) throw new Error(`no ticket: HTTP ${answer.status}`);
+    return answer.json();
+  }
+
+  eventsUrl() {
+    const url = new URL("api/events", this.base);
+    if (this.place.id) url.searchParams.set("last_event_id", this.place.id);
+    return url;
+  }
+
+  /** Milliseconds to wait after so many failures in a row: doubled each time, by chance between half and whole. */
+  pause(failures) {
+    const longest = Math.min(this.timing.longestBackOff, this.timing.backOff * 2 ** Math.min(failures - 1, 16));
+    return longest * (0.5 + Math.random() / 2);
+  }
+
+  show(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.tell(() => this.onState(state));
+  }
+
+  showProgress() {
+    this.show(this.isBehind ? "catching_up" : "live");
+  }
+
+  /** A page's mistake must not end its connection. */
+  tell(act) {
+    try {
+      act();
+    } catch (error) {
+      console.error(error);
+    }
+  }
+
+  deliver(events) {
+    const fresh = this.place.take(events);
+    if (fresh.length) this.tell(() => this.onEvents(fresh));
+    if (this.stream?.isGreeted) this.showProgress();
+  }
+
+  reset(id) {
+    this.place.set(id);
+    this.target = id;
+    this.tell(() => this.onReset());
+  }
+
+  openSocket() {
+    clearTimeout(this.socketTimer);
+    if (this.isClosed || this.nextSocket) return;
+    this.nextSocket = new Socket(this, { onGreeted: (socket) => this.useSocket(socket), onEnded: (socket) => this.lostSocket(socket) });
+  }
+
+  renewSocket() {
+    this.openSocket();
+  }
+
+  useSocket(socket) {
+    const before = this.socket;
+    this.socket = socket;
+    this.nextSocket = null;
+    this.socketFailures = 0;
+    this.stopFallbacks();
+    before?.end();
+    this.showProgress();
+  }
+
+  lostSocket(socket) {
+    if (socket === this.nextSocket) {
+      this.nextSocket = null;
+      this.socketFailures += 1;
+    } else if (socket === this.socket) {
+      this.socket = null;
+    } else return;
+    if (this.isClosed) return;
+    if (!this.socket && !this.stream) this.show(this.polling ? "polling" : "catching_up");
+    const hasFallback = this.socketFailures >= SOCKET_TRIES;
+    if (hasFallback && !this.socket && !this.stream) this.openStream();
+    const wait = hasFallback ? this.timing.upgrade * (0.75 + Math.random() / 2) : this.pause(this.socketFailures || 1);
+    clearTimeout(this.socketTimer);
+    this.socketTimer = setTimeout(() => this.openSocket(), wait);
+  }
+
+  openStream() {
+    this.stream = new Stream(this, { onGreeted: () => this.streamWorks(), onFailed: (stream) => this.streamFailed(stream) });
+  }
+
+  streamWorks() {
+    this.stopPolling();
+    this.showProgress();
+  }
+
+  streamFailed(stream) {
+    if (stream.failures >= STREAM_TRIES) this.startPolling();
+    else if (!this.polling) this.show("catching_up");
+  }
+
+  startPolling() {
+    this.show("polling");
+    if (this.polling) return;
+    this.polling = setInterval(() => this.poll(), this.timing.poll);
+    this.poll();
+  }
+
+  stopPolling() {
+    clearInterval(this.polling);
+    this.polling = null;
+  }
+
+  stopFallbacks() {
+    this.stream?.close();
+    this.stream = null;
+    this.stopPolling();
+  }
+
+  /** One answer of the event stream, read as text. */
+  async poll() {
+    let text;
+    try {
+      const answer = await fetch(this.eventsUrl(), { credentials: "same-origin", signal: AbortSignal.timeout(this.timing.poll) });
+      if (!answer.ok) return;
+      text = await answer.text();
+    } catch {
+      return;
+    }
+    if (!this.polling) return;
+    for (const block of text.split("\n\n")) this.takeBlock(Object.fromEntries(block.split("\n").map((line) => splitLine(line))));
+  }
+
+  takeBlock({ event = "message", id, data }) {
+    if (data === undefined) return;
+    const body = JSON.parse(data);
+    if (event === "message") this.deliver([{ ...body, id }]);
+    else if (event === "reset" || (event === "connection" && !this.place.last)) this.reset(event === "reset" ? body.head : id);
+  }
+}
+
+function splitLine(line) {
+  const colon = line.indexOf(": ");
+  return colon < 0 ? [line, ""] : [line.slice(0, colon), line.slice(colon + 2)];
+}
