@@ -71,8 +71,11 @@ class Page {
       location.reload();
     });
     addEventListener("hashchange", () => this.openFromAddress());
-    addEventListener("offline", () => this.showLink("offline"));
-    addEventListener("online", () => this.catchUp());
+    addEventListener("offline", () => this.showLink(this.linkState));
+    addEventListener("online", () => {
+      this.showLink(this.linkState);
+      this.catchUp();
+    });
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) {
         this.refreshProgress();

@@ -229,10 +229,11 @@ export class JobList {
       [this.totals.active, this.totals.ended] = [active.total, ended.total];
       this.active.cursor = active.next_cursor;
       if (!this.hasMorePages || !this.isSameFilter) this.ended.cursor = ended.next_cursor;
+      const mayMove = !this.isSameFilter || !this.isBeingRead();
       this.isSameFilter = true;
       this.isLoaded = true;
       this.say(null);
-      this.arrange(!this.isBeingRead());
+      this.arrange(mayMove);
       return true;
     } catch (error) {
       if (turn === this.turn) this.say(error);

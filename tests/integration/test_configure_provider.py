@@ -120,7 +120,7 @@ def test_a_change_counts_at_once_for_what_reads_it(system: System) -> None:
     assert system.wiring.provider_settings.webhook_url("replicate") is None
     put(system, {"webhook_url": "http://127.0.0.1:9/hook", "sync_models": "a/b, c/d"})
     assert system.wiring.provider_settings.webhook_url("replicate") == "http://127.0.0.1:9/hook"
-    assert system.wiring.provider_settings.synced_models("replicate") == {"a/b", "c/d"}
+    assert system.wiring.provider_settings.synced_models("replicate") == frozenset({"a/b", "c/d"})
 
 
 def test_the_keys_of_a_bucket_are_kept_and_never_returned(system: System) -> None:

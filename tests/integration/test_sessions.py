@@ -133,7 +133,7 @@ def test_a_viewer_s_session_changes_nothing(system: System) -> None:
 @pytest.mark.parametrize("cookie", ["", "x", "session#abc", "a" * 500, '"', "ü"])
 def test_a_forged_cookie_is_401_and_never_500(system: System, cookie: str) -> None:
     client = client_of()
-    answer = client.get("/api/cloud/jobs", headers={"Cookie": f"{SESSION_COOKIE}={cookie}".encode()})
+    answer = client.get("/api/cloud/jobs", headers=[(b"Cookie", f"{SESSION_COOKIE}={cookie}".encode())])
     assert answer.status_code == 401
 
 

@@ -41,9 +41,14 @@ def test_an_incident_is_told_with_known_fields_and_no_foreign_link() -> None:
 
 
 def test_the_page_is_asked_once_a_minute_whatever_the_path() -> None:
-    asked: list[int] = []
-    body = ask(lambda: asked.append(1) or {}, times=2)
-    assert (len(asked), body["operational"]) == (1, True)
+    asked: list[str] = []
+
+    def fetch() -> dict[str, Any]:
+        asked.append("once")
+        return {}
+
+    assert ask(fetch, times=2)["operational"] is True
+    assert asked == ["once"]
 
 
 def test_a_page_that_fails_is_told_and_does_not_fail_the_answer() -> None:
