@@ -155,6 +155,7 @@ _PREPARING = re.compile(
     r"|resum|setting up|latents?\b|generating \w{1,12} split"
     r"|processing (?:images?|prompts?|captions?|files?|samples?|dataset|\d|bucket)"
 )
+_PREPARED = re.compile(r"\b(?:loaded|completed|finished|done|patched|took)\b")
 _OUTCOME = re.compile(r"['\"]eval_\w{1,40}['\"]\s?:\s?['\"]?[\d-]|^\W{0,8}eval (?:metrics|results)")
 _TRAINED = re.compile(
     r"(?<!val )(?<!validation )(?<!eval )(?<!\w)(?:train_|training_|step_|avr_)?loss['\"*)]{0,3}\s{0,3}[:= ]\s{0,3}"
@@ -162,8 +163,10 @@ _TRAINED = re.compile(
 )
 
 _SETTING = re.compile(r"\W{0,6}(?P<key>[\w.\-/]{1,60})['\"]?\s{0,3}[:=]\s{0,3}\S{0,200}\s{0,3}$")
+_MEMBER = re.compile(r"\s{0,40}(['\"])(?!loss|train_loss)[\w.\-/ ]{1,60}\1: [^,{}]{0,200},?\s{0,8}$")
 _COUNTER_KEYS = frozenset({"step", "steps", "global_step", "iter", "iteration", "epoch", "loss", "iter_num"})
 _NOISE = ("warning", "error", "exception", 'file "')
+_FRAME = re.compile(r"file \"[^\"]{1,300}\", line \d", re.ASCII)
 _EXCEPTION = re.compile(r"(?:^|[\w.])(?:error|exception)\b|warning|file \"", re.ASCII)
 _BOXES = "│╭╰❱"
 
@@ -178,6 +181,16 @@ def is_noise(line: str) -> bool:
     if line[:1] in _BOXES and line:
         return True
     return any(word in line for word in _NOISE) and _EXCEPTION.search(line) is not None
+
+
+def is_frame(line: str) -> bool:
+    """Whether a line in small letters names a place in a traceback, also in one whose head has scrolled by."""
+    return 'file "' in line and _FRAME.search(line) is not None
+
+
+def is_member(line: str) -> bool:
+    """Whether a line in small letters is one member of a printed JSON object: a setting, whatever its name."""
+    return (line.lstrip()[:1] in {"'", '"'}) and _MEMBER.match(line) is not None
 
 
 def without_options(line: str) -> str:
@@ -227,6 +240,11 @@ def is_record(line: str) -> bool:
 def says_finished(line: str) -> bool:
     """Whether a line in small letters says that the trainer came to its limit."""
     return ("reached" in line or "complete" in line) and _FINISHED.search(line) is not None
+
+
+def tells_of_the_past(line: str) -> bool:
+    """Whether a line in small letters says that a preparation is over, and none that goes on."""
+    return _PREPARED.search(line) is not None and _PREPARING_PLAINLY.search(line) is None
 
 
 def _save(line: str) -> Signal | None:

@@ -81,7 +81,8 @@ class Reader:
         """Takes in one line: its last bar, then what is printed behind that bar and so is newer."""
         bar = find_bar(text)
         if bar is None:
-            self._read_text(text)
+            for record in text.split("} {"):
+                self._read_text(record)
             return
         self._in_traceback = False
         self._read_bar(bar)
@@ -239,7 +240,7 @@ class Reader:
             self._context = None
 
     def _is_traceback(self, line: str) -> bool:
-        if "traceback (most recent call last)" in line:
+        if "traceback (most recent call last)" in line or lines.is_frame(line):
             self._in_traceback = True
             return True
         if self._in_traceback:
@@ -249,8 +250,11 @@ class Reader:
         return False
 
     def _heed(self, line: str) -> None:
-        signal = lines.signal_of(line)
         found = lines.counts_of(line)
+        if lines.is_member(line):
+            self._announce(found)
+            return
+        signal = lines.signal_of(line)
         is_training = signal is None and lines.shows_training(line)
         self._announce(found)
         if signal is None and not is_training and not self._started and lines.prepares(line, is_counted=found.is_pair):
@@ -258,7 +262,7 @@ class Reader:
         elif signal is None and (is_training or found.is_pair or _has_counter(found)):
             signal = Signal.TRAINING
             self._heed_training(found, line, is_sure=is_training or found.is_pair)
-        self._context = signal
+        self._context = None if signal is Signal.PREPARING and lines.tells_of_the_past(line) else signal
         if signal is not None:
             self._apply(signal, found, line)
 
@@ -296,9 +300,18 @@ class Reader:
         evidence.percent = found.percent if found.percent is not None else evidence.percent
         if found.step is not None:
             before = evidence.counts
+            if before and before.total_steps and found.total_steps is None and found.step < (before.step or 0):
+                return
+            if evidence.bar is not None and self._bar_is_too_short(evidence.bar, found.step):
+                evidence.bar_is_of_job = False
             if before and before.step and before.total_steps == found.total_steps and found.step < before.step:
                 evidence.steps_restart = True
             evidence.counts = found
+
+    @staticmethod
+    def _bar_is_too_short(bar: Bar, step: int) -> bool:
+        """Whether the job is at a step beyond a bare bar's end: then the bar counts one epoch."""
+        return bar.kind is BarKind.UNNAMED and bar.total is not None and step > bar.total
 
     def _announce(self, found: Counts) -> None:
         evidence = self._evidence
