@@ -14,6 +14,12 @@ REGION ?= us-east-1
 PORTS := HTTP_PORT WS_PORT LAMBDA_PORT SIMULATOR_PORT DYNAMODB_PORT MOTO_PORT
 export $(foreach name,$(PORTS) DATA_DIR AUTH_MODE,$(if $($(name)),$(name)))
 
+# Debian's Chromium, where we may install it; without one the browser tests are skipped and say so.
+HAVE_CHROMIUM := command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null 2>&1 && echo "Installing Chromium" && \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	echo "There is no Chromium: the browser tests will be skipped."
+
 .PHONY: help run test proof check bench package deploy lock clean
 
 help: ## this list
@@ -25,6 +31,7 @@ run: $(LOCAL_READY) ## the whole stack on this machine: API, WebSocket, tables, 
 
 test: $(DEV_READY) ## every fast test, those on a running stack and in a browser too
 	@$(PY) -m infra.local.install
+	@$(HAVE_CHROMIUM)
 	$(PY) -m pytest -q -n 2 -m "not (slow or bench or local or browser or infra)"
 	$(PY) -m pytest -q -m "(local or browser or infra) and not (slow or bench)"
 
@@ -56,7 +63,7 @@ lock: $(DEV_READY) ## requirements/*.txt and package-lock.json anew, with the ne
 		--generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 		requirements/$$name.in --output-file requirements/$$name.txt || exit 1; done
 	rm -rf node_modules package-lock.json
-	$(PY) -m infra.local.install --lock
+	$(PY) -m infra.local.install lock
 
 clean: ## everything that was built or installed, never the data
 	rm -rf $(VENV) node_modules build .serverless .mypy_cache .ruff_cache .pytest_cache

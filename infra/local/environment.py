@@ -15,6 +15,7 @@ from infra.local.templates import REPOSITORY
 
 SHIM_FOLDER = REPOSITORY / "infra" / "local" / "bin"
 _NOT_INHERITED = (
+    "PYTHONDONTWRITEBYTECODE",
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
     "AWS_SESSION_TOKEN",
@@ -53,7 +54,10 @@ def _own_origins(settings: StackSettings) -> list[str]:
 
 
 def function_environment(
-    settings: StackSettings, timeouts: Mapping[str, float], inherited: Mapping[str, str] = os.environ
+    settings: StackSettings,
+    timeouts: Mapping[str, float],
+    worker_host: str = "",
+    inherited: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """What serverless-offline and, through it, every function runs with."""
     token = settings.replicate_token or (SIMULATOR_TOKEN if settings.simulates_replicate else "")
@@ -74,6 +78,7 @@ def function_environment(
             "REPLICATE_API_TOKEN": token,
             "PYTHONPATH": str(REPOSITORY),
             "LOCAL_PYTHON": sys.executable,
+            "LOCAL_WORKER_HOST": worker_host,
             "LOCAL_TIMEOUTS": json.dumps(dict(timeouts)),
             "PATH": os.pathsep.join([str(SHIM_FOLDER), inherited.get("PATH", os.defpath)]),
         }

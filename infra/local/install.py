@@ -36,5 +36,10 @@ def fetch_dynamodb_local() -> None:
 
 
 if __name__ == "__main__":
-    install_node_packages("install" if "--lock" in sys.argv else "ci")
-    fetch_dynamodb_local()
+    parts = sys.argv[1:] or ["node", "database"]
+    if "lock" in parts:
+        install_node_packages("install")
+    if "node" in parts:
+        install_node_packages()
+    if "database" in parts:
+        fetch_dynamodb_local()

@@ -54,6 +54,25 @@ class Context:
         return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as serverless-offline announces it; `timeout` in seconds."""
+
+    function_name: str
+    aws_request_id: str
+    memory_limit_in_mb: str
+    timeout: float
+
+    def context(self) -> Context:
+        """With a deadline that begins now."""
+        return Context(
+            function_name=self.function_name,
+            aws_request_id=self.aws_request_id,
+            memory_limit_in_mb=self.memory_limit_in_mb,
+            deadline=time.monotonic() + self.timeout,
+        )
+
+
 def timeout_of(handler_name: str) -> float:
     """Seconds; the starter hands over every function's time-out."""
     timeouts: dict[str, float] = json.loads(os.environ.get("LOCAL_TIMEOUTS", "{}"))
@@ -75,17 +94,20 @@ def error_answer(event: dict[str, Any], error: BaseException) -> dict[str, Any]:
     }
 
 
-def run_once(load: Callable[[], Handler], event: dict[str, Any], context: Context) -> Any:
-    """The handler's answer, or the answer that stands for its failure; `None` becomes an empty mapping."""
+def run_once(load: Callable[[], Handler], event: dict[str, Any], call: Call) -> Any:
+    """The handler's answer, or the answer that stands for its failure; `None` becomes an empty mapping.
+
+    As on Lambda, the time-out begins when the code is loaded.
+    """
 
     def time_out(signal_number: int, frame: FrameType | None) -> None:
-        raise FunctionTimedOut(f"the function ran into its time-out after {allowed:.0f} s")
+        raise FunctionTimedOut(f"the function ran into its time-out after {call.timeout:g} s")
 
-    allowed = max(0.001, context.deadline - time.monotonic())
-    signal.signal(signal.SIGALRM, time_out)
-    signal.setitimer(signal.ITIMER_REAL, allowed)
     try:
-        answer = load()(event, context)
+        handler = load()
+        signal.signal(signal.SIGALRM, time_out)
+        signal.setitimer(signal.ITIMER_REAL, call.timeout)
+        answer = handler(event, call.context())
     except (Exception, FunctionTimedOut, SystemExit) as error:  # noqa: BLE001 - stands for Lambda's own catch-all
         traceback.print_exception(error)
         return error_answer(event, error)
@@ -104,15 +126,15 @@ def main(handler_path: str, handler_name: str) -> None:
         return handler
 
     for line in sys.stdin:
-        call = json.loads(line)
-        given = call.get("context", {})
-        context = Context(
+        message = json.loads(line)
+        given = message.get("context", {})
+        call = Call(
             function_name=given.get("functionName", handler_name),
             aws_request_id=given.get("awsRequestId", "local"),
             memory_limit_in_mb=given.get("memoryLimitInMB", "1024"),
-            deadline=time.monotonic() + timeout,
+            timeout=timeout,
         )
-        answer = run_once(load, call["event"], context)
+        answer = run_once(load, message["event"], call)
         sys.stdout.write(json.dumps({"__offline_payload__": answer}) + "\n")
         sys.stdout.flush()
 

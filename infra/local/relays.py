@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -112,8 +111,12 @@ class Relays:
 
     def fire_schedules(self) -> None:
         """Once at the start; from then on serverless-offline fires them itself, at the schedule's own times."""
-        for function in self.service.scheduled_functions:
-            self._run(f"schedule-{function}", partial(self._fire, function))
+
+        def fire_one_after_the_other() -> None:
+            for function in self.service.scheduled_functions:
+                self._fire(function)
+
+        self._run("schedules", fire_one_after_the_other)
 
     def _run(self, name: str, target: Callable[[], None]) -> None:
         threading.Thread(target=target, name=name, daemon=True).start()

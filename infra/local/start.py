@@ -5,9 +5,12 @@ Run as `python -m infra.local.start` (`make run` installs what it needs first).
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +43,9 @@ class Stack:
         self._settings = settings
         self._stop = stop
         self._service: ServiceDefinition = read_service()
-        self._environment = function_environment(settings, self._service.timeouts)
+        self._sockets = tempfile.mkdtemp(prefix="simpletuner-")
+        self._worker_host = str(Path(self._sockets) / "workers")
+        self._environment = function_environment(settings, self._service.timeouts, self._worker_host)
         self._children = Children(settings.data_dir / "logs", stop)
         self._started = time.monotonic()
 
@@ -56,6 +61,7 @@ class Stack:
         finally:
             self._stop.set()
             self._children.stop_all()
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _say(self, what: str) -> None:
         print(f"  {time.monotonic() - self._started:5.1f} s  {what}", flush=True)
@@ -69,14 +75,20 @@ class Stack:
             secrets.touch(mode=0o600)
             secrets.write_text("{}\n", encoding="utf-8")
         secrets.chmod(0o600)
+        (folder / "logs").mkdir(exist_ok=True)
+        logging.basicConfig(
+            filename=folder / "logs" / "relays.log", filemode="w", format="%(asctime)s %(name)s %(message)s"
+        )
 
     def _install(self) -> None:
         """In a program of its own, so that a stop ends a download too."""
-        if node_packages_are_current() and dynamodb_local.is_fetched():
-            return
-        self._say("installing Node packages and DynamoDB Local (only when something is missing or changed)")
         command = [sys.executable, "-m", "infra.local.install"]
-        self._children.run("install", command, self._environment, seconds=FIRST_DOWNLOAD_SECONDS)
+        if not node_packages_are_current():
+            self._say("installing the Node packages of package-lock.json (only when it changed)")
+            self._children.run("install", [*command, "node"], self._environment, seconds=FIRST_DOWNLOAD_SECONDS)
+        if not dynamodb_local.is_fetched():
+            self._say("fetching DynamoDB Local and its libraries, 50 MB in 70 files (only once)")
+            self._children.run("install", [*command, "database"], self._environment, seconds=FIRST_DOWNLOAD_SECONDS)
 
     def _start_parts(self) -> None:
         settings, children = self._settings, self._children
@@ -93,6 +105,7 @@ class Stack:
             simulator = [python, "-m", "infra.local.replicate_simulator"]
             options: list[str | Path] = ["--port", str(settings.simulator_port), "--state-file", state]
             children.start("simulator", [*simulator, *options], self._environment)
+        children.start("workers", [python, "-m", "infra.local.worker_host", self._worker_host], self._environment)
         children.start("functions", [find_node(), OSLS, "offline", "--stage", STAGE], self._environment)
         clients = aws_clients(settings)
         tables = create_tables_when_ready(children, clients, START_SECONDS)
@@ -102,13 +115,14 @@ class Stack:
         if settings.simulates_replicate:
             children.wait_until("the Replicate simulator", self._simulator_answers, seconds=START_SECONDS)
             self._say("the Replicate simulator answers")
+        children.wait_until("the host of workers", Path(self._worker_host).exists, seconds=START_SECONDS)
         children.wait_until("the HTTP API", self._api_is_ready, seconds=START_SECONDS)
         self._say("the functions answer")
+        self._warm_up()
+        self._say("the functions of a page are warm")
         relays = Relays(self._service, clients, tables, queues, LambdaInvoker(settings.lambda_url), self._stop)
         relays.start(settings.data_dir / "stream-positions.json")
         relays.fire_schedules()
-        self._warm_up()
-        self._say("the functions of a page are warm")
 
     def _simulator_answers(self) -> bool:
         headers = {"Authorization": f"Bearer {SIMULATOR_TOKEN}"}

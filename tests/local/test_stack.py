@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import time
@@ -77,16 +76,6 @@ def test_impossible_port_gets_one_sentence(tmp_path: Path) -> None:
         stack.launch()
         assert stack.wait() == 2
         assert stack.output.startswith("LAMBDA_PORT must be a port number")
-
-
-def test_part_that_dies_ends_the_stack_with_a_reason(tmp_path: Path) -> None:
-    with RunningStack(tmp_path / "data") as stack:
-        stack.start()
-        (database,) = [pid for pid, command in stack.process_ids().items() if "ServerRunner" in command]
-        os.kill(database, signal.SIGKILL)
-        assert stack.wait() == 1
-        assert "dynamodb ended by itself" in stack.output
-        _assert_nothing_is_left(stack)
 
 
 def test_port_in_use_gets_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:

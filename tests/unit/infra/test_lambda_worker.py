@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.lambda_worker import Context, Handler, run_once
+from infra.local.lambda_worker import Call, Handler, run_once
 from infra.local.templates import REPOSITORY
 
 HTTP_EVENT = {"requestContext": {"http": {"method": "GET"}}}
@@ -21,8 +21,8 @@ SOCKET_EVENT = {"requestContext": {"connectionId": "abc"}}
 QUEUE_EVENT: dict[str, Any] = {"Records": []}
 
 
-def _context(seconds: float = 5) -> Context:
-    return Context("fn", "request-1", "1024", time.monotonic() + seconds)
+def _call(seconds: float = 5) -> Call:
+    return Call("fn", "request-1", "1024", seconds)
 
 
 def _loads(handler: Callable[..., Any]) -> Callable[[], Handler]:
@@ -49,26 +49,26 @@ def _exits(event: Any, context: Any) -> Any:
 
 
 def test_answer_is_passed_on() -> None:
-    assert run_once(_loads(lambda event, context: {"seen": event["n"]}), {"n": 1}, _context()) == {"seen": 1}
+    assert run_once(_loads(lambda event, context: {"seen": event["n"]}), {"n": 1}, _call()) == {"seen": 1}
 
 
 def test_nothing_becomes_an_answer_that_the_emulator_understands() -> None:
-    assert run_once(_loads(lambda event, context: None), {}, _context()) == {}
+    assert run_once(_loads(lambda event, context: None), {}, _call()) == {}
 
 
 @pytest.mark.parametrize("handler", [_raises, _exits])
 def test_failed_http_function_is_the_gateways_500(handler: Any) -> None:
-    answer = run_once(_loads(handler), HTTP_EVENT, _context())
+    answer = run_once(_loads(handler), HTTP_EVENT, _call())
     assert answer["statusCode"] == 500
     assert json.loads(answer["body"]) == {"message": "Internal Server Error"}
 
 
 def test_failed_socket_function_is_a_500() -> None:
-    assert run_once(_loads(_raises), SOCKET_EVENT, _context()) == {"statusCode": 500}
+    assert run_once(_loads(_raises), SOCKET_EVENT, _call()) == {"statusCode": 500}
 
 
 def test_failed_worker_is_an_error_in_lambdas_form() -> None:
-    answer = run_once(_loads(_raises), QUEUE_EVENT, _context())
+    answer = run_once(_loads(_raises), QUEUE_EVENT, _call())
     assert (answer["errorType"], answer["errorMessage"]) == ("RuntimeError", "boom")
 
 
@@ -76,19 +76,19 @@ def test_function_that_can_not_be_imported_is_an_error_each_time() -> None:
     def load() -> Handler:
         raise ImportError("no such module")
 
-    assert run_once(load, QUEUE_EVENT, _context())["errorType"] == "ImportError"
+    assert run_once(load, QUEUE_EVENT, _call())["errorType"] == "ImportError"
 
 
 @pytest.mark.parametrize("handler", [_sleeps, _swallows_everything])
 def test_time_out_ends_the_call_even_when_the_handler_swallows_exceptions(handler: Any) -> None:
     began = time.monotonic()
-    answer = run_once(_loads(handler), QUEUE_EVENT, _context(0.1))
+    answer = run_once(_loads(handler), QUEUE_EVENT, _call(0.1))
     assert answer["errorType"] == "FunctionTimedOut"
     assert time.monotonic() - began < 2
 
 
 def test_remaining_time_counts_down_from_the_functions_own_time_out() -> None:
-    context = _context(5)
+    context = _call(5).context()
     assert 4_000 < context.get_remaining_time_in_millis() <= 5_000
 
 

@@ -38,19 +38,19 @@ def test_real_token_means_that_nothing_is_simulated() -> None:
     assert not settings.simulates_replicate
     assert "SIMULATOR_PORT" not in settings.ports()
     assert settings.replicate_url == "https://api.replicate.com/v1"
-    assert function_environment(settings, {}, {})["REPLICATE_API_TOKEN"] == "r8_real"
+    assert function_environment(settings, {}, inherited={})["REPLICATE_API_TOKEN"] == "r8_real"
 
 
 def test_other_address_is_used_as_it_is() -> None:
     settings = read_settings({"REPLICATE_API_BASE_URL": "http://127.0.0.1:9999/v1/"})
     assert not settings.simulates_replicate
     assert settings.replicate_url == "http://127.0.0.1:9999/v1"
-    assert function_environment(settings, {}, {})["REPLICATE_API_TOKEN"] == ""
+    assert function_environment(settings, {}, inherited={})["REPLICATE_API_TOKEN"] == ""
 
 
 def test_functions_can_not_reach_a_real_account() -> None:
     inherited = {"AWS_PROFILE": "production", "AWS_SESSION_TOKEN": "t", "AWS_ACCESS_KEY_ID": "AKIA", "HOME": "/home/me"}
-    environment = function_environment(read_settings({}), {}, inherited)
+    environment = function_environment(read_settings({}), {}, inherited=inherited)
     assert "AWS_PROFILE" not in environment
     assert "AWS_SESSION_TOKEN" not in environment
     assert environment["AWS_ACCESS_KEY_ID"] == "local"

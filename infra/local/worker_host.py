@@ -1,0 +1,148 @@
+"""Forks the workers of serverless-offline from one process that has the libraries loaded already.
+
+A worker that starts on its own spends a second of processor time on importing boto3, FastAPI and pydantic; a page that
+wakes ten functions at once would wait for all of that. A fork has them at once and shares their memory. Of the
+service's own code only what is pure is loaded here (the import rules see to that); once a file of it has changed, new
+workers load all of it anew, so that an edit counts without a restart.
+
+Protocol on a Unix socket: 4 bytes with the length of a JSON request, sent with the caller's stdin, stdout and stderr;
+the connection stays open as long as the worker lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import boto3
+
+from infra.local.lambda_worker import main as run_worker
+from infra.local.templates import REPOSITORY
+
+PRELOADED = (
+    "aws_lambda_powertools",
+    "aws_lambda_powertools.metrics",
+    "boto3",
+    "boto3.dynamodb.types",
+    "botocore.session",
+    "fastapi",
+    "httpx",
+    "mangum",
+    "pydantic.v1",
+    "yaml",
+)
+CLIENTS = ("dynamodb", "sqs", "apigatewaymanagementapi")
+"""Made once, so that the models that boto3 reads for them are in memory; workers make their own from those."""
+LENGTH = struct.Struct("!I")
+LARGEST_REQUEST = 1_000_000
+
+
+PURE_CODE = (REPOSITORY / "shared" / "domain", REPOSITORY / "shared" / "services")
+
+
+def code_on_disk() -> dict[Path, int]:
+    """Every file of the pure code with the time of its last change, in nanoseconds."""
+    return {path: path.stat().st_mtime_ns for folder in PURE_CODE for path in sorted(folder.rglob("*.py"))}
+
+
+def load_code(files: Iterable[Path]) -> None:
+    """What can't be loaded is left to the worker that needs it, which answers with the error."""
+    for path in files:
+        name = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+        with contextlib.suppress(ImportError, SyntaxError, NameError, AttributeError, TypeError):
+            importlib.import_module(name)
+
+
+def forget_code() -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "shared"]:
+        del sys.modules[name]
+
+
+def serve(path: str) -> NoReturn:
+    """Answers until it is killed; a worker's end is noticed by its caller, whose connection closes."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    for service in CLIENTS:
+        boto3.client(service)  # type: ignore[call-overload]
+    loaded = code_on_disk()
+    load_code(loaded)
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, _reap)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(64)
+        print("ready", flush=True)
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                _fork_worker(listener, connection, loaded)
+
+
+def _reap(signal_number: int, frame: FrameType | None) -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+def _fork_worker(listener: socket.socket, connection: socket.socket, loaded: dict[Path, int]) -> None:
+    head, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 3)
+    try:
+        if len(head) == LENGTH.size and len(descriptors) == 3:
+            request = _read(connection, LENGTH.unpack(head)[0])
+            if os.fork() == 0:
+                listener.close()
+                if code_on_disk() != loaded:
+                    forget_code()
+                _become_worker(request, descriptors)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _read(connection: socket.socket, length: int) -> dict[str, Any]:
+    """Raises ValueError for a request that is cut off or too long."""
+    data = b""
+    while len(data) < min(length, LARGEST_REQUEST):
+        part = connection.recv(length - len(data))
+        if not part:
+            break
+        data += part
+    request: dict[str, Any] = json.loads(data)
+    return request
+
+
+def _become_worker(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
+    """Takes over the caller's pipes and environment, works until the pipe closes, and ends without unwinding."""
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for target, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, target)
+        sys.stdin = os.fdopen(0, "r", encoding="utf-8", closefd=False)
+        sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        run_worker(*request["arguments"])
+        code = 0
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
