@@ -17,6 +17,8 @@ from infra.local.triggers import QueueTrigger
 
 LARGEST_RECEIVE = 10
 IDLE_SECONDS = 0.2
+RESERVE_IDLE_SECONDS = 1.0
+"""For the readers that are there for the case that the first one is busy."""
 
 Invoke = Callable[[str, dict[str, Any], float], Any]
 log = logging.getLogger("relay.queue")
@@ -41,6 +43,7 @@ class QueueRelay:
     trigger: QueueTrigger
     invoke: Invoke
     stop: threading.Event
+    idle_seconds: float = IDLE_SECONDS
 
     def run(self) -> None:
         """Reads until told to stop; an unreachable emulator is waited for."""
@@ -51,7 +54,7 @@ class QueueRelay:
                 log.warning("reading %s: %s", self.trigger.queue, error)
                 taken = 0
             if not taken:
-                self.stop.wait(IDLE_SECONDS)
+                self.stop.wait(self.idle_seconds)
 
     def step(self) -> int:
         """One batch: received, handed over, deleted where it succeeded. Returns how many messages it had."""

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.invoker import InvocationFailed, LambdaInvoker
 from infra.local.processes import Children
-from infra.local.queue_relay import QueueRelay
+from infra.local.queue_relay import IDLE_SECONDS, RESERVE_IDLE_SECONDS, QueueRelay
 from infra.local.queues import create_queues
 from infra.local.settings import REGION, StackSettings
 from infra.local.stream_relay import Positions, StreamRelay
@@ -99,15 +99,16 @@ class Relays:
         for stream_trigger in self.service.stream_triggers:
             self._run(f"stream-{stream_trigger.function}", self._stream_relay(stream_trigger, positions).run)
         for queue_trigger in self.service.queue_triggers:
-            relay = QueueRelay(
-                client=self.clients.sqs,
-                queue_url=self.queues[queue_trigger.queue],
-                trigger=queue_trigger,
-                invoke=self.invoker.invoke,
-                stop=self.stop,
-            )
-            for _ in range(queue_trigger.maximum_concurrency):
-                self._run(f"queue-{queue_trigger.function}", relay.run)
+            for number in range(queue_trigger.maximum_concurrency):
+                relay = QueueRelay(
+                    client=self.clients.sqs,
+                    queue_url=self.queues[queue_trigger.queue],
+                    trigger=queue_trigger,
+                    invoke=self.invoker.invoke,
+                    stop=self.stop,
+                    idle_seconds=RESERVE_IDLE_SECONDS if number else IDLE_SECONDS,
+                )
+                self._run(f"queue-{queue_trigger.function}-{number}", relay.run)
 
     def fire_schedules(self) -> None:
         """Once at the start; from then on serverless-offline fires them itself, at the schedule's own times."""

@@ -101,7 +101,7 @@ class StreamRelay:
     def run(self) -> None:
         """Reads until told to stop; an unreachable database is waited for."""
         self.begin()
-        while not self.stop.wait(READ_SECONDS):
+        while not self.stop.wait(max(READ_SECONDS, self.trigger.batch_window)):
             try:
                 self.step()
             except (BotoCoreError, ClientError) as error:

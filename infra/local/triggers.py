@@ -16,11 +16,12 @@ _FILE = re.compile(r"\$\{file\(([^)]+)\)\}")
 
 @dataclass(frozen=True, slots=True)
 class StreamTrigger:
-    """A function that a table's stream wakes. Ages and time-outs are seconds; -1 retries are endless, as on AWS."""
+    """A function that a table's stream wakes. Ages, windows and time-outs are seconds; -1 retries are endless."""
 
     function: str
     table: str
     batch_size: int
+    batch_window: float
     maximum_retry_attempts: int
     maximum_record_age: float
     from_horizon: bool
@@ -109,6 +110,7 @@ def _stream_trigger(function: str, stream: Mapping[str, Any], timeout: float) ->
         function=function,
         table=_logical_id(stream["arn"], "StreamArn"),
         batch_size=int(stream.get("batchSize", 100)),
+        batch_window=float(stream.get("batchWindow", 0)),
         maximum_retry_attempts=int(stream.get("maximumRetryAttempts", -1)),
         maximum_record_age=float(stream.get("maximumRecordAgeInSeconds", -1)),
         from_horizon=stream.get("startingPosition", "TRIM_HORIZON") == "TRIM_HORIZON",

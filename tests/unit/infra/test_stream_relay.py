@@ -21,6 +21,7 @@ TRIGGER = StreamTrigger(
     function="push",
     table="EventsTable",
     batch_size=50,
+    batch_window=0,
     maximum_retry_attempts=2,
     maximum_record_age=-1,
     from_horizon=True,
