@@ -232,6 +232,11 @@ def is_banner_of_steps(line: str) -> bool:
     return _BANNER_OF_STEPS.search(line) is not None
 
 
+def is_banner_of_evaluation(line: str) -> bool:
+    """Whether a line in small letters is the Trainer's own headline of an evaluation: what it loads is part of that."""
+    return "***** running" in line
+
+
 def is_record(line: str) -> bool:
     """Whether a line in small letters is a trainer's record (`{'loss': 1.2, 'epoch': 1.0}`): its epochs are done."""
     return "'epoch'" in line or '"epoch"' in line

@@ -274,7 +274,9 @@ class Reader:
             self._started = self._started or lines.is_banner_of_steps(line)
             if self._started and self.stage is Stage.VALIDATION and found.total_steps is None:
                 return
-        if signal in {Signal.SAVING, Signal.RESULT} and self._evidence.bar is not None:
+        if (signal in {Signal.SAVING, Signal.RESULT} and self._evidence.bar is not None) or (
+            signal is Signal.VALIDATION and lines.is_banner_of_evaluation(line)
+        ):
             self._started = True
         if found.is_pair and signal in {Signal.SAVING, Signal.RESULT, Signal.VALIDATION}:
             self._count(found, line)
