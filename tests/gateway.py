@@ -63,12 +63,20 @@ class Gateway:
         self.world = Delivery(
             clock=SystemClock(),
             sender=GatewaySender(self.url),
-            **({"websocket_url": f"ws://127.0.0.1:{self.port}/", "sse_connections_per_ip": 1000} | settings),
+            **(
+                {
+                    "websocket_url": f"ws://127.0.0.1:{self.port}/",
+                    "public_base_url": self.url,
+                    "sse_connections_per_ip": 1000,
+                }
+                | settings
+            ),
         )
         self.loses: Callable[[], bool] = lambda: False
         self.page = b"<!doctype html><title>test</title>"
-        self.pushes = 0
+        self.accepted_sockets = 0
         self.refuses_sockets = False
+        self.refuses_streams = False
         self._sockets: dict[str, Callable[[Scope], Coroutine[Any, Any, None]]] = {}
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._pool = concurrent.futures.ThreadPoolExecutor(32, initializer=self._prepare_thread)
@@ -92,6 +100,10 @@ class Gateway:
     def settle(self) -> None:
         """Wait until every wake so far has been worked off."""
         self._stream.submit(int).result()
+
+    @property
+    def open_sockets(self) -> int:
+        return len(self._sockets)
 
     def end_sockets(self) -> None:
         """End every WebSocket as the gateway does after two hours."""
@@ -162,7 +174,9 @@ class Gateway:
                 break
         method, path = scope["method"], scope["path"]
         headers: dict[str, str] = {}
-        if path.startswith("/@connections/"):
+        if path == "/api/events" and self.refuses_streams:
+            status, answer = 503, b""
+        elif path.startswith("/@connections/"):
             status, answer = await self._manage(method, path.rsplit("/", 1)[1], body), b""
         elif path in STATIC:
             headers["content-type"], file = STATIC[path]
@@ -185,7 +199,6 @@ class Gateway:
         if method == "DELETE":
             await deliver({"type": "websocket.close", "code": 1000})
             return 204
-        self.pushes += 1
         if not self.loses():
             try:
                 await deliver({"type": "websocket.send", "text": body.decode()})
@@ -207,6 +220,7 @@ class Gateway:
             return
         await send({"type": "websocket.accept"})
         self._sockets[connection_id] = send
+        self.accepted_sockets += 1
         tasks = set()
         while (message := await receive())["type"] == "websocket.receive":
             said = socket_event(scope, connection_id, kind="MESSAGE", body=message.get("text"))
