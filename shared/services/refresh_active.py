@@ -86,9 +86,10 @@ class RefreshActive:
         now = self.clock.now()
         active = [job for job in self.jobs.active(provider.name) if job.external_id and _is_due(job, now)]
         pending = {str(job.external_id): job for job in active if _is_left(job, place)}
+        wanted = len(pending)
         round_ = _Round(provider, self.recorder, self.clock, deadline, pending)
         round_.result.active = len(active)
-        if pending:
+        if wanted:
             try:
                 round_.read_lists(place)
                 round_.read_singly()
@@ -100,7 +101,7 @@ class RefreshActive:
             self.telemetry.count("ProviderError")
             reason = round_.result.error.detail
             self.telemetry.warning("refresh incomplete", provider=provider.name, reason=reason)
-        self.telemetry.count("JobsPolled", len(pending) - len(round_.missing))
+        self.telemetry.count("JobsPolled", wanted - len(round_.missing))
         return round_.result
 
 

@@ -292,6 +292,7 @@ def test_a_round_in_which_nothing_changed_writes_nothing_but_its_lease(engine: E
     active_jobs(engine, count)
     engine.system.stores.reset_usage()
     assert engine.system.wiring.poller.poll(engine.system.provider, interval=30) is TickOutcome.RAN
+    assert engine.system.telemetry.counts["JobsPolled"] == count
     usage = engine.system.stores.usage
     assert usage.pop("state.put").calls == 2
     assert sum(one.items_written for one in usage.values()) == 0

@@ -24,6 +24,7 @@ ALLOWED = {
     "shared/domain": {"shared.domain"},
     "shared/telemetry.py": set(),
     "shared/config.py": {"shared.domain"},
+    "shared/enterprise_config.py": {"shared.domain"},
 }
 
 
