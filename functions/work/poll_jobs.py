@@ -19,6 +19,9 @@ def poll_jobs(event: Event) -> Answer:
         except InvalidRequestError as error:
             logger.warning("tick dropped", extra={"reason": error.detail})
             continue
+        if tick.provider not in parts.providers:
+            logger.warning("tick dropped", extra={"reason": "There is no provider of that name."})
+            continue
         if tick.is_late(parts.clock.now()):
             outcomes.append("late")
             continue

@@ -193,7 +193,17 @@ def test_a_tick_older_than_an_interval_is_dropped(engine: Engine) -> None:
     assert engine.system.provider.calls.total() == 0
 
 
-@pytest.mark.parametrize("body", ["", "{}", "[]", "null", '{"provider": "replicate", "due_at": "x", "interval": 1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"provider": "replicate", "due_at": "x", "interval": 1}',
+        '{"provider": "elsewhere", "due_at": 9e9, "interval": 30}',
+    ],
+)
 def test_a_message_that_is_no_tick_is_dropped(engine: Engine, body: str) -> None:
     assert poll_jobs.handler({"Records": [{"body": body}]}, None) == {"outcomes": []}
 
