@@ -73,7 +73,11 @@ def test_sync_shows_a_spinner_then_the_toast_and_the_new_jobs(server: PageServer
     for number in range(3):
         server.remote(f"found{number}aaaaaaaa", JobStatus.COMPLETED, age=5000)
     held: list[Route] = []
-    page.route("**/api/cloud/jobs/sync", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/cloud/jobs/sync", hold)
     page.get_by_role("button", name="Sync").click()
     expect(page.locator("#sync .spinner")).to_be_visible()
     held[0].continue_()
@@ -99,7 +103,7 @@ def test_details_show_the_curve_the_timeline_and_the_log(visit: Visit) -> None:
     chart = sheet.get_by_role("img", name=re.compile("Loss from"))
     expect(chart.locator("path.line")).to_be_visible()
     expect(sheet.get_by_role("img", name=re.compile("Steps per second"))).to_be_visible()
-    expect(sheet.locator(".tile").filter(has_text="Step")).to_contain_text("3,000")
+    expect(sheet.locator(".tile", has=page.locator("dt", has_text=re.compile("^Step$")))).to_contain_text("3,000")
     expect(sheet.locator(".timeline")).to_contain_text("Queued")
     expect(sheet.locator(".log")).to_contain_text("Running training")
     expect(sheet.get_by_role("link", name="Open at Replicate")).to_have_attribute(

@@ -1,0 +1,63 @@
+"""The dashboard on the whole local stack: functions, tables, streams, sockets, and the simulated provider."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.browsers import Visit
+from tests.local.stack import RunningStack
+
+pytestmark = pytest.mark.local
+SLOW_MS = 60_000
+
+
+@pytest.fixture
+def stack_visit(running_stack: RunningStack, visit_of: Callable[..., Visit]) -> Visit:
+    return visit_of(running_stack.http_url + "/")
+
+
+def control(stack: RunningStack, method: str, path: str, **body: Any) -> Any:
+    answer = httpx.request(method, f"{stack.simulator_control_url}/{path}", json=body or None, timeout=20)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def test_a_first_visit_hears_live_and_sync_brings_the_provider_s_jobs(
+    running_stack: RunningStack, stack_visit: Visit
+) -> None:
+    page = stack_visit.page
+    page.set_default_timeout(SLOW_MS)
+    stack_visit.open()
+    expect(page.locator("#link")).to_have_attribute("data-state", "live", timeout=SLOW_MS)
+    page.get_by_role("button", name="Sync").first.click()
+    expect(page.locator(".toast")).to_contain_text(re.compile(r"Discovered \d+ jobs from Replicate"), timeout=SLOW_MS)
+    expect(page.locator(".job").first).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator(".states .provider")).to_contain_text("Connected as", timeout=SLOW_MS)
+    expect(page.locator(".states .poller")).to_contain_text(re.compile("Every|Off"), timeout=SLOW_MS)
+
+
+def test_a_change_reaches_the_open_page_without_reload(running_stack: RunningStack, stack_visit: Visit) -> None:
+    page = stack_visit.page
+    page.set_default_timeout(SLOW_MS)
+    stack_visit.open()
+    expect(page.locator("#link")).to_have_attribute("data-state", "live", timeout=SLOW_MS)
+    page.evaluate("window.isSamePage = true")
+    headers = {"Authorization": "Bearer r8_simulated"}
+    body = {"version": "0" * 64, "input": {"prompt": "x"}}
+    made = httpx.post(f"{running_stack.simulator_url}/v1/predictions", json=body, headers=headers, timeout=20)
+    assert made.is_success, made.text
+    httpx.post(f"{running_stack.http_url}/api/cloud/jobs/sync", timeout=30)
+    row = page.locator(f'.job[data-id="{made.json()["id"]}"]')
+    began = time.monotonic()
+    expect(row).to_be_visible(timeout=SLOW_MS)
+    assert time.monotonic() - began < SLOW_MS / 1000
+    row.locator(".job-name").click()
+    expect(page.locator(".sheet .timeline li").first).to_be_visible(timeout=SLOW_MS)
+    assert page.evaluate("window.isSamePage") is True
