@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool
 from functions.http._access import Admin
 from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
+from shared.services.decide_polling import PollingDecision
 from shared.services.poll_provider import read_poll_state
 from shared.wiring import wiring
 
@@ -26,7 +27,7 @@ class PollingSetting(BaseModel):
 def read_polling_status() -> dict[str, object]:
     """`is_active, preference, interval_seconds, effective_interval_seconds, last_tick_at, reason, last_errors`."""
     parts = wiring()
-    decision = parts.polling.decide(parts.providers)
+    decision = _decide()
     now = parts.clock.now()
     states = {name: read_poll_state(parts.state, name, now=now) for name in parts.providers}
     ticks = [state.last_tick_at for state in states.values() if state.last_tick_at is not None]
@@ -51,10 +52,17 @@ def read_polling_status() -> dict[str, object]:
 @router.put("/api/cloud/polling/setting")
 def set_polling(setting: PollingSetting, caller: Admin) -> dict[str, object]:
     """Store the preference; `is_active` tells what that comes to, `reason` why (the yaml's word wins)."""
-    parts = wiring()
-    parts.polling.prefer(setting.enabled)
-    decision = parts.polling.decide(parts.providers)
+    wiring().polling.prefer(setting.enabled)
+    decision = _decide()
     return {"is_active": decision.is_active, "enabled": setting.enabled, "reason": decision.reason}
+
+
+def _decide() -> PollingDecision:
+    """By the settings as they are stored now: whoever has just changed them looks here."""
+    parts = wiring()
+    for name in parts.providers:
+        parts.provider_settings.forget(name)
+    return parts.polling.decide(parts.providers)
 
 
 handler = lambda_handler_for(router)

@@ -12,6 +12,7 @@ from functions.http import read_polling_status
 from functions.work import start_tick
 from shared.background_tasks import get_task_manager, start_background_tasks, stop_background_tasks
 from shared.domain.errors import ProviderUnavailableError
+from shared.services.provider_settings import settings_key
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 
 STATUS, SETTING = "/api/cloud/polling/status", "/api/cloud/polling/setting"
@@ -83,6 +84,14 @@ def test_every_start_logs_what_was_decided_and_why_once(engine: Engine) -> None:
     start_tick.handler({}, None)
     told = [message for _, message, _ in engine.system.telemetry.records if "job status polling" in message]
     assert told[1:] == ["job status polling is off: the stored setting switches it off; interval 30 s"]
+
+
+def test_a_webhook_url_stored_a_moment_ago_by_another_process_counts_at_once(engine: Engine) -> None:
+    client = engine.system.client(read_polling_status.router)
+    assert client.get(STATUS).json()["is_active"] is True
+    now = engine.system.clock.now()
+    engine.system.stores.state.put(settings_key("replicate"), {"webhook_url": WEBHOOK_URL}, now=now)
+    assert client.get(STATUS).json()["is_active"] is False
 
 
 def test_a_fault_of_the_last_round_is_shown(engine: Engine) -> None:
