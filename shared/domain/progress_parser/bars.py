@@ -67,7 +67,7 @@ _PREFIX = re.compile(
     re.ASCII,
 )
 _EVALUATING = re.compile(
-    r"idat(?:ion|ing)|evaluat|sanity|denois|inference|predict|generat(?:e|ing) (?!.{0,40}(?:split|dataset))"
+    r"idat(?:ion|ing)|evaluat|sanity|denois|inference|predict|generat(?:e|ing) (?!.{0,40}(?:split|dataset|class))"
     r"|(?<![\w-])(?:eval|val|sampl(?:ing|es?))(?![\w-])|^test(?:ing)?\b(?!-)"
 )
 _PREPARING = re.compile(
@@ -83,7 +83,7 @@ _EPOCH_NUMBER = re.compile(
 )
 _FIRST_OF_TORCHTUNE = re.compile(r"1\|\d{1,9}\|loss", re.ASCII)
 _EPOCHS_ALONE = re.compile(r"(?:training )?epochs?(?: progress)?[:\s]*$")
-_TRAINING = re.compile(r"\bsteps?\b|epoch|train|\biter|round|optimi[sz]|fine-?tun|\bbatch")
+_TRAINING = re.compile(r"\bsteps?\b|\bloss\b|epoch|train|\biter|round|optimi[sz]|fine-?tun|\bbatch")
 _UPLOAD = re.compile(r"upload|push")
 _WARMUP = re.compile(r"warm(?:ing)?[ -]?up")
 _TRAINER_METRICS = re.compile(r"(?<![\w/])(?:lr|learning_rate)\b")

@@ -34,6 +34,8 @@ class Counts:
     """Whether step or epoch came with its total, as in "step 1500/5000"."""
     is_of_job: bool = False
     """Whether the steps are certainly the whole job's: the epoch is told behind them, as a remark."""
+    is_of_epoch: bool = False
+    """Whether the steps look like those of one epoch, as tutorials print them: "Epoch [3/10], Step [20/90]"."""
     percent: float | None = None
     """A share of the training that is told as such: "Training progress: 45%"."""
 
@@ -56,6 +58,7 @@ _STEP_PAIR = re.compile(
     rf"(?:/max_steps)?(?:\(train\))?{_LINK}{_NUMBER}\s{{0,8}}(?:/|\bof |\bout of )\s{{0,8}}{_NUMBER}(?!/)",
     re.ASCII,
 )
+_EPOCH_THEN_STEP = re.compile(r"epoch:? ?\[[\d/ ]{3,20}\],? (?:step|iter|batch):? ?\[", re.ASCII)
 _PAIR_OF_STEPS = re.compile(
     r"(?<![\d/.,-])(\d[\d,]{0,11})\s?/\s?(\d[\d,]{0,11}) {0,2}(?:(?:training|optimization) )?"
     r"(?:steps|iters|iterations)\b",
@@ -73,12 +76,12 @@ _STEP = re.compile(
     rf"(?:step|iter|iteration|iter_num|steps completed){_LINK}{_NUMBER}",
     re.ASCII,
 )
-_EPOCH = re.compile(r"(?<![\w/\\-])epoch[\s:=\[('\"#-]{0,8}(\d{1,9}(?:\.\d{1,18})?)(?![\d,]*\d)", re.ASCII)
+_EPOCH = re.compile(r"(?<![\w/\\-])(?<!from )epoch[\s:=\[('\"#-]{0,8}(\d{1,9}(?:\.\d{1,18})?)(?![\d,]*\d)", re.ASCII)
 _TORCHTUNE = re.compile(r"(\d{1,6})\|\d{1,9}\|loss", re.ASCII)
 _STEPS_AND_LOSS = re.compile(rf"\bsteps[:=\s]{{1,3}}{_NUMBER} {{1,3}}(?:loss|\|)", re.ASCII)
 _SETTING_BEFORE = re.compile(
     r"(?:num|number of|n|current|total|max|min|warm-?up|save|sav\w*|eval\w*|log|logging|accum\w*|per|every|valid\w*"
-    r"|test|sampl\w*|first|last|each|sanity|skip\w*|than)[\s_-]{1,3}$"
+    r"|test|sampl\w*|first|last|each|sanity|skip\w*|than|until)[\s_-]{1,3}$"
 )
 _BEFORE = 24
 _SHARE = re.compile(
@@ -88,8 +91,8 @@ _SHARE = re.compile(
 )
 
 _TOTAL_STEPS = re.compile(
-    r"(?:total[ _](?:optimi[sz]ation[ _]|train(?:ing)?[ _])?(?:num[ _])?steps|max_(?:train_)?steps|max_iters"
-    rf"|train_iters)\b(?![ _]?remaining)[^\d=:]{{0,40}}[=:]\s{{0,4}}['\"]?{_NUMBER}",
+    r"(?:(?:total[ _](?:optimi[sz]ation[ _]|train(?:ing)?[ _])?(?:num[ _])?steps|max_(?:train_)?steps|max_iters"
+    rf"|train_iters)\b(?![ _]?remaining)[^\d=:]{{0,40}}[=:]\s{{0,4}}['\"]?|\buntil step ){_NUMBER}",
     re.ASCII,
 )
 _STEPS_LEFT = re.compile(rf"total optimi[sz]ation steps remaining\s{{0,4}}[=:]\s{{0,4}}{_NUMBER}", re.ASCII)
@@ -296,6 +299,7 @@ def counts_of(line: str) -> Counts:
         total_epochs=_first(_TOTAL_EPOCHS, line) if total_epochs is None and "epochs" in line else total_epochs,
         is_pair=is_pair,
         is_of_job=total_steps is not None and 0 <= line.find("step") < line.find("epoch"),
+        is_of_epoch=_EPOCH_THEN_STEP.search(line) is not None,
         percent=_share(line) if "%" in line else None,
     )
 
@@ -318,7 +322,8 @@ def _step_pair(line: str) -> tuple[int | None, int | None]:
 
 
 def _announced_steps(line: str) -> int | None:
-    return _first(_TOTAL_STEPS, line) if "steps" in line or "_iters" in line else None
+    named = "steps" in line or "_iters" in line or "until step" in line
+    return _first(_TOTAL_STEPS, line) if named else None
 
 
 def _share(line: str) -> float | None:

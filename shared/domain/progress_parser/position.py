@@ -37,6 +37,7 @@ class Evidence:
     counts: Counts | None = None
     percent: float | None = None
     steps_restart: bool = False
+    steps_go_on: bool = False
     steps_left: int | None = None
     total_steps: int | None = None
     epoch: float | None = None
@@ -132,18 +133,20 @@ def _of_counts(evidence: Evidence, counts: Counts) -> Position | None:
         and not counts.is_of_job
         and epoch is not None
         and epochs
-        and _counts_within_epoch(evidence, step / total)
+        and _counts_within_epoch(evidence, counts, step / total)
     ):
         before = max(int(epoch) - (0 if evidence.epochs_from_zero else 1), 0)
         step, total = before * total + min(step, total), epochs * total
     return Position(percent_of(step, total), min(step, total), total)
 
 
-def _counts_within_epoch(evidence: Evidence, done: float) -> bool:
-    """Steps that start anew, or are not where the epochs are, are steps of one epoch."""
+def _counts_within_epoch(evidence: Evidence, counts: Counts, done: float) -> bool:
+    """Steps that start anew, or are not where the epochs are, are steps of one epoch; those that go on are not."""
+    if evidence.steps_restart or (counts.is_of_epoch and not evidence.steps_go_on):
+        return True
     epoch, epochs = evidence.epoch or 0.0, evidence.total_epochs or 1
     before = epoch - (0 if evidence.epochs_from_zero else 1)
-    return evidence.steps_restart or not before / epochs - 0.01 <= done <= (before + 1) / epochs + 0.01
+    return not before / epochs - 0.01 <= done <= (before + 1) / epochs + 0.01
 
 
 def _of_epoch(evidence: Evidence, previous: Progress) -> Position:

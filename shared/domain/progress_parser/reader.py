@@ -43,6 +43,19 @@ def _has_counter(found: Counts) -> bool:
     return any(counter is not None for counter in (found.step, found.epoch, found.percent))
 
 
+def _moves_on(text: str, following: str) -> bool:
+    """Whether the next line is the same bar a little later: the same name before its percent, and the same total."""
+    percent = text.find("%|", 0, _TITLE_WINDOW)
+    if percent <= 2 or text[-1] != "]" or following[percent : percent + 2] != "%|":
+        return False
+    bracket = text.find("[", percent)
+    slash = text.rfind("/", percent, bracket)
+    if bracket < 0 or slash < 0 or not following.startswith(text[: percent - 3]):
+        return False
+    total = text[slash : bracket + 1]
+    return following.startswith(total, slash) or total in following
+
+
 class Reader:
     """The state between two lines. Feed it lines, oldest first, then ask for the `progress`."""
 
@@ -70,12 +83,8 @@ class Reader:
         """Takes the lines in. A bar that the next line only moves on is passed over: its last state is enough."""
         last = len(texts) - 1
         for index, text in enumerate(texts):
-            percent = text.find("%|", 0, _TITLE_WINDOW)
-            if percent > 2 and index < last and text.endswith("]"):
-                following = texts[index + 1]
-                if following[percent : percent + 2] == "%|" and following.startswith(text[: percent - 3]):
-                    continue
-            self.read_line(text)
+            if index == last or not _moves_on(text, texts[index + 1]):
+                self.read_line(text)
 
     def read_line(self, text: str) -> None:
         """Takes in one line: its last bar, then what is printed behind that bar and so is newer."""
@@ -143,6 +152,7 @@ class Reader:
             kind = BarKind.PREPARING
         if kind is BarKind.PREPARING:
             self._prepare()
+            self._context = None if self._context is Signal.PREPARING else self._context
         elif kind in _SIDE_STAGES:
             self.stage = _SIDE_STAGES[kind]
         elif kind is BarKind.EPOCHS:
@@ -170,7 +180,7 @@ class Reader:
             self._take(bar, is_of_job=True)
         elif self._is_of_one_epoch(bar) and not self._has_job_bar():
             self._take(bar, is_of_job=False)
-        elif self._context is Signal.VALIDATION or self._is_beside_training(bar):
+        elif (self._context is Signal.VALIDATION and not bar.name) or self._is_beside_training(bar):
             self.stage = Stage.VALIDATION
         elif self._context is Signal.PREPARING and not self._started:
             self._prepare()
@@ -294,6 +304,7 @@ class Reader:
 
     def _count(self, found: Counts, line: str) -> None:
         evidence = self._evidence
+        epoch_before = evidence.epoch
         if found.epoch is not None:
             if evidence.bar is not None and not evidence.bar_is_of_job and evidence.epoch not in {None, found.epoch}:
                 evidence.bar = replace(evidence.bar, done=0)
@@ -308,6 +319,8 @@ class Reader:
                 evidence.bar_is_of_job = False
             if before and before.step and before.total_steps == found.total_steps and found.step < before.step:
                 evidence.steps_restart = True
+            elif before and found.total_steps and found.epoch not in {None, epoch_before}:
+                evidence.steps_go_on = found.total_steps == before.total_steps
             evidence.counts = found
 
     @staticmethod

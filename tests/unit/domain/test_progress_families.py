@@ -625,6 +625,117 @@ EPOCH_FAMILIES: dict[str, Case] = {
     "steps-in-percent-without-a-bar": ("steps: 10%\nsteps: 50% avr_loss=0.1", TRAINING, 50.0),
 }
 
+SURROUNDINGS: dict[str, Case] = {
+    "evaluation-right-behind-the-training-bar": (
+        (
+            f" 29%|{BAR}| 289/1000 [09:39<24:00,  2.0s/it]\n{{'loss': 1.0, 'learning_rate': 1e-05, 'epoch': 0.5}}\n"
+            f" 30%|{BAR}| 300/1000 [10:00<23:20,  2.0s/it]\n  0%|{EMPTY}| 0/8 [00:00<?, ?it/s]\n"
+            f" 50%|{BAR}| 4/8 [00:01<00:01,  4.0it/s]"
+        ),
+        VALIDATION,
+        30.0,
+    ),
+    "evaluation-with-a-bar-of-reading": (
+        "***** Running Evaluation *****\n  Num examples: Unknown\nReading metadata...: 820it [00:01, 800.1it/s]",
+        VALIDATION,
+        None,
+    ),
+    "records-on-one-line": (
+        (
+            "{'loss': 0.5, 'epoch': 0.2, 'global_step/max_steps': '3/50'} "
+            "{'loss': 0.4, 'epoch': 0.3, 'global_step/max_steps': '4/50'}"
+        ),
+        TRAINING,
+        8.0,
+    ),
+    "json-settings": ('{\n  "cache_latents": true,\n  "epoch": 10,\n  "save_every_n_epochs": 1,', None, None),
+    "traceback-without-its-head": (
+        (
+            '[rank1]:   File "/app/sft.py", line 20, in <module>\n[rank1]:     trainer.train(resume_checkpoint)\n'
+            '[rank1]:   File "/app/mixin.py", line 9, in train\n[rank1]:     self.load_model()'
+        ),
+        None,
+        None,
+    ),
+    "traceback-without-indent": (
+        (
+            'Loading transformer\nFile "/src/train.py", line 355, in train\nvalidation_step(1, 2)\n'
+            'File "/src/job.py", line 97, in run\ncheckpoint_saved()'
+        ),
+        PREPROCESSING,
+        None,
+    ),
+    "step-of-something-else-while-saving": (
+        (
+            "Epoch: [0],Step [3/12],Elapsed Time: 00:00:56\nSaving model checkpoint to /out/checkpoint-3\n"
+            "Invalidate trace cache @ step 0: expected module 0, but got module 274"
+        ),
+        TRAINING,
+        25.0,
+    ),
+    "bare-bar-behind-what-was-loaded": (
+        f"Starting training...\nLoaded pretrained 'base.pth'\n  5%|{EMPTY}| 1/20 [00:10<03:10, 10.0s/it]",
+        TRAINING,
+        5.0,
+    ),
+    "bare-bar-behind-a-named-preparation": (
+        (
+            f"Loading model\nMap: 100%|{FULL}| 9/9 [00:00<00:00, 99 examples/s]\n"
+            f"  2%|{EMPTY}| 4/200 [00:08<06:32,  2.0s/it]"
+        ),
+        TRAINING,
+        2.0,
+    ),
+    "bare-bar-of-an-epoch-told-too-late": (
+        f"100%|{FULL}|500/500[48:07<00:00, 1.59it/s]\nEpoch 2 (global_step 1000) finished, time:48 minutes.",
+        TRAINING,
+        None,
+    ),
+    "images-of-the-class": (f"Generating class images:  25%|{BAR}| 1/4 [00:10<00:30, 10.0s/it]", PREPROCESSING, None),
+    "job-bar-behind-baseline-samples": (
+        (
+            "Generating baseline samples before training\n"
+            f"Generating Images: 100%|{FULL}| 2/2 [00:21<00:00, 10.5s/it]\n"
+            f"my_style_v2:   0%|{EMPTY}| 0/3000 [00:00<?, ?it/s]"
+        ),
+        TRAINING,
+        0.0,
+    ),
+    "tutorial-steps-where-the-epochs-are": ("Epoch [3/10], Step [100/500], Loss: 0.12", TRAINING, 22.0),
+    "steps-that-go-on-over-epochs": (
+        "Epoch [2/10], Step [90/500], Loss: 0.2\nEpoch [3/10], Step [110/500], Loss: 0.1",
+        TRAINING,
+        22.0,
+    ),
+    "loss-as-a-title": (
+        f"[Epoch 12: 3/20]loss: 0.1234:  10%|{EMPTY}| 300/3000 [10:00<1:30:00,  2.0s/it]",
+        TRAINING,
+        10.0,
+    ),
+    "total-told-as-until": (
+        (
+            "Training at rate of 0.004 until step 3000\nPreparing dataset...\n"
+            f"  1%|{EMPTY}| 30/3000 [01:00<1:39:00,  2.0s/it]"
+        ),
+        TRAINING,
+        1.0,
+    ),
+    "going-on-from-an-epoch": (
+        f"  Continuing training from epoch 1\n 40%|{BAR}| 401/1000 [00:02<20:00,  2.0s/it]",
+        TRAINING,
+        40.1,
+    ),
+    "thick-bar": (
+        (
+            "      Epoch    GPU_mem   box_loss  Instances       Size\n"
+            "       3/20      8.04G      1.624         28        512: 100% ━━━━━━━━━━━━ 86/86 1.5it/s 56.5s"
+        ),
+        TRAINING,
+        None,
+    ),
+    "bar-without-its-end": ("flux_train_replicate:  40% | 400/1000 [02:30<03:45, 2.67it/s]", TRAINING, 40.0),
+}
+
 
 FAMILIES: dict[str, dict[str, Case]] = {
     "simpletuner": SIMPLETUNER,
@@ -634,6 +745,7 @@ FAMILIES: dict[str, dict[str, Case]] = {
     "hugging-face": HUGGING_FACE,
     "relatives": RELATIVES,
     "epochs": EPOCH_FAMILIES,
+    "surroundings": SURROUNDINGS,
 }
 CASES = [
     pytest.param(*case, id=f"{family}:{name}") for family, cases in FAMILIES.items() for name, case in cases.items()

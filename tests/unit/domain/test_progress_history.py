@@ -112,7 +112,7 @@ def test_any_curve_stays_within_its_limit_in_order_and_with_its_ends(steps: list
         assert (curve[0].step, curve[-1].step) == (min(steps), max(steps))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=400))
 def test_any_text_has_a_history(log: str) -> None:
     assert len(loss_history(log * 3)) <= 500

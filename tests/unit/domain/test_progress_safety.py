@@ -69,7 +69,7 @@ def test_readings_in_a_row_stay_sound_and_the_same_log_is_read_the_same(logs: li
         assert read_progress(log, progress).percent == progress.percent or progress.percent is None
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.text(ANY_CHARACTER) | HOSTILE)
 def test_cleaned_text_holds_nothing_hidden(text: str) -> None:
     cleaned = clean_text(text)
@@ -78,7 +78,7 @@ def test_cleaned_text_holds_nothing_hidden(text: str) -> None:
     assert len(cleaned) <= len(text)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(ANY_CHARACTER) | HOSTILE, st.integers(4, 200))
 def test_a_shortened_line_is_one_line_within_its_limit(text: str, limit: int) -> None:
     line = shorten_line(text, limit)
