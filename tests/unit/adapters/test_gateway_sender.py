@@ -21,6 +21,7 @@ class ManagementApi(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
         self.requests: list[tuple[str, str, bytes]] = []
+        self.authorizations: list[str] = []
 
     @property
     def url(self) -> str:
@@ -34,9 +35,12 @@ class _Answer(http.server.BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.requests.append((self.command, self.path, body))
+        self.server.authorizations.append(self.headers["Authorization"])
         name = self.path.rsplit("/", 1)[1]
         if name == "slow":
             time.sleep(1.5)
+        if name == "last":
+            self.close_connection = True
         self.send_response(int(name) if name.isdigit() else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -61,6 +65,20 @@ def test_a_message_reaches_its_connection_as_it_is(api: ManagementApi) -> None:
     GatewaySender(api.url).send("abc=", b'{"type":"events"}')
 
     assert api.requests == [("POST", "/@connections/abc%3D", b'{"type":"events"}')]
+
+
+def test_the_request_is_signed_for_the_management_api(api: ManagementApi) -> None:
+    GatewaySender(api.url).send("abc", b"x")
+
+    assert "/execute-api/aws4_request, SignedHeaders=host;" in api.authorizations[0]
+
+
+def test_a_kept_connection_that_was_closed_meanwhile_costs_nobody_a_message(api: ManagementApi) -> None:
+    sender = GatewaySender(api.url)
+    for name in ("last", "last", "first"):
+        sender.send(name, b"x")
+
+    assert [path for _, path, _ in api.requests] == [f"/@connections/{name}" for name in ("last", "last", "first")]
 
 
 def test_gone_is_judged_by_the_status_and_not_by_a_name(api: ManagementApi) -> None:

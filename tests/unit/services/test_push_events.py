@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.adapters.clock import SystemClock
-from shared.domain.errors import SendThrottled, StoreUnavailableError
+from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled, StoreUnavailableError
 from shared.services.fan_out import fan_out
 from shared.services.list_revocations import CONNECTION_LIFE
 from shared.services.push_events import LEASE, PUSHER_KEY
@@ -370,6 +371,48 @@ def test_wakes_in_any_number_and_order_change_nothing_that_a_client_sees() -> No
 
     last = 2 * world.stores.events.head().seq
     assert world.heard_ids("a") == world.ids(1, last)
+
+
+def test_of_a_thousand_connections_a_tenth_that_fails_delays_and_hurts_no_other() -> None:
+    """34 gone, 33 throttled, 33 that hang until every healthy one has been served (I21)."""
+    world = Delivery(clock=SystemClock())
+    names = [f"c{number:04d}" for number in range(1000)]
+    faulty = random.Random(21).sample(names, 100)
+    gone, throttled, hanging = set(faulty[:34]), set(faulty[34:67]), set(faulty[67:])
+    for name in names:
+        world.greet(name)
+    all_healthy_served = threading.Event()
+    served: list[str] = []
+    gave_up: list[str] = []
+
+    class FaultySender:
+        def send(self, connection_id: str, body: bytes) -> None:
+            if connection_id in gone:
+                raise ConnectionGone("The connection is gone.")
+            if connection_id in throttled:
+                raise SendThrottled("The gateway refused the message with 429.")
+            if connection_id in hanging:
+                if not all_healthy_served.wait(30):
+                    gave_up.append(connection_id)
+                raise SendFailed("The connection did not take the message in time.")
+            served.append(connection_id)
+            if len(served) == 900:
+                all_healthy_served.set()
+
+        def disconnect(self, connection_id: str) -> None:
+            raise ConnectionGone("The connection is gone.")
+
+    world.publish(1)
+    pusher = replace(world.parts.pusher, sender=FaultySender())
+
+    assert pusher.wake()
+
+    assert gave_up == []
+    assert sorted(served) == sorted(set(names) - set(faulty))
+    rows = world.stores.connection_rows
+    assert not gone & rows.keys()
+    assert all(rows[name].failures == 1 for name in throttled | hanging)
+    assert sum(row.failures for row in rows.values()) == 66
 
 
 def test_hanging_tasks_hold_up_no_others() -> None:

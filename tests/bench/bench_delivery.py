@@ -1,0 +1,219 @@
+"""Delivery: from webhook to frame on the local stack, a change to 1,000 sockets, and what an idle client costs.
+
+python -m tests.bench.bench_delivery
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from websockets.sync.client import connect
+
+from infra.local.settings import REGION
+from shared.adapters.clock import SystemClock
+from shared.adapters.gateway_sender import GatewaySender
+from shared.domain.access import LOCAL_ADMIN
+from shared.services.stream_events import Listener
+from tests.delivery import Delivery
+from tests.fakes.clock import FakeClock
+from tests.local.replicate_webhooks import WebhookSource, new_job_id
+from tests.local.stack import RunningStack
+
+ROUNDS = 100
+SOCKETS = 1000
+MONTH_MINUTES = 30 * 24 * 60
+
+
+@dataclass(frozen=True)
+class Prices:
+    """List prices in us-east-1, US dollars; Lambda on arm64, DynamoDB on demand."""
+
+    http_request: float = 1.0e-6
+    socket_message: float = 1.0e-6
+    socket_minute: float = 0.25e-6
+    lambda_request: float = 0.2e-6
+    lambda_gb_second: float = 0.0000133334
+    read_unit: float = 0.125e-6
+    write_unit: float = 0.625e-6
+
+
+PRICES = Prices()
+
+
+@dataclass(frozen=True)
+class IdleMinute:
+    """What one waiting client causes in a minute. Reads are consistent, of items up to 4 kB; writes up to 1 kB."""
+
+    http_requests: float = 0
+    socket_messages: float = 0
+    socket_minutes: float = 0
+    calls: float = 0
+    gb_seconds: float = 0
+    reads: float = 0
+    writes: float = 0
+
+    @property
+    def dollars_a_month(self) -> float:
+        minute = (
+            self.http_requests * PRICES.http_request
+            + self.socket_messages * PRICES.socket_message
+            + self.socket_minutes * PRICES.socket_minute
+            + self.calls * PRICES.lambda_request
+            + self.gb_seconds * PRICES.lambda_gb_second
+            + self.reads * PRICES.read_unit
+            + self.writes * PRICES.write_unit
+        )
+        return minute * MONTH_MINUTES
+
+
+def percentiles(seconds: list[float]) -> str:
+    cuts = statistics.quantiles(seconds, n=20)
+    p50, p95, most = (1000 * value for value in (statistics.median(seconds), cuts[18], max(seconds)))
+    return f"p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {most:.0f} ms"
+
+
+def webhook_to_frame() -> None:
+    """Signed webhooks of unknown jobs, one after another, to one listening WebSocket; the clock starts at the send."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RunningStack(Path(folder) / "data") as stack,
+        contextlib.ExitStack() as open_things,
+    ):
+        stack.start()
+        webhooks = WebhookSource(stack)
+        open_things.callback(webhooks.close)
+        socket = open_things.enter_context(connect(stack.ws_url, proxy=None))
+        socket.send(json.dumps({"action": "hello", "after": None}))
+        seconds = []
+        for number in range(ROUNDS + 5):
+            job_id = new_job_id()
+            sent = time.perf_counter()
+            webhooks.send(job_id)
+            while job_id not in str(socket.recv(timeout=30)):
+                continue
+            if number >= 5:
+                seconds.append(time.perf_counter() - sent)
+            time.sleep(0.2)
+    print(f"webhook sent -> frame at a WebSocket, local stack, {ROUNDS} webhooks: {percentiles(seconds)}")
+
+
+@contextlib.contextmanager
+def stub_gateway() -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.bench.stub_gateway"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stub:
+        assert stub.stdout is not None
+        yield f"http://127.0.0.1:{int(stub.stdout.readline())}"
+        assert stub.stdin is not None
+        stub.stdin.close()
+
+
+def change_to_many_sockets() -> None:
+    with stub_gateway() as url:
+        world = Delivery(clock=SystemClock(), sender=GatewaySender(url))
+        for number in range(SOCKETS):
+            world.connect(f"c{number}")
+            world.parts.greeter.hello(f"c{number}", None)
+        seconds, cpu = [], []
+        for _ in range(10):
+            world.publish()
+            began, began_cpu = time.perf_counter(), time.process_time()
+            world.parts.pusher.wake()
+            seconds.append(time.perf_counter() - began)
+            cpu.append(time.process_time() - began_cpu)
+            time.sleep(0.2)
+    print(
+        f"a change to {SOCKETS} sockets, stub of the management API on loopback, 10 changes: "
+        f"median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s, CPU {statistics.median(cpu):.2f} s"
+    )
+
+
+def counted(world: Delivery, act: Callable[[], object]) -> tuple[int, int, int]:
+    """DynamoDB requests, items read and items written."""
+    world.stores.reset_usage()
+    act()
+    usage = world.stores.total_usage
+    return usage.requests, usage.items_read, usage.items_written
+
+
+def idle_client() -> None:
+    """Requests are counted, over simulated time; a call takes 20 ms, or as long as it is held, at its memory."""
+    rows: list[tuple[str, float, IdleMinute]] = []
+    for label, every in (("WebSocket, a ping a minute", 1.0), ("WebSocket, a ping every 5 minutes", 5.0)):
+        world = Delivery()
+        world.greet("a")
+        requests, reads, writes = counted(world, lambda world=world: world.parts.greeter.ping("a"))  # type: ignore[misc]
+        pings = 1 / every
+        rows.append(
+            (
+                label,
+                requests * pings,
+                IdleMinute(
+                    socket_messages=2 * pings,
+                    socket_minutes=1,
+                    calls=pings,
+                    gb_seconds=pings * 0.5 * 0.02,
+                    reads=reads * pings,
+                    writes=writes * pings,
+                ),
+            )
+        )
+    rows.append(idle_stream("event stream, a job active, held 20 s", is_active=True, memory_gb=0.25))
+    rows.append(idle_stream("event stream, no job active, asked every 15 s", is_active=False, memory_gb=0.25))
+    for label, requests_a_minute, minute in rows:
+        print(f"{label}: {requests_a_minute:.1f} DynamoDB requests a minute, ${minute.dollars_a_month:.2f} a month")
+
+
+def idle_stream(label: str, *, is_active: bool, memory_gb: float) -> tuple[str, float, IdleMinute]:
+    clock = FakeClock()
+    world = Delivery(clock=clock)
+    if is_active:
+        world.publish()
+    head = world.stores.events.head()
+    cursor = f"{head.epoch}-{2 * head.seq}"
+    calls = 0
+    held = 0.0
+
+    def ten_minutes() -> None:
+        nonlocal calls, held
+        end = clock.monotonic() + 600
+        while clock.monotonic() < end:
+            began = clock.monotonic()
+            text = world.parts.streamer.answer(cursor, Listener(LOCAL_ADMIN, "192.0.2.1", 27.0))
+            held += clock.monotonic() - began + 0.02
+            calls += 1
+            clock.advance(int(text.split("\n", 1)[0].removeprefix("retry: ")) / 1000)
+
+    requests, reads, writes = counted(world, ten_minutes)
+    # A Query that finds nothing is billed as one read unit all the same; the fake counts its items only.
+    reads += world.stores.usage["events.read"].requests if "events.read" in world.stores.usage else 0
+    minute = IdleMinute(
+        http_requests=calls / 10,
+        calls=calls / 10,
+        gb_seconds=held * memory_gb / 10,
+        reads=reads / 10,
+        writes=writes / 10,
+    )
+    return label, requests / 10, minute
+
+
+def main() -> None:
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
+    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
+    change_to_many_sockets()
+    idle_client()
+    webhook_to_frame()
+
+
+if __name__ == "__main__":
+    main()
