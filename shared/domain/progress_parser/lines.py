@@ -72,11 +72,11 @@ _EPOCH_PAIR = re.compile(
     re.ASCII,
 )
 _STEP = re.compile(
-    rf"(?<![\w/\\-])(?:(?:global|current|train|training)[ _-])?"
+    rf"(?<![\w/\\{{-])(?:(?:global|current|train|training)[ _-])?"
     rf"(?:step|iter|iteration|iter_num|steps completed){_LINK}{_NUMBER}",
     re.ASCII,
 )
-_EPOCH = re.compile(r"(?<![\w/\\-])(?<!from )epoch[\s:=\[('\"#-]{0,8}(\d{1,9}(?:\.\d{1,18})?)(?![\d,]*\d)", re.ASCII)
+_EPOCH = re.compile(r"(?<![\w/\\{-])(?<!from )epoch[\s:=\[('\"#-]{0,8}(\d{1,9}(?:\.\d{1,18})?)(?![\d,]*\d)", re.ASCII)
 _TORCHTUNE = re.compile(r"(\d{1,6})\|\d{1,9}\|loss", re.ASCII)
 _STEPS_AND_LOSS = re.compile(rf"\bsteps[:=\s]{{1,3}}{_NUMBER} {{1,3}}(?:loss|\|)", re.ASCII)
 _SETTING_BEFORE = re.compile(
@@ -170,6 +170,8 @@ _MEMBER = re.compile(r"\s{0,40}(['\"])(?!loss|train_loss)[\w.\-/ ]{1,60}\1: [^,{
 _COUNTER_KEYS = frozenset({"step", "steps", "global_step", "iter", "iteration", "epoch", "loss", "iter_num"})
 _NOISE = ("warning", "error", "exception", 'file "')
 _FRAME = re.compile(r"file \"[^\"]{1,300}\", line \d", re.ASCII)
+_PREFIX = 40
+_WRAPPED = " " * 20
 _EXCEPTION = re.compile(r"(?:^|[\w.])(?:error|exception)\b|warning|file \"", re.ASCII)
 _BOXES = "│╭╰❱"
 
@@ -180,10 +182,15 @@ def is_worth_reading(line: str) -> bool:
 
 
 def is_noise(line: str) -> bool:
-    """Whether a line in small letters is a warning, an exception or part of a traceback: they tell of no activity."""
-    if line[:1] in _BOXES and line:
+    """Whether a line in small letters is a warning, an exception, part of a traceback or a tracker's own talk."""
+    if (line[:1] in _BOXES and line) or "wandb: " in line[:_PREFIX]:
         return True
     return any(word in line for word in _NOISE) and _EXCEPTION.search(line) is not None
+
+
+def is_wrapped(line: str) -> bool:
+    """Whether a line stands so far to the right that it goes on with the message before it, as rich wraps them."""
+    return line.startswith(_WRAPPED)
 
 
 def is_frame(line: str) -> bool:

@@ -246,7 +246,7 @@ class Reader:
             return
         if lines.is_worth_reading(line):
             self._heed(lines.without_options(line))
-        elif line and not line.isspace():
+        elif line and not line.isspace() and not lines.is_wrapped(line):
             self._context = None
 
     def _is_traceback(self, line: str) -> bool:
@@ -260,6 +260,8 @@ class Reader:
         return False
 
     def _heed(self, line: str) -> None:
+        if self._context is Signal.PREPARING and lines.is_wrapped(line):
+            return
         found = lines.counts_of(line)
         if lines.is_member(line):
             self._announce(found)

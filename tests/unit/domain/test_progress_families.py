@@ -725,6 +725,24 @@ SURROUNDINGS: dict[str, Case] = {
         TRAINING,
         40.1,
     ),
+    "wrapped-message-of-loading": (
+        (
+            "                    INFO     load StableDiffusion          sdxl_train_util.py:70\n"
+            "                             checkpoint:\n                             ./models/base.safetensors"
+        ),
+        PREPROCESSING,
+        None,
+    ),
+    "bar-behind-a-wrapped-message": (
+        (
+            "2026-01-01 10:00:00 INFO     caching latents with a       train_util.py:989\n"
+            f"                             strategy.\n  5%|{EMPTY}| 1/20 [00:10<03:10, 10.0s/it]"
+        ),
+        PREPROCESSING,
+        None,
+    ),
+    "pattern-of-file-names": ('      filename: "epoch{epoch:02d}-step{step:02d}"', None, None),
+    "tracker": ("wandb: Run data is saved locally in /out/wandb/run-1\nwandb: Syncing run epoch-3", None, None),
     "thick-bar": (
         (
             "      Epoch    GPU_mem   box_loss  Instances       Size\n"
