@@ -11,7 +11,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -190,7 +190,7 @@ def bench_many() -> list[tuple[str, str]]:
     bench.fill(10_000)
     bench.end_all()
     _, calls = poll_rounds(bench)
-    return [("10,000 active, all ended (in memory)", f"{calls} calls, {bench.count(JobStatus.COMPLETED)} right")]
+    return [("10,000 active, all ended", f"{calls} calls, {bench.count(JobStatus.COMPLETED)} right")]
 
 
 @dataclass
@@ -290,21 +290,20 @@ def bench_one_webhook(engine: Engine) -> list[tuple[str, str]]:
     return [("one webhook, a change", f"{requests} DynamoDB requests, {bench.provider.calls.total()} provider calls")]
 
 
-def table(rows: Sequence[tuple[str, str, str]]) -> str:
-    return "\n".join(["| what | local | modelled |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)])
-
-
-def both(measure: Callable[[bool], list[tuple[str, str]]]) -> list[tuple[str, str, str]]:
-    local, modelled = measure(False), measure(True)
-    return [(what, here, there) for (what, here), (_, there) in zip(local, modelled, strict=True)]
-
-
 def main(seconds: int = 60) -> None:
+    """Prints each figure as soon as it is measured; the last column says over which store."""
     with running_engine() as engine:
-        rows = [(what, figure, "") for what, figure in (*bench_one_webhook(engine), *bench_many())]
-        rows += both(lambda modelled: bench_ticks(engine, modelled=modelled))
-        rows += both(lambda modelled: bench_webhooks(engine, seconds, modelled=modelled))
-        print(table(rows))
+        show("in memory", bench_many())
+        show("local", bench_one_webhook(engine))
+        for modelled in (False, True):
+            store = "modelled" if modelled else "local"
+            show(store, bench_ticks(engine, modelled=modelled))
+            show(store, bench_webhooks(engine, seconds, modelled=modelled))
+
+
+def show(store: str, rows: Sequence[tuple[str, str]]) -> None:
+    for what, figure in rows:
+        print(f"| {what} | {figure} | {store} |", flush=True)
 
 
 if __name__ == "__main__":
