@@ -66,7 +66,7 @@ class PushEvents:
         head = self.events.head()
         if place.epoch == head.epoch and place.seq is not None and place.seq >= head.seq:
             return True
-        place = self._take_turn()
+        place = self._take_turn(place)
         deadline = self.clock.monotonic() + BUDGET_SECONDS
         try:
             while True:
@@ -92,10 +92,10 @@ class PushEvents:
             held_until=_moment(item.value.get("held_until")),
         )
 
-    def _take_turn(self) -> _Place:
+    def _take_turn(self, place: _Place) -> _Place:
+        """Wait until no other pusher holds the lease, and take it; `place` is what was read last."""
         give_up = self.clock.monotonic() + WAIT_FOR_TURN_SECONDS
         while True:
-            place = self._place()
             now = self.clock.now()
             if place.held_until is None or place.held_until <= now:
                 try:
@@ -107,6 +107,7 @@ class PushEvents:
                     "Another pusher has kept its turn for too long; this wake will be repeated."
                 )
             self.clock.sleep(_PAUSE_SECONDS)
+            place = self._place()
 
     def _end_turn(self, place: _Place) -> None:
         """Give the turn back; tried again, because a lease that is left lying stops all pushes until it runs out."""
