@@ -32,8 +32,8 @@ run: $(LOCAL_READY) ## the whole stack on this machine: API, WebSocket, tables, 
 test: $(DEV_READY) ## every fast test, those on a running stack and in a browser too
 	@$(PY) -m infra.local.install
 	@$(HAVE_CHROMIUM)
-	$(PY) -m pytest -q -n 2 -m "not (slow or bench or local or browser or infra)"
-	$(PY) -m pytest -q -m "(local or browser or infra) and not (slow or bench)"
+	$(PY) -m pytest -q -n 2 -m "not (slow or bench or local or browser or infra)"; first=$$?; \
+		$(PY) -m pytest -q -m "(local or browser or infra) and not (slow or bench)" && exit $$first
 
 proof: $(DEV_READY) ## every test with its full count: state machine, cuts at every byte, mutated bodies
 	@$(PY) -m infra.local.install

@@ -62,12 +62,18 @@ def test_sigterm_to_make_leaves_no_process_and_a_restart_keeps_every_job(tmp_pat
 def test_sigterm_while_the_stack_comes_up_leaves_no_process(tmp_path: Path) -> None:
     with RunningStack(tmp_path / "data") as stack:
         stack.launch()
-        deadline = time.monotonic() + START_SECONDS
-        while not (tmp_path / "data" / "logs" / "dynamodb.log").exists():
-            assert time.monotonic() < deadline, stack.output
-            time.sleep(0.05)
+        _wait_for_first_part(stack)
         stack.send(signal.SIGTERM)
         assert stack.wait() == 0
+        _assert_nothing_is_left(stack)
+
+
+def test_killed_starter_leaves_no_process(tmp_path: Path) -> None:
+    with RunningStack(tmp_path / "data") as stack:
+        stack.launch()
+        _wait_for_first_part(stack)
+        stack.send(signal.SIGKILL)
+        stack.wait()
         _assert_nothing_is_left(stack)
 
 
@@ -92,13 +98,20 @@ def test_port_in_use_gets_one_sentence_that_says_what_to_do(tmp_path: Path) -> N
     assert not (tmp_path / "data").exists()
 
 
+def _wait_for_first_part(stack: RunningStack) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not (stack.data_dir / "logs" / "dynamodb.log").exists():
+        assert time.monotonic() < deadline, stack.output
+        time.sleep(0.05)
+
+
 def _job_ids(stack: RunningStack) -> list[str]:
     answer = httpx.get(f"{stack.http_url}/api/cloud/jobs", params={"limit": 500}, timeout=30).json()
     return [job["job_id"] for job in answer["jobs"]]
 
 
 def _assert_nothing_is_left(stack: RunningStack) -> None:
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 10
     while stack.process_ids() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert stack.process_ids() == {}
