@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -28,47 +29,47 @@ from shared.ports import (
     WebhookProbe,
     WorkQueue,
 )
-from shared.services.authenticate import Authenticate
-from shared.services.authorize_connection import AuthorizeConnection
-from shared.services.cancel_job import CancelJob
-from shared.services.change_job import ChangeJob
-from shared.services.check_cost_limit import CheckCostLimit
-from shared.services.check_health import CheckHealth
-from shared.services.commit_observations import CommitObservations
-from shared.services.configure_provider import ConfigureProvider
-from shared.services.decide_polling import DEFAULT_INTERVAL, DecidePolling
-from shared.services.delete_job import DeleteJob
-from shared.services.estimate_cost import EstimateCost
-from shared.services.greet_connection import GreetConnection
-from shared.services.issue_ticket import IssueTicket, RedeemTicket
-from shared.services.keep_final_log import KeepFinalLog
-from shared.services.keep_token import AccountOf, KeepToken
-from shared.services.list_jobs import ListJobs
-from shared.services.list_revocations import ListRevocations, RevokeAccess
-from shared.services.open_connection import OpenConnection
-from shared.services.poll_provider import PollProvider
-from shared.services.probe_webhook import ProbeWebhook
-from shared.services.provider_settings import ProviderSettings
-from shared.services.push_events import PushEvents
-from shared.services.read_log import ReadLog
-from shared.services.read_metrics import ReadMetrics
-from shared.services.read_progress import ReadProgress
-from shared.services.read_progress_of_page import ReadProgressOfPage
-from shared.services.read_queue import ReadQueue
-from shared.services.read_system_status import ReadSystemStatus
-from shared.services.receive_webhook import ReadBody, ReceiveWebhook
-from shared.services.reconcile import Reconcile
-from shared.services.record_observations import RecordObservations
-from shared.services.refresh_active import RefreshActive
-from shared.services.sign_in import SignIn
-from shared.services.start_tick import StartTick
-from shared.services.stream_events import StreamEvents
-from shared.services.sync_provider import SyncProvider
-from shared.services.trim_events import TrimEvents
-from shared.services.webhook_keys import WebhookKeys
 
 if TYPE_CHECKING:
     from shared.enterprise_config import EnterpriseConfig
+    from shared.services.authenticate import Authenticate
+    from shared.services.authorize_connection import AuthorizeConnection
+    from shared.services.cancel_job import CancelJob
+    from shared.services.change_job import ChangeJob
+    from shared.services.check_cost_limit import CheckCostLimit
+    from shared.services.check_health import CheckHealth
+    from shared.services.commit_observations import CommitObservations
+    from shared.services.configure_provider import ConfigureProvider
+    from shared.services.decide_polling import DecidePolling
+    from shared.services.delete_job import DeleteJob
+    from shared.services.estimate_cost import EstimateCost
+    from shared.services.greet_connection import GreetConnection
+    from shared.services.issue_ticket import IssueTicket
+    from shared.services.keep_final_log import KeepFinalLog
+    from shared.services.keep_token import AccountOf, KeepToken
+    from shared.services.list_jobs import ListJobs
+    from shared.services.list_revocations import RevokeAccess
+    from shared.services.open_connection import OpenConnection
+    from shared.services.poll_provider import PollProvider
+    from shared.services.probe_webhook import ProbeWebhook
+    from shared.services.provider_settings import ProviderSettings
+    from shared.services.push_events import PushEvents
+    from shared.services.read_log import ReadLog
+    from shared.services.read_metrics import ReadMetrics
+    from shared.services.read_progress import ReadProgress
+    from shared.services.read_progress_of_page import ReadProgressOfPage
+    from shared.services.read_queue import ReadQueue
+    from shared.services.read_system_status import ReadSystemStatus
+    from shared.services.receive_webhook import ReadBody, ReceiveWebhook
+    from shared.services.reconcile import Reconcile
+    from shared.services.record_observations import RecordObservations
+    from shared.services.refresh_active import RefreshActive
+    from shared.services.sign_in import SignIn
+    from shared.services.start_tick import StartTick
+    from shared.services.stream_events import StreamEvents
+    from shared.services.sync_provider import SyncProvider
+    from shared.services.trim_events import TrimEvents
+    from shared.services.webhook_keys import WebhookKeys
 
 REPLICATE_TOKEN_SECRET = "replicate_api_token"  # noqa: S105 - the name of a secret, not one
 REPLICATE_API = "https://api.replicate.com/"
@@ -187,10 +188,14 @@ class Wiring:
 
     @cached_property
     def provider_settings(self) -> ProviderSettings:
+        from shared.services.provider_settings import ProviderSettings
+
         return ProviderSettings(self.state, self.clock, self.enterprise.provider_defaults)
 
     @cached_property
     def authenticator(self) -> Authenticate:
+        from shared.services.authenticate import Authenticate
+
         is_open = self.settings.auth_mode is AuthMode.NONE
         return Authenticate(is_open, self.state, self.secrets, self.clock)
 
@@ -199,6 +204,8 @@ class Wiring:
 
     @cached_property
     def recorder(self) -> RecordObservations:
+        from shared.services.record_observations import RecordObservations
+
         days = self.settings.simpletuner_job_retention_days
         return RecordObservations(
             jobs=self.jobs,
@@ -211,14 +218,20 @@ class Wiring:
 
     @cached_property
     def lister(self) -> ListJobs:
+        from shared.services.list_jobs import ListJobs
+
         return ListJobs(self.jobs, self.events, lambda: self.cursor_key)
 
     @cached_property
     def refresher(self) -> RefreshActive:
+        from shared.services.refresh_active import RefreshActive
+
         return RefreshActive(jobs=self.jobs, recorder=self.recorder, clock=self.clock, telemetry=self.telemetry)
 
     @cached_property
     def syncer(self) -> SyncProvider:
+        from shared.services.sync_provider import SyncProvider
+
         return SyncProvider(
             recorder=self.recorder,
             clock=self.clock,
@@ -228,6 +241,8 @@ class Wiring:
 
     @cached_property
     def progress(self) -> ReadProgress:
+        from shared.services.read_progress import ReadProgress
+
         return ReadProgress(
             texts=self.texts,
             recorder=self.recorder,
@@ -239,6 +254,8 @@ class Wiring:
 
     @cached_property
     def streamer(self) -> StreamEvents:
+        from shared.services.stream_events import StreamEvents
+
         return StreamEvents(
             events=self.events,
             state=self.state,
@@ -251,10 +268,16 @@ class Wiring:
 
     @cached_property
     def ticket_issuer(self) -> IssueTicket:
+        from shared.services.issue_ticket import IssueTicket
+
         return IssueTicket(self.state, self.clock, lambda: secrets.token_urlsafe(32))
 
     @cached_property
     def connection_authorizer(self) -> AuthorizeConnection:
+        from shared.services.authorize_connection import AuthorizeConnection
+        from shared.services.issue_ticket import RedeemTicket
+        from shared.services.list_revocations import ListRevocations
+
         return AuthorizeConnection(
             redeem=RedeemTicket(self.state, self.clock),
             revocations=ListRevocations(self.state, self.clock),
@@ -264,12 +287,16 @@ class Wiring:
 
     @cached_property
     def connection_opener(self) -> OpenConnection:
+        from shared.services.open_connection import OpenConnection
+
         is_open = self.settings.auth_mode is AuthMode.NONE
         limit = None if is_open else self.settings.sockets_per_user
         return OpenConnection(connections=self.connections, clock=self.clock, most_per_user=limit)
 
     @cached_property
     def greeter(self) -> GreetConnection:
+        from shared.services.greet_connection import GreetConnection
+
         return GreetConnection(
             events=self.events,
             connections=self.connections,
@@ -280,6 +307,8 @@ class Wiring:
 
     @cached_property
     def pusher(self) -> PushEvents:
+        from shared.services.push_events import PushEvents
+
         return PushEvents(
             events=self.events,
             connections=self.connections,
@@ -291,18 +320,26 @@ class Wiring:
 
     @cached_property
     def access_revoker(self) -> RevokeAccess:
+        from shared.services.list_revocations import RevokeAccess
+
         return RevokeAccess(self.state, self.clock, self.connections, self.sender)
 
     @cached_property
     def health(self) -> CheckHealth:
+        from shared.services.check_health import CheckHealth
+
         return CheckHealth(self.events, self.state, lambda: self.providers, self.clock)
 
     @cached_property
     def progress_of_page(self) -> ReadProgressOfPage:
+        from shared.services.read_progress_of_page import ReadProgressOfPage
+
         return ReadProgressOfPage(self.jobs, self.progress, self.clock)
 
     @cached_property
     def log_reader(self) -> ReadLog:
+        from shared.services.read_log import ReadLog
+
         return ReadLog(
             texts=self.texts,
             progress=self.progress,
@@ -313,30 +350,44 @@ class Wiring:
 
     @cached_property
     def job_changer(self) -> ChangeJob:
+        from shared.services.change_job import ChangeJob
+
         return ChangeJob(self.jobs, self.clock)
 
     @cached_property
     def canceller(self) -> CancelJob:
+        from shared.services.cancel_job import CancelJob
+
         return CancelJob(changer=self.job_changer, recorder=self.recorder, clock=self.clock, provider_of=self.provider)
 
     @cached_property
     def deleter(self) -> DeleteJob:
+        from shared.services.delete_job import DeleteJob
+
         return DeleteJob(self.job_changer, self.texts, self.clock)
 
     @cached_property
     def metrics(self) -> ReadMetrics:
+        from shared.services.read_metrics import ReadMetrics
+
         return ReadMetrics(self.jobs, self.events, self.clock, lambda: self.providers)
 
     @cached_property
     def cost_limit(self) -> CheckCostLimit:
+        from shared.services.check_cost_limit import CheckCostLimit
+
         return CheckCostLimit(self.provider_settings, self.metrics)
 
     @cached_property
     def cost_estimator(self) -> EstimateCost:
+        from shared.services.estimate_cost import EstimateCost
+
         return EstimateCost(self.provider_settings, self.metrics)
 
     @cached_property
     def provider_configurer(self) -> ConfigureProvider:
+        from shared.services.configure_provider import ConfigureProvider
+
         return ConfigureProvider(self.provider_settings, self.state, self.secrets, self.clock)
 
     @cached_property
@@ -358,10 +409,14 @@ class Wiring:
 
     @cached_property
     def token_keeper(self) -> KeepToken:
+        from shared.services.keep_token import KeepToken
+
         return KeepToken(self.secrets, {"replicate": REPLICATE_TOKEN_SECRET}, self.account_of)
 
     @cached_property
     def sign_in(self) -> SignIn:
+        from shared.services.sign_in import SignIn
+
         return SignIn(self.authenticator, self.state, self.clock, lambda: secrets.token_urlsafe(32))
 
     @cached_property
@@ -375,6 +430,8 @@ class Wiring:
 
     @cached_property
     def system_status(self) -> ReadSystemStatus:
+        from shared.services.read_system_status import ReadSystemStatus
+
         return ReadSystemStatus(self.state, self.clock, self.fetch_status_page, REPLICATE_STATUS_PAGE)
 
     @cached_property
@@ -408,6 +465,8 @@ class Wiring:
 
     @cached_property
     def polling(self) -> DecidePolling:
+        from shared.services.decide_polling import DEFAULT_INTERVAL, DecidePolling
+
         enterprise = self.enterprise
         interval = self.settings.simpletuner_job_poll_interval or enterprise.polling_interval or DEFAULT_INTERVAL
         return DecidePolling(
@@ -420,10 +479,14 @@ class Wiring:
 
     @cached_property
     def poller(self) -> PollProvider:
+        from shared.services.poll_provider import PollProvider
+
         return PollProvider(state=self.state, refresher=self.refresher, clock=self.clock, telemetry=self.telemetry)
 
     @cached_property
     def tick_starter(self) -> StartTick:
+        from shared.services.start_tick import StartTick
+
         return StartTick(
             jobs=self.jobs,
             events=self.events,
@@ -436,6 +499,8 @@ class Wiring:
 
     @cached_property
     def reconciler(self) -> Reconcile:
+        from shared.services.reconcile import Reconcile
+
         return Reconcile(
             jobs=self.jobs,
             events=self.events,
@@ -446,10 +511,14 @@ class Wiring:
 
     @cached_property
     def webhook_keys(self) -> WebhookKeys:
+        from shared.services.webhook_keys import WebhookKeys
+
         return WebhookKeys(self.state, self.secrets, self.clock, self.telemetry, self.provider)
 
     @cached_property
     def webhook_receiver(self) -> ReceiveWebhook:
+        from shared.services.receive_webhook import ReceiveWebhook
+
         return ReceiveWebhook(
             recorder=self.recorder,
             keys=self.webhook_keys,
@@ -462,6 +531,8 @@ class Wiring:
 
     @cached_property
     def webhook_prober(self) -> ProbeWebhook:
+        from shared.services.probe_webhook import ProbeWebhook
+
         return ProbeWebhook(
             settings=self.provider_settings,
             probe=self.webhook_probe,
@@ -471,11 +542,15 @@ class Wiring:
 
     @cached_property
     def committer(self) -> CommitObservations:
+        from shared.services.commit_observations import CommitObservations
+
         patient = replace(self.recorder, overflow=None)
         return CommitObservations(recorder=patient, state=self.state, clock=self.clock, telemetry=self.telemetry)
 
     @cached_property
     def final_logs(self) -> KeepFinalLog:
+        from shared.services.keep_final_log import KeepFinalLog
+
         return KeepFinalLog(
             jobs=self.jobs,
             texts=self.texts,
@@ -486,10 +561,14 @@ class Wiring:
 
     @cached_property
     def trimmer(self) -> TrimEvents:
+        from shared.services.trim_events import TrimEvents
+
         return TrimEvents(self.events, self.clock)
 
     @cached_property
     def queue_reader(self) -> ReadQueue:
+        from shared.services.read_queue import ReadQueue
+
         return ReadQueue(
             jobs=self.jobs, events=self.events, state=self.state, clock=self.clock, providers=lambda: self.providers
         )
@@ -500,10 +579,8 @@ class Wiring:
         now = self.clock.now()
         item = self.state.get(CURSOR_KEY_STATE, now=now)
         if item is None:
-            try:
+            with suppress(StaleWrite):
                 self.state.put(CURSOR_KEY_STATE, {"key": secrets.token_hex(32)}, now=now, if_version=0)
-            except StaleWrite:
-                pass
             item = self.state.get(CURSOR_KEY_STATE, now=now)
             assert item is not None
         return bytes.fromhex(str(item.value["key"]))
