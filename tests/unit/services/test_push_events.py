@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from shared.adapters.clock import SystemClock
 from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled, StoreUnavailableError
+from shared.ports import Connection
 from shared.services.fan_out import fan_out
 from shared.services.list_revocations import CONNECTION_LIFE
 from shared.services.push_events import LEASE, PUSHER_KEY
@@ -310,6 +312,41 @@ def test_a_hole_that_closes_while_it_is_read_again_is_not_noticed() -> None:
     world.parts.pusher.wake()
 
     assert world.heard_ids("a") == world.ids(1, 6)
+
+
+def test_a_last_event_that_shows_after_the_head_goes_out_with_the_same_wake() -> None:
+    world = Delivery()
+    world.greet("a")
+    world.publish(3)
+    world.stores.faults.tear_reads(3, times=2)
+
+    world.parts.pusher.wake()
+
+    assert world.heard_ids("a") == world.ids(1, 6)
+
+
+def test_a_client_that_hellos_while_the_registry_is_read_misses_nothing() -> None:
+    world = Delivery()
+    world.greet("early")
+    world.publish(1)
+    read_all = world.stores.connections.all
+    listings = 0
+
+    def all_and_then_a_hello(*, now: datetime) -> Iterator[Connection]:
+        nonlocal listings
+        listings += 1
+        listed = list(read_all(now=now))
+        if listings == 1:
+            world.greet("late")
+            world.publish(1)
+        return iter(listed)
+
+    world.stores.connections.all = all_and_then_a_hello  # type: ignore[method-assign]
+    world.parts.pusher.wake()
+    world.parts.pusher.wake()
+
+    assert world.heard_ids("late") == world.ids(3, 4)
+    assert world.heard_ids("early") == world.ids(1, 4)
 
 
 def test_news_within_100_ms_of_the_last_push_is_gathered() -> None:
