@@ -371,13 +371,25 @@ export class JobList {
     const newest = [...this.jobs.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.job_id < b.job_id ? 1 : -1));
     let isMoved = false;
     for (const section of [this.active, this.ended]) {
-      let next = section.list.firstElementChild;
-      for (const job of newest) {
-        if (isActive(job) !== (section === this.active)) continue;
+      const wanted = newest.filter((job) => isActive(job) === (section === this.active));
+      const ids = new Set(wanted.map((job) => job.job_id));
+      const settled = (node) => {
+        // A row that belongs to the other section leaves; one that may not move yet is passed over.
+        let at = node;
+        while (at && !ids.has(at.dataset.id)) {
+          const following = at.nextElementSibling;
+          if (mayMove) at.remove();
+          else isMoved = true;
+          at = following;
+        }
+        return at;
+      };
+      let next = settled(section.list.firstElementChild);
+      for (const job of wanted) {
         let row = this.rows.get(job.job_id);
         if (row && row.job !== job) row.update(job, this.progress.get(job.job_id));
         if (row?.node === next && next) {
-          next = next.nextElementSibling;
+          next = settled(next.nextElementSibling);
           continue;
         }
         if (!mayMove && this.isLoaded && this.rows.size) {
