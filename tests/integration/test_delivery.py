@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import random
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
@@ -194,11 +195,13 @@ def test_stream_batches_repeated_shuffled_or_failing_change_nothing(gateway: Gat
     rng = random.Random(23)
     page = Page(f"{gateway.world.epoch}-0")
     rounds = 12
-    listener = threading.Thread(
-        target=listen_ws,
-        args=(page, gateway.url),
-        kwargs={"enough": lambda: len(page.handed) >= 2 * 3 * rounds, "seconds": 60, "ping_every": 2.0},
-    )
+
+    def listen() -> None:
+        deadline = time.monotonic() + 60
+        while len(page.handed) < 6 * rounds and time.monotonic() < deadline:
+            listen_ws(page, gateway.url, enough=lambda: len(page.handed) >= 6 * rounds, ping_every=1.0)
+
+    listener = threading.Thread(target=listen)
     listener.start()
     sequence = itertools.count(1)
     for _ in range(rounds):
@@ -321,7 +324,8 @@ def test_a_revoked_client_hears_nothing_published_after_and_its_socket_ends(gate
         gateway.world.publish()
         gateway.world.parts.access_revoker.revoke(user_id="local")
         gateway.wake()
-        client.send(json.dumps({"action": "hello", "after": f"{gateway.world.epoch}-0"}))
+        with contextlib.suppress(ConnectionClosed):
+            client.send(json.dumps({"action": "hello", "after": f"{gateway.world.epoch}-0"}))
         heard = list(client)
 
     assert not [message for message in heard if "job" in str(message)]
