@@ -252,7 +252,9 @@ class Page {
 
   showLink(state) {
     this.linkState = state;
-    const shown = navigator.onLine === false || this.isUnreached ? "offline" : state;
+    this.hasConnected ||= state !== "catching_up" && state !== "connecting";
+    const known = this.hasConnected ? state : "connecting";
+    const shown = navigator.onLine === false || this.isUnreached ? "offline" : known;
     setAttribute($("link"), "data-state", shown);
     setText($("link-text"), t(`link.${shown}`));
     setAttribute($("link"), "title", t(`link.${shown}.about`));

@@ -36,6 +36,8 @@ class LogView {
     this.text = "";
     this.lines = 0;
     this.tail = null;
+    // Blocks get their real height when they come into sight; the end moves with them.
+    this.sizes = new ResizeObserver(() => this.scroll());
     this.follow.addEventListener("change", () => this.scroll());
     this.box.addEventListener("scroll", () => {
       const isAtEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 24;
@@ -53,6 +55,7 @@ class LogView {
         this.tail = el("span", { class: "block" });
         this.tailLines = 0;
         this.box.append(this.tail);
+        this.sizes.observe(this.tail);
       }
       this.tail.append(clean(piece));
       this.tailLines += Math.min(BLOCK_LINES, lines.length - start);
@@ -60,6 +63,7 @@ class LogView {
     }
     let isCut = false;
     while (this.lines > MOST_LINES && this.box.childElementCount > 2) {
+      this.sizes.unobserve(this.box.firstElementChild);
       this.box.firstElementChild.remove();
       this.lines -= BLOCK_LINES;
       isCut = true;
@@ -361,7 +365,7 @@ export class Details {
     const text = JSON.stringify(rows);
     if (text === this.metadataText) return;
     this.metadataText = text;
-    this.metadata.replaceChildren(...rows.flatMap(([name, value]) => [el("dt", {}, data(name)), el("dd", {}, typeof value === "string" ? link(value, value) : data(value))]));
+    this.metadata.replaceChildren(...rows.flatMap(([name, value]) => [el("dt", {}, data(name)), el("dd", {}, typeof value === "string" ? link(value, value) : data(String(value)))]));
   }
 
   /** Events of this job: its new state at once, what else changed by one look. */

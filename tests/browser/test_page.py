@@ -41,7 +41,7 @@ def test_the_first_visit_shows_every_job_with_active_ones_on_top(visit: Visit) -
 
 def test_a_change_at_the_provider_moves_the_row_without_reload(server: PageServer, visit: Visit) -> None:
     page = visit.open()
-    expect(page.locator("#link")).not_to_have_attribute("data-state", "connecting")
+    expect(page.locator("#link")).not_to_have_attribute("data-state", "connecting", timeout=LIVE_MS)
     page.evaluate("window.isSamePage = true")
     server.end(FLUX)
     expect(row(page, FLUX)).to_have_attribute("data-status", "completed", timeout=LIVE_MS)
@@ -55,7 +55,7 @@ def test_a_change_at_the_provider_moves_the_row_without_reload(server: PageServe
 
 def test_no_row_moves_under_a_pointer_that_rests_on_the_list(server: PageServer, visit: Visit) -> None:
     page = visit.open()
-    expect(page.locator("#link")).not_to_have_attribute("data-state", "connecting")
+    expect(page.locator("#link")).not_to_have_attribute("data-state", "connecting", timeout=LIVE_MS)
     target = row(page, "c9d4f1g6h2rmc0cshb7n3v5x8m")
     target.hover()
     before = target.bounding_box()
@@ -378,4 +378,7 @@ def test_a_long_log_stays_light(server: PageServer, visit: Visit) -> None:
     page = visit.open(f"#job={FLUX}")
     expect(page.locator(".log")).to_contain_text("line 29999 of many", timeout=LIVE_MS)
     expect(page.get_by_text("The newest 6,000 lines are shown")).to_be_visible()
+    page.locator(".log").scroll_into_view_if_needed()
+    at_end = "box.scrollHeight - box.scrollTop - box.clientHeight < 40"
+    page.wait_for_function(f"() => {{ const box = document.querySelector('.log'); return {at_end} }}")
     assert page.locator(".log .block").count() < 60
