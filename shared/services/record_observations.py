@@ -79,18 +79,19 @@ class RecordObservations:
         """
         recorded = Recorded()
         pending = _group(observations, marks)
+        exhausted: list[_Group] = []
         for attempt in range(self._tries):
             if attempt:
                 self._pause()
             try:
-                pending = self._try_once(pending, recorded)
+                pending = self._try_once(pending, recorded, exhausted)
             except StoreUnavailableError:
                 if self.overflow is None:
                     raise
             if not pending:
                 break
-        if pending:
-            self._hand_over(pending, recorded)
+        if left := [*pending, *exhausted]:
+            self._hand_over(left, recorded)
         return recorded
 
     @property
@@ -101,8 +102,11 @@ class RecordObservations:
         self.telemetry.count("TxRetry")
         self.clock.sleep(random.uniform(0.02, 0.1))
 
-    def _try_once(self, groups: Sequence[_Group], recorded: Recorded) -> list[_Group]:
-        """Decide on a fresh snapshot and commit; returns the groups that another writer overtook."""
+    def _try_once(self, groups: Sequence[_Group], recorded: Recorded, exhausted: list[_Group]) -> list[_Group]:
+        """Decide on a fresh snapshot and commit; returns the groups to decide anew, because their job had moved.
+
+        `exhausted` takes those whose transaction met another one at every try.
+        """
         marks = [mark for group in groups for mark in group.marks]
         snapshot = self.jobs.snapshot([group.key for group in groups], marks=marks)
         decided: dict[str, tuple[_Group, JobChange]] = {}
@@ -121,14 +125,18 @@ class RecordObservations:
                 decided[change.job_id] = (group, change)
         head = snapshot.head
         for batch in fill_transactions([change for _, change in decided.values()]):
-            head, overtaken = self._commit(batch, head, recorded)
+            head, overtaken, colliding = self._commit(batch, head, recorded)
             again.extend(decided[change.job_id][0] for change in overtaken)
+            exhausted.extend(decided[change.job_id][0] for change in colliding)
         return again
 
     def _commit(
         self, batch: Sequence[JobChange], head: LogHead, recorded: Recorded
-    ) -> tuple[LogHead, Sequence[JobChange]]:
-        """Commit a batch; what a stale job or mark spoils is taken out and the rest sent again."""
+    ) -> tuple[LogHead, Sequence[JobChange], Sequence[JobChange]]:
+        """Commit a batch; what a stale job or mark spoils is taken out and the rest sent again.
+
+        Returns the head, the changes that were taken out, and those that met another writer at every try.
+        """
         overtaken: list[JobChange] = []
         for attempt in range(self._tries):
             if attempt:
@@ -148,8 +156,8 @@ class RecordObservations:
                     raise
                 break
             self._count(batch, recorded)
-            return head, overtaken
-        return head, [*overtaken, *batch]
+            return head, overtaken, ()
+        return head, overtaken, batch
 
     def _count(self, batch: Iterable[JobChange], recorded: Recorded) -> None:
         events = 0

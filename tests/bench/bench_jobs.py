@@ -20,8 +20,10 @@ from shared.services.list_jobs import JobFilter, ListJobs
 from shared.services.record_observations import RecordObservations
 from shared.services.sync_provider import SyncProvider
 from tests.bench.engine import BenchStores, running_engine
+from tests.bench.modelled import modelled_stores
 from tests.builders import H100, a_sighting
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeTelemetry
+from tests.fakes.stores import FakeStores
 
 SMALL, LARGE = 100, 100_000
 PROVIDER_SECONDS = 0.05
@@ -75,8 +77,8 @@ class SlowProvider(FakeProvider):
 def main() -> None:
     with running_engine() as engine:
         bench_list(engine.stores())
-        for modelled in (False, True):
-            bench_sync(engine.stores(modelled=modelled), "modelled" if modelled else "local")
+        bench_sync(engine.stores(), "local")
+    bench_sync(modelled_stores(SystemClock()), "modelled")
 
 
 def bench_list(stores: BenchStores) -> None:
@@ -98,7 +100,7 @@ def bench_list(stores: BenchStores) -> None:
     print(f"get one job: requests {dict(stores.requests.sent)}")
 
 
-def bench_sync(stores: BenchStores, column: str) -> None:
+def bench_sync(stores: BenchStores | FakeStores, column: str) -> None:
     clock = SystemClock()
     provider = SlowProvider(clock)
     telemetry = FakeTelemetry()
@@ -115,13 +117,16 @@ def bench_sync(stores: BenchStores, column: str) -> None:
         seen = a_sighting(f"sync{number:04d}{column}", JobStatus.COMPLETED, observed_at=now)
         provider.put(replace(seen, created_at=now - timedelta(seconds=number)))
     for title in ("new", "known unchanged"):
-        stores.requests.reset()
+        provider.calls.clear()
+        if isinstance(stores, BenchStores):
+            stores.requests.reset()
         started = time.perf_counter()
         result = syncer.sync(provider)
         seconds = time.perf_counter() - started
+        sent = f"requests {dict(stores.requests.sent)}, " if isinstance(stores, BenchStores) else ""
         print(
             f"sync of 100 {title} jobs ({column}): {seconds:.2f} s, {result.discovered} new; "
-            f"requests {dict(stores.requests.sent)}, provider calls {dict(provider.calls)}"
+            f"{sent}provider calls {dict(provider.calls)}"
         )
 
 

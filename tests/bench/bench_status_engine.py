@@ -1,7 +1,7 @@
 """The status engine's figures: a tick over many jobs, what a webhook costs, and bursts of webhooks.
 
 python -m tests.bench.bench_status_engine [seconds of the webhook load]
-Two columns: DynamoDB Local as it is, and with AWS's latencies and conflicts (`tests.bench.engine.ModelledClient`).
+Two columns: DynamoDB Local as it is, and with AWS's latencies and conflicts (`tests.bench.modelled`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from shared.services.verify_webhook import WebhookHeaders
 from shared.services.webhook_keys import webhook_secret_name
 from shared.wiring import Wiring
 from tests.bench.engine import BenchStores, Engine, Requests, running_engine
+from tests.bench.modelled import modelled_stores
 from tests.builders import a_sighting
 from tests.fakes import FakeStores
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeSecrets, FakeTelemetry
@@ -97,7 +98,8 @@ class Bench:
 
     @classmethod
     def over(cls, engine: Engine, *, modelled: bool) -> Bench:
-        return cls.of(engine.stores(modelled=modelled), SystemClock(), engine.requests)
+        clock = SystemClock()
+        return cls.of(modelled_stores(clock), clock) if modelled else cls.of(engine.stores(), clock, engine.requests)
 
     @classmethod
     def of(cls, stores: BenchStores | FakeStores, clock: Clock, requests: Requests | None = None) -> Bench:
@@ -169,7 +171,8 @@ def bench_ticks(engine: Engine, *, modelled: bool) -> list[tuple[str, str]]:
     bench.requests.reset()
     seconds, calls = poll_rounds(bench)
     writes = sum(number for name, number in bench.requests.sent.items() if name in WRITES)
-    rows = [("1,000 active, nothing changed", f"{seconds:.2f} s, {calls} calls, {writes} writes (its lease: 2)")]
+    told = "" if modelled else f", {writes} writes (its lease: 2)"
+    rows = [("1,000 active, nothing changed", f"{seconds:.2f} s, {calls} calls{told}")]
     bench.end_all()
     seconds, calls = poll_rounds(bench)
     worker = threading.Thread(target=bench.queue.work, args=(bench.wiring,))

@@ -1,0 +1,90 @@
+"""The stores with AWS's latencies and conflicts (AWS-FACTS, section 7), over the fakes that the contract suite checks.
+
+DynamoDB Local is no base for this: under load it is slower than AWS by far, and never says TransactionConflict.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from shared.domain.errors import StaleWrite
+from shared.domain.event import LogHead
+from shared.domain.job import Job
+from shared.ports import Clock, ExternalKey, JobChange, Snapshot
+from shared.services.fill_transactions import items_of
+from tests.fakes.stores import FakeJobStore, FakeStores
+
+SMALL_TRANSACTION_SECONDS = 0.025
+LARGE_TRANSACTION_SECONDS = 0.060
+READ_SECONDS = 0.004
+WRITE_SECONDS = 0.006
+KEYS_A_REQUEST = 100
+
+
+class ModelledJobStore(FakeJobStore):
+    """Transactions on one head commit in series: a second one meanwhile is cancelled after its own time."""
+
+    def __init__(self, stores: FakeStores) -> None:
+        super().__init__(stores)
+        self._head = threading.Lock()
+
+    def get(self, job_id: str) -> Job | None:
+        time.sleep(READ_SECONDS)
+        return super().get(job_id)
+
+    def get_many(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        time.sleep(READ_SECONDS * math.ceil(len(job_ids) / KEYS_A_REQUEST))
+        return super().get_many(job_ids)
+
+    def snapshot(
+        self, keys: Sequence[ExternalKey] = (), *, job_ids: Collection[str] = (), marks: Collection[str] = ()
+    ) -> Snapshot:
+        time.sleep(READ_SECONDS * math.ceil((1 + 2 * len(keys) + len(job_ids) + len(marks)) / KEYS_A_REQUEST))
+        return super().snapshot(keys, job_ids=job_ids, marks=marks)
+
+    def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+        if not any(change.events for change in changes):
+            time.sleep(SMALL_TRANSACTION_SECONDS)
+            return super().commit(changes, head=head, at=at)
+        if not self._head.acquire(blocking=False):
+            time.sleep(SMALL_TRANSACTION_SECONDS)
+            raise StaleWrite(head=True)
+        try:
+            share = min(1.0, sum(items_of(change) for change in changes) / 100)
+            time.sleep(SMALL_TRANSACTION_SECONDS + share * (LARGE_TRANSACTION_SECONDS - SMALL_TRANSACTION_SECONDS))
+            return super().commit(changes, head=head, at=at)
+        finally:
+            self._head.release()
+
+
+class Delayed:
+    """Any other store: each call takes its time first."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        seconds = READ_SECONDS if name.startswith(("get", "read", "head", "all")) else WRITE_SECONDS
+        call = getattr(self._store, name)
+
+        def delayed(*given: Any, **named: Any) -> Any:
+            time.sleep(seconds)
+            return call(*given, **named)
+
+        return delayed
+
+
+def modelled_stores(clock: Clock) -> FakeStores:
+    """Fresh stores that are as far away and as strict as AWS."""
+    stores: Any = FakeStores(clock)
+    stores.jobs = ModelledJobStore(stores)
+    stores.events = Delayed(stores.events)
+    stores.state = Delayed(stores.state)
+    stores.texts = Delayed(stores.texts)
+    typed: FakeStores = stores
+    return typed
