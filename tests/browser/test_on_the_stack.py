@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -49,15 +48,13 @@ def test_a_change_reaches_the_open_page_without_reload(running_stack: RunningSta
     stack_visit.open()
     expect(page.locator("#link")).to_have_attribute("data-state", "live", timeout=SLOW_MS)
     page.evaluate("window.isSamePage = true")
-    headers = {"Authorization": "Bearer r8_simulated"}
-    body = {"version": "0" * 64, "input": {"prompt": "x"}}
-    made = httpx.post(f"{running_stack.simulator_url}/v1/predictions", json=body, headers=headers, timeout=20)
-    assert made.is_success, made.text
+    made = control(running_stack, "POST", "jobs", boot_seconds=0, run_seconds=100_000)
     httpx.post(f"{running_stack.http_url}/api/cloud/jobs/sync", timeout=30)
-    row = page.locator(f'.job[data-id="{made.json()["id"]}"]')
-    began = time.monotonic()
+    row = page.locator(f'.job[data-id="{made["id"]}"]')
     expect(row).to_be_visible(timeout=SLOW_MS)
-    assert time.monotonic() - began < SLOW_MS / 1000
+    control(running_stack, "POST", f"jobs/{made['id']}/end", outcome="failed", error="CUDA out of memory")
+    httpx.get(f"{running_stack.http_url}/api/cloud/jobs?sync_active=true", timeout=30)
+    expect(row).to_have_attribute("data-status", "failed", timeout=SLOW_MS)
     row.locator(".job-name").click()
     expect(page.locator(".sheet .timeline li").first).to_be_visible(timeout=SLOW_MS)
     assert page.evaluate("window.isSamePage") is True
