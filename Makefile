@@ -37,8 +37,8 @@ test: $(DEV_READY) ## every fast test, those on a running stack and in a browser
 
 proof: $(DEV_READY) ## every test with its full count: state machine, cuts at every byte, mutated bodies
 	@$(PY) -m infra.local.install
-	PROOF=1 $(PY) -m pytest -q -n 2 -m "not (local or browser or infra)"
-	PROOF=1 $(PY) -m pytest -q -m "local or browser or infra"
+	PROOF=1 $(PY) -m pytest -q -n 2 --timeout 3600 -m "not (local or browser or infra)"
+	PROOF=1 $(PY) -m pytest -q --timeout 3600 -m "local or browser or infra"
 
 check: $(DEV_READY) ## ruff, its format, mypy --strict, cfn-lint on both templates
 	$(PY) -m ruff check .
