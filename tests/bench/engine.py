@@ -43,6 +43,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class BenchStores:
+    jobs_table: str
     jobs: DynamoJobStore
     events: DynamoEventLog
     texts: DynamoJobTexts
@@ -68,6 +69,7 @@ class Engine:
 
         clock = SystemClock()
         return BenchStores(
+            jobs_table=names["JobsTable"],
             jobs=DynamoJobStore(
                 jobs_table=names["JobsTable"],
                 events_table=names["EventsTable"],
