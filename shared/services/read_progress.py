@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus, from_iso, to_iso
 from shared.domain.progress import HistoryPoint, Progress, Stage
-from shared.domain.progress_parser import extend_history, loss_history, read_progress
+from shared.domain.progress_parser import extend_history, loss_history, pace_eta, read_progress
 from shared.ports import Clock, JobTexts, Provider, StoredText, Telemetry
 from shared.services.record_observations import RecordObservations
 
@@ -77,13 +77,25 @@ class ReadProgress:
     def keep(self, job_id: str, logs: str, before: StoredProgress | None, *, at: datetime) -> StoredProgress:
         """Parse a log's tail, and store what it tells with the tail itself."""
         tail = logs[-TAIL_BYTES:]
-        progress = read_progress(tail, before.progress if before else None)
+        progress = _with_measured_eta(read_progress(tail, before.progress if before else None), before, at)
         history = extend_history(before.history if before else (), loss_history(tail))
         kept = StoredProgress(progress, at, tuple(history))
         self.texts.put(job_id, PROGRESS_PART, encode_progress(kept), at=at)
         if tail:
             self.texts.put(job_id, TAIL_PART, gzip.compress(tail.encode("utf-8", "replace"), 5), at=at)
         return kept
+
+
+def _with_measured_eta(progress: Progress, before: StoredProgress | None, at: datetime) -> Progress:
+    """Where the log shows no time left: the pace between two looks, and while no step is done, what was left then."""
+    if progress.eta_seconds is not None or before is None:
+        return progress
+    seconds = (at - before.updated_at).total_seconds()
+    seen = before.progress
+    if seen.eta_seconds is not None and progress.step == seen.step:
+        return replace(progress, eta_seconds=round(max(0.0, seen.eta_seconds - seconds), 1))
+    eta = pace_eta(step=progress.step, total_steps=progress.total_steps, seen_step=seen.step, seconds_between=seconds)
+    return replace(progress, eta_seconds=eta)
 
 
 def encode_progress(kept: StoredProgress) -> bytes:

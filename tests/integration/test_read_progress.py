@@ -90,3 +90,19 @@ def test_a_hostile_log_is_shown_as_text(system: System, client: TestClient) -> N
     body = client.get(path).json()
     assert body["progress"] == 50.0
     assert not set(body["last_log"]) & {"\x1b", "\u202e", "\x00", "\ud800"}
+
+
+def test_without_a_clock_in_the_log_the_time_left_is_measured_between_looks(system: System) -> None:
+    running(system)
+    job = system.stores.job_rows["training1job"]
+
+    def look(step: int) -> float | None:
+        system.provider.logs["training1job"] = f"step {step}/1000 loss 0.5\n"
+        system.clock.advance(10)
+        seen = system.wiring.progress.read(job)
+        return seen.progress.eta_seconds if seen else None
+
+    assert look(100) is None
+    assert look(150) == 170.0
+    assert look(150) == 160.0
+    assert look(250) == 75.0
