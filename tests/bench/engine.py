@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +13,6 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from infra.local import dynamodb_local
-from infra.local.ports import free_ports
-from infra.local.processes import Children
-from infra.local.runtimes import find_java
 from infra.local.tables import create_tables
 from shared.adapters.clock import SystemClock
 from shared.adapters.dynamo_connections import DynamoConnections
@@ -27,8 +20,7 @@ from shared.adapters.dynamo_events import DynamoEventLog
 from shared.adapters.dynamo_jobs import DynamoJobStore
 from shared.adapters.dynamo_state import DynamoStateStore
 from shared.adapters.dynamo_texts import DynamoJobTexts
-
-HOST = "127.0.0.1"
+from tests.local.stack import in_memory_dynamodb
 
 
 @dataclass
@@ -88,29 +80,15 @@ class Engine:
 @contextmanager
 def running_engine() -> Iterator[Engine]:
     """DynamoDB Local in memory on a free port, ended with the context."""
-    if not dynamodb_local.is_fetched():
-        dynamodb_local.fetch()
-    [port] = free_ports(1)
-    with tempfile.TemporaryDirectory() as folder:
-        children = Children(Path(folder), threading.Event())
-        children.start("dynamodb", dynamodb_local.command(find_java(), port, None), dict(os.environ))
-        try:
-            children.wait_until("DynamoDB Local", lambda: _listens(port), seconds=30)
-            client = boto3.client(
-                "dynamodb",
-                endpoint_url=f"http://{HOST}:{port}",
-                region_name="us-east-1",
-                aws_access_key_id="local",
-                aws_secret_access_key="local",
-                config=Config(max_pool_connections=64, retries={"total_max_attempts": 1}),
-            )
-            requests = Requests()
-            client.meta.events.register("before-call.dynamodb.*", lambda model, **_: requests.sent.update([model.name]))
-            yield Engine(client, requests)
-        finally:
-            children.stop_all()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
+    with tempfile.TemporaryDirectory() as folder, in_memory_dynamodb(Path(folder)) as url:
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+            config=Config(max_pool_connections=64, retries={"total_max_attempts": 1}),
+        )
+        requests = Requests()
+        client.meta.events.register("before-call.dynamodb.*", lambda model, **_: requests.sent.update([model.name]))
+        yield Engine(client, requests)
