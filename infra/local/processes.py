@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from infra.local.templates import REPOSITORY
@@ -34,10 +35,13 @@ _C_LIBRARY = _c_library()
 _SET_PARENT_DEATH_SIGNAL = 1
 
 
-def _end_with_parent() -> None:
-    """So that not even a killed starter leaves a process, on Linux."""
+def _end_with_parent(parent: int) -> None:
+    """So that not even a killed starter leaves a process, on Linux; a parent that is gone by now is noticed too."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if _C_LIBRARY is not None:
         _C_LIBRARY.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 class Child:
@@ -58,7 +62,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call into the C library, taken before the fork
+                preexec_fn=partial(_end_with_parent, os.getpid()),  # noqa: PLW1509 - two calls, nothing that could lock
             )
 
     @property

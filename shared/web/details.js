@@ -8,6 +8,8 @@ import { costOf, isActive, nameOf, progressBar, providerName, secondsOf, statusC
 
 const LOG_EVERY_MS = 4000;
 const PROGRESS_EVERY_MS = 5000;
+// Another reader may be asking the provider just now; what it finds is there a moment later.
+const FIRST_PROGRESS_MS = [600, 1200, 2400];
 const BLOCK_LINES = 200;
 const MOST_LINES = 6000;
 const PACE_POINTS = 60;
@@ -96,6 +98,7 @@ export class Details {
     if (this.id === id) return;
     this.shown?.close();
     this.id = id;
+    this.looks = 0;
     this.build();
     if (known) this.showJob(known);
     await this.loadJob();
@@ -270,14 +273,17 @@ export class Details {
       this.progressTimer = setTimeout(() => this.loadProgress(), PROGRESS_EVERY_MS);
       return;
     }
+    let wait = PROGRESS_EVERY_MS;
     try {
       const found = await get(jobPath(id, "/progress"));
       if (this.id !== id) return;
       this.showProgress(found);
+      wait = found.updated_at ? PROGRESS_EVERY_MS : (FIRST_PROGRESS_MS[this.looks] ?? PROGRESS_EVERY_MS);
+      this.looks += 1;
     } catch {
       // The list says when the service cannot be reached; the next look tries again.
     }
-    if (this.id === id && this.job.status === "running") this.progressTimer = setTimeout(() => this.loadProgress(), PROGRESS_EVERY_MS);
+    if (this.id === id && this.job.status === "running") this.progressTimer = setTimeout(() => this.loadProgress(), wait);
   }
 
   showProgress(found) {

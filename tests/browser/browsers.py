@@ -50,6 +50,7 @@ class Visit:
         self.url = url
         self.context = browser.new_context(**(given | options))
         self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
         self.complaints: list[str] = []
         self.foreign: list[str] = []
         self.requests: list[str] = []

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.browsers import Visit, a_browser, chromium_path
 from tests.browser.page_server import PageServer
 from tests.browser.scenery import furnish
 
 Visitor = Callable[..., Visit]
+# How long a busy machine may take; only a test that fails waits as long.
+expect.set_options(timeout=60_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

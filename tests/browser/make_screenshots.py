@@ -23,9 +23,9 @@ def settle(page: Page) -> None:
     """Until the progress of the running jobs is there and the connection stands."""
     row = page.locator(f'.job[data-id="{FLUX}"]')
     row.scroll_into_view_if_needed()
-    expect(row).to_contain_text("%", timeout=15_000)
+    expect(row).to_contain_text("%")
     page.evaluate("scrollTo(0, 0)")
-    expect(page.locator("#link")).to_have_attribute("data-state", "live", timeout=15_000)
+    expect(page.locator("#link")).to_have_attribute("data-state", "live")
     page.wait_for_timeout(300)
 
 
@@ -45,8 +45,8 @@ def live_change(page: Page, server: PageServer, _visit: Visit) -> None:
     server.add(
         "n0n0n0n0n0rmc0cshnewnewnew", JobStatus.RUNNING, age=1, name="flux-lora-portraits-v2", hardware_type="H100"
     )
-    expect(page.locator(f'.job[data-id="{FLUX}"]')).to_have_attribute("data-status", "completed", timeout=15_000)
-    expect(page.locator('.job[data-id="n0n0n0n0n0rmc0cshnewnewnew"]')).to_be_visible(timeout=15_000)
+    expect(page.locator(f'.job[data-id="{FLUX}"]')).to_have_attribute("data-status", "completed")
+    expect(page.locator('.job[data-id="n0n0n0n0n0rmc0cshnewnewnew"]')).to_be_visible()
 
 
 def sync(page: Page, server: PageServer, _visit: Visit) -> None:
@@ -54,14 +54,14 @@ def sync(page: Page, server: PageServer, _visit: Visit) -> None:
     for number in range(3):
         server.remote(f"found{number}aaaaaaaa", JobStatus.COMPLETED, age=5000)
     page.get_by_role("button", name="Sync").click()
-    expect(page.locator(".toast")).to_be_visible(timeout=15_000)
+    expect(page.locator(".toast")).to_be_visible()
 
 
 def details(page: Page, _server: PageServer, _visit: Visit) -> None:
     settle(page)
     page.locator(f'.job[data-id="{FLUX}"] .job-name').click()
-    expect(page.locator(".sheet .chart path.line").first).to_be_visible(timeout=15_000)
-    expect(page.locator(".sheet .log .block").first).to_be_attached(timeout=15_000)
+    expect(page.locator(".sheet .chart path.line").first).to_be_visible()
+    expect(page.locator(".sheet .log .block").first).to_be_attached()
     chart = page.locator(".sheet .chart").first
     box = chart.bounding_box()
     assert box is not None
@@ -82,7 +82,7 @@ def hostile(page: Page, server: PageServer, _visit: Visit) -> None:
     )
     page.get_by_label("Search by name or id").fill("hostile00")
     page.locator('.job[data-id="hostile00aaaaaaaa"] .job-name').click()
-    expect(page.locator(".error-text")).to_be_visible(timeout=15_000)
+    expect(page.locator(".error-text")).to_be_visible()
     page.wait_for_timeout(500)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,15 @@ print(child.pid, flush=True)
 child.wait()
 """
 PARENT = [PYTHON, "-c", SPAWN]
+STARTER = """
+import os, signal, sys, threading
+from pathlib import Path
+from infra.local.processes import Children
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+children = Children(Path(sys.argv[1]), threading.Event())
+while True:
+    children.start("part", ["sleep", "60"], os.environ)
+"""
 
 
 @pytest.fixture
@@ -44,6 +54,25 @@ def _is_alive(pid: int) -> bool:
     return state != "Z"
 
 
+def _processes_with(mark: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if mark.encode() in variables and _is_alive(int(folder.name)):
+            found.append(int(folder.name))
+    return found
+
+
+def _wait_until(is_so: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_grandchildren_end_too(children: Children, tmp_path: Path) -> None:
     children.start("parent", PARENT, os.environ)
     log = tmp_path / "parent.log"
@@ -52,6 +81,20 @@ def test_grandchildren_end_too(children: Children, tmp_path: Path) -> None:
     assert _is_alive(grandchild)
     children.stop_all()
     assert not _is_alive(grandchild)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
+def test_a_starter_killed_at_any_moment_leaves_no_child(tmp_path: Path) -> None:
+    mark = f"KILLED_STARTER={tmp_path}"
+    for milliseconds in range(0, 40, 8):
+        log = tmp_path / str(milliseconds) / "part.log"
+        environment = {**os.environ, "KILLED_STARTER": str(tmp_path)}
+        starter = subprocess.Popen([PYTHON, "-c", STARTER, log.parent], env=environment)
+        _wait_until(log.exists)
+        time.sleep(milliseconds / 1000)
+        starter.kill()
+        starter.wait()
+    _wait_until(lambda: not _processes_with(mark))
 
 
 def test_a_child_that_ignores_the_request_is_killed(children: Children, tmp_path: Path) -> None:
