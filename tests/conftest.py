@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from infra.local.environment import aws_environment
 from infra.local.settings import read_settings
@@ -24,6 +25,15 @@ _DUMMY = aws_environment(read_settings(_NOWHERE))
 os.environ.update({key: value for key, value in _DUMMY.items() if not key.startswith("AWS_ENDPOINT_URL")})
 for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "REPLICATE_API_TOKEN", "REPLICATE_API_BASE_URL"):
     os.environ.pop(_name, None)
+
+# A busy machine is no failure, and `make test` tries the same examples every time; `make proof` looks for new ones.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize="PROOF" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
