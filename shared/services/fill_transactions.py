@@ -51,48 +51,59 @@ def fill_transactions(
     Of one change's marks only as many as fit are kept, the newest ones: an unmarked webhook that comes again is
     merged again, which changes nothing. Raises ValueError when a change cannot fit even so.
     """
-    filling = _Filling()
+    filling = _Filling(max_items, max_bytes)
     for whole in changes:
-        change = _within(whole, max_items)
-        if filling.changes and not filling.takes(change, max_items, max_bytes):
+        load = _load_of(whole, max_items)
+        if filling.changes and not filling.takes(load):
             yield filling.changes
-            filling = _Filling()
-        if not filling.takes(change, max_items, max_bytes):
-            raise ValueError(f"The change of job {change.job_id} is too large for one transaction.")
-        filling.add(change)
+            filling = _Filling(max_items, max_bytes)
+        if not filling.takes(load):
+            raise ValueError(f"The change of job {whole.job_id} is too large for one transaction.")
+        filling.add(load)
     if filling.changes:
         yield filling.changes
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What one change brings into a transaction, reckoned once."""
+
+    change: JobChange
+    items: int
+    size: int
+    days: frozenset[tuple[str, date]]
+
+
+def _load_of(whole: JobChange, max_items: int) -> _Load:
+    """A change with only as many marks, the newest ones, as fit a transaction of its own."""
+    days = frozenset((total.provider, total.day) for total in day_differences([(whole.before, whole.after)]))
+    excess = _HEAD_ITEMS + items_of(whole) + len(days) - max_items
+    change = replace(whole, marks=whole.marks[excess:]) if excess > 0 else whole
+    return _Load(change, items_of(change), bytes_of(change), days)
 
 
 @dataclass
 class _Filling:
     """A transaction that is being filled."""
 
+    max_items: int
+    max_bytes: int
     changes: list[JobChange] = field(default_factory=list)
     items: int = _HEAD_ITEMS
     size: int = _KEY_BYTES
     days: set[tuple[str, date]] = field(default_factory=set)
 
-    def takes(self, change: JobChange, max_items: int, max_bytes: int) -> bool:
-        new_days = len(_days_of(change) - self.days)
-        items = self.items + items_of(change) + new_days
-        return items <= max_items and self.size + bytes_of(change) + new_days * _KEY_BYTES <= max_bytes
+    def takes(self, load: _Load) -> bool:
+        new_days = len(load.days - self.days)
+        items = self.items + load.items + new_days
+        return items <= self.max_items and self.size + load.size + new_days * _KEY_BYTES <= self.max_bytes
 
-    def add(self, change: JobChange) -> None:
-        new_days = _days_of(change) - self.days
-        self.changes.append(change)
-        self.items += items_of(change) + len(new_days)
-        self.size += bytes_of(change) + len(new_days) * _KEY_BYTES
-        self.days |= new_days
-
-
-def _days_of(change: JobChange) -> set[tuple[str, date]]:
-    return {(total.provider, total.day) for total in day_differences([(change.before, change.after)])}
-
-
-def _within(change: JobChange, max_items: int) -> JobChange:
-    excess = _HEAD_ITEMS + items_of(change) + len(_days_of(change)) - max_items
-    return replace(change, marks=change.marks[excess:]) if excess > 0 else change
+    def add(self, load: _Load) -> None:
+        new_days = len(load.days - self.days)
+        self.changes.append(load.change)
+        self.items += load.items + new_days
+        self.size += load.size + new_days * _KEY_BYTES
+        self.days |= load.days
 
 
 def _row_bytes(row: Job | JobEvent) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -18,11 +19,14 @@ from shared.domain.errors import (
 from shared.domain.job import Job, JobKind, to_iso
 from shared.domain.observation import LOST_MISS_SPACING, MISS_SPACING, Observation
 from shared.ports import ActiveJob, Clock, JobStore, Provider, Telemetry
-from shared.services.record_observations import RecordObservations
+from shared.services.record_observations import Recorded, RecordObservations
 
 SINGLES_AT_ONCE = 8
 FRUITLESS_PAGES = 3
-RECORD_EVERY = 1000
+RECORD_EVERY = 240
+"""Observations recorded together: five full transactions, written while the next pages are read."""
+BATCHES_AHEAD = 2
+"""How far reading may run ahead of writing, so that a round's time stays bounded by what is written."""
 KEPT_IDS = 1500
 """How many ids a place holds; with the rest of it some 50 kB."""
 CLOCK_SKEW = timedelta(seconds=2)
@@ -87,15 +91,16 @@ class RefreshActive:
         active = [job for job in self.jobs.active(provider.name) if job.external_id and _is_due(job, now)]
         pending = {str(job.external_id): job for job in active if _is_left(job, place)}
         wanted = len(pending)
-        round_ = _Round(provider, self.recorder, self.clock, deadline, pending)
-        round_.result.active = len(active)
-        if wanted:
-            try:
-                round_.read_lists(place)
-                round_.read_singly()
-            except ProviderError as error:
-                round_.result.error = error
-            round_.record()
+        with ThreadPoolExecutor(1) as writer:
+            round_ = _Round(provider, self.recorder, writer, self.clock, deadline, pending)
+            round_.result.active = len(active)
+            if wanted:
+                try:
+                    round_.read_lists(place)
+                    round_.read_singly()
+                except ProviderError as error:
+                    round_.result.error = error
+                round_.finish()
         round_.result.unseen = set(round_.missing)
         if round_.result.error is not None:
             self.telemetry.count("ProviderError")
@@ -136,11 +141,13 @@ _FATAL = (ProviderThrottledError, ProviderTokenRejectedError, ProviderNotConfigu
 class _Round:
     provider: Provider
     recorder: RecordObservations
+    writer: ThreadPoolExecutor
     clock: Clock
     deadline: float
     missing: dict[str, ActiveJob]
     result: Refreshed = field(default_factory=Refreshed)
     _unrecorded: list[Observation] = field(default_factory=list)
+    _being_written: deque[Future[Recorded]] = field(default_factory=deque)
     _list_failed: bool = False
 
     def read_lists(self, place: Place) -> None:
@@ -258,11 +265,19 @@ class _Round:
         self.missing.pop(seen.external_id, None)
         self._unrecorded.append(replace(seen, job_id=job.job_id))
         if len(self._unrecorded) >= RECORD_EVERY:
-            self.record()
+            self._being_written.append(self.writer.submit(self.recorder.record, self._unrecorded))
+            self._unrecorded = []
+            while len(self._being_written) > BATCHES_AHEAD:
+                self._keep(self._being_written.popleft().result())
 
-    def record(self) -> None:
-        recorded = self.recorder.record(self._unrecorded)
+    def finish(self) -> None:
+        """Everything seen is recorded when this returns. Raises StoreUnavailableError when some could not be."""
+        while self._being_written:
+            self._keep(self._being_written.popleft().result())
+        self._keep(self.recorder.record(self._unrecorded))
         self._unrecorded = []
+
+    def _keep(self, recorded: Recorded) -> None:
         self.result.changed |= recorded.changed
         self.result.observed |= {job.job_id: job for job in recorded.jobs.values()}
 

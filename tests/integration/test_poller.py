@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -21,9 +23,11 @@ from shared.domain.errors import (
     ProviderUnavailableError,
     StoreUnavailableError,
 )
+from shared.domain.event import LogHead
 from shared.domain.job import JobKind, JobStatus
 from shared.domain.observation import Observation
-from shared.ports import ObservationPage
+from shared.ports import JobChange, ObservationPage
+from shared.services import refresh_active
 from shared.services.poll_provider import (
     TICK_BUDGET,
     PollState,
@@ -295,6 +299,37 @@ def test_every_active_job_is_seen_whatever_their_number(engine: Engine, count: i
     assert set(engine.statuses().values()) == {JobStatus.COMPLETED}
     assert engine.system.provider.calls.total() <= max(12, count / 100 + 10)
     assert engine.system.stores.events.head().seq == 2 * count
+
+
+def test_reading_runs_ahead_of_slow_writing_by_a_bounded_number_of_jobs(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh_active, "RECORD_EVERY", 20)
+    ids = active_jobs(engine, 600)
+    end_all(engine)
+    provider, jobs = engine.system.provider, engine.system.stores.jobs
+    written: list[int] = []
+    ahead: list[int] = []
+    commit, list_page = jobs.commit, provider.list_page
+
+    def slow_commit(changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+        time.sleep(0.003)
+        answer = commit(changes, head=head, at=at)
+        written.append(len(changes))
+        return answer
+
+    def counted_page(kind: JobKind, **options: Any) -> ObservationPage:
+        ahead.append(sum(len(page.observations) for page in pages) - sum(written))
+        pages.append(list_page(kind, **options))
+        return pages[-1]
+
+    pages: list[ObservationPage] = []
+    monkeypatch.setattr(jobs, "commit", slow_commit)
+    monkeypatch.setattr(provider, "list_page", counted_page)
+    engine.tick(Tick("replicate", engine.system.clock.now().timestamp(), 30).encode())
+    assert set(engine.statuses().values()) == {JobStatus.COMPLETED}
+    assert sum(written) == len(ids)
+    assert max(ahead) <= 20 * (refresh_active.BATCHES_AHEAD + 1) + len(pages[0].observations)
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 1000])
