@@ -209,7 +209,8 @@ class StateStore(Protocol):
 class SecretStore(Protocol):
     """Provider tokens and keys. Values never enter logs, errors or answers (I39)."""
 
-    def get(self, name: str) -> str | None: ...
+    def get(self, name: str, *, fresh: bool = False) -> str | None:
+        """`fresh`: as it is stored at this moment, whatever this process remembers."""
 
     def put(self, name: str, value: str) -> None: ...
 
@@ -304,10 +305,14 @@ class Connections(Protocol):
 
     def add(self, connection: Connection) -> None: ...
 
-    def get(self, connection_id: str) -> Connection | None: ...
+    def hear(self, connection_id: str, *, now: datetime) -> tuple[Connection, int] | None:
+        """Count a message of a connection: how many it has sent within this second; None for one gone or expired."""
 
     def all(self, *, now: datetime) -> Iterator[Connection]:
         """Every unexpired connection that has said hello, following pages."""
+
+    def count_of_user(self, user_id: str, *, now: datetime) -> int:
+        """How many unexpired connections a user has, silent ones too."""
 
     def advance(self, connection: Connection, *, cursor: int, epoch: str, failures: int = 0) -> bool:
         """Move a cursor if it still stands where `connection` says; False when another wake was first or it is gone."""

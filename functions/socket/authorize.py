@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from functions._event_handler import Answer, Event, event_handler
 from shared.domain.access import Principal
+from shared.domain.job import to_iso
 from shared.wiring import wiring
 
 
@@ -14,8 +16,9 @@ def authorize(event: Event) -> Answer:
     # Two tickets are no ticket: which of them counted would be a matter of taste.
     ticket = None if not tickets else tickets[0] if len(tickets) == 1 else ""
     origins = _values(event, "Headers", "origin")
+    now = wiring().clock.now()
     principal = wiring().connection_authorizer.authorize(origins=origins, ticket=ticket)
-    return _policy(event["methodArn"], principal)
+    return _policy(event["methodArn"], principal, now)
 
 
 def _values(event: Event, field: str, name: str) -> tuple[str, ...]:
@@ -26,7 +29,7 @@ def _values(event: Event, field: str, name: str) -> tuple[str, ...]:
     return tuple(found or [value for key, value in single.items() if key.lower() == name])
 
 
-def _policy(method_arn: str, principal: Principal | None) -> Answer:
+def _policy(method_arn: str, principal: Principal | None, now: datetime) -> Answer:
     """What API Gateway expects; the context reaches `connect` as text."""
     statement = {
         "Action": "execute-api:Invoke",
@@ -35,7 +38,12 @@ def _policy(method_arn: str, principal: Principal | None) -> Answer:
     }
     context = {}
     if principal is not None:
-        context = {"user_id": principal.user_id, "role": principal.role.value, "key_id": principal.key_id or ""}
+        context = {
+            "user_id": principal.user_id,
+            "role": principal.role.value,
+            "key_id": principal.key_id or "",
+            "authorized_at": to_iso(now),
+        }
     return {
         "principalId": principal.user_id if principal else "nobody",
         "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},

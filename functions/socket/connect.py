@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functions._event_handler import Answer, Event, event_handler
 from shared.domain.access import Principal, Role
+from shared.domain.job import from_iso
 from shared.wiring import wiring
 
 
@@ -14,7 +15,8 @@ def connect(event: Event) -> Answer:
     if not word:
         return {"statusCode": 403}
     principal = Principal(word["user_id"], Role(word["role"]), word["key_id"] or None)
-    is_open = wiring().connection_opener.open(request["connectionId"], principal)
+    authorized_at = from_iso(word["authorized_at"])
+    is_open = wiring().connection_opener.open(request["connectionId"], principal, authorized_at=authorized_at)
     return {"statusCode": 200 if is_open else 429}
 
 

@@ -1,4 +1,4 @@
-"""What a WebSocket client says: `hello` and `ping`. Everything else is passed over."""
+"""What a WebSocket client says: `hello` and `ping`. Everything else is passed over, but counted (T22)."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from shared.wiring import wiring
 def receive_message(event: Event) -> Answer:
     """Judged by the body alone: gateway and emulator name the route of the same message differently (trap 9)."""
     request = event["requestContext"]
-    said = _said(event.get("body"))
-    if request["eventType"] != "MESSAGE" or said is None:
+    if request["eventType"] != "MESSAGE":
         return {"statusCode": 200}
+    said = _said(event.get("body"))
+    greeter = wiring().greeter
     match said.get("action"):
         case "hello":
-            wiring().greeter.hello(request["connectionId"], said.get("after"))
+            greeter.hello(request["connectionId"], said.get("after"))
         case "ping":
-            wiring().greeter.ping(request["connectionId"])
+            greeter.ping(request["connectionId"])
+        case _:
+            greeter.pass_over(request["connectionId"])
     return {"statusCode": 200}
 
 
-def _said(body: object) -> dict[str, object] | None:
+def _said(body: object) -> dict[str, object]:
+    """The message as an object; empty for anything that is none."""
     try:
         said = json.loads(body) if isinstance(body, str) else None
     except (ValueError, RecursionError):
-        return None
-    return said if isinstance(said, dict) else None
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 handler = event_handler(receive_message)

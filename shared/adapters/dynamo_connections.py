@@ -25,10 +25,46 @@ class DynamoConnections:
         with translated():
             self._client().put_item(TableName=self._table, Item=_encode(connection))
 
-    def get(self, connection_id: str) -> Connection | None:
-        with translated():
-            answer = self._client().get_item(TableName=self._table, Key=_key(connection_id), ConsistentRead=True)
-        return _decode(answer["Item"]) if "Item" in answer else None
+    def hear(self, connection_id: str, *, now: datetime) -> tuple[Connection, int] | None:
+        second = micros(now) // _SECOND
+        first = self._count(
+            connection_id,
+            "SET heard_in = :second, heard = :one",
+            "attribute_exists(connection_id) AND (attribute_not_exists(heard_in) OR heard_in < :second)",
+            {":second": number(second), ":one": number(1)},
+        )
+        row = first or self._count(
+            connection_id, "ADD heard :one", "attribute_exists(connection_id)", {":one": number(1)}
+        )
+        return (_decode(row), int(row["heard"]["N"])) if row is not None and is_live(row, now) else None
+
+    def _count(self, connection_id: str, update: str, condition: str, values: Item) -> Attributes | None:
+        """The row as the update left it; None when the condition does not hold."""
+        try:
+            with translated():
+                answer = self._client().update_item(
+                    TableName=self._table,
+                    Key=_key(connection_id),
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_NEW",
+                )
+        except ClientError as error:
+            if error_code(error) != CONDITION_FAILED:
+                raise
+            return None
+        return answer["Attributes"]
+
+    def count_of_user(self, user_id: str, *, now: datetime) -> int:
+        rows = scan(
+            self._client(),
+            TableName=self._table,
+            ConsistentRead=True,
+            FilterExpression="user_id = :user",
+            ExpressionAttributeValues={":user": text(user_id)},
+        )
+        return sum(1 for row in rows if is_live(row, now))
 
     def all(self, *, now: datetime) -> Iterator[Connection]:
         # A consistent Scan and no index: one that lags would hide a client from the wake right after its hello (I18).

@@ -13,6 +13,9 @@ from shared.services.list_revocations import ListRevocations
 from shared.services.read_events import ReadEvents, Run
 
 CHANGES_A_READ = 200
+MESSAGES_A_SECOND = 10
+MESSAGES_UNTIL_ENDED = 50
+"""Of one socket: what is above the first is passed over, and above the second it is no client of ours (T22)."""
 MAX_READS = 25
 """5,000 changes a hello; a client that missed more sees so by the head it was told, and says hello again."""
 
@@ -33,8 +36,8 @@ class GreetConnection:
     clock: Clock
 
     def hello(self, connection_id: str, after: object) -> None:
-        connection = self._admitted(connection_id)
-        if connection is None:
+        connection = self._heard(connection_id)
+        if connection is None or not self._is_admitted(connection):
             return
         head = self.events.head()
         start = judge_cursor(after, head)
@@ -53,8 +56,7 @@ class GreetConnection:
 
     def ping(self, connection_id: str) -> None:
         """The head, by which a client sees that a push was lost (I22). Who is no longer registered is sent away."""
-        if self.connections.get(connection_id) is None:
-            self._send_away(connection_id)
+        if self._heard(connection_id) is None:
             return
         try:
             self.sender.send(connection_id, notice("heartbeat", EventId.of_head(self.events.head())))
@@ -63,16 +65,27 @@ class GreetConnection:
         except SendFailed:
             return
 
-    def _admitted(self, connection_id: str) -> Connection | None:
-        connection = self.connections.get(connection_id)
-        revocations = ListRevocations(self.state, self.clock).current()
-        if connection is not None and not revocations.cover_connection(connection):
-            return connection
-        self.connections.remove(connection_id)
-        self._send_away(connection_id)
-        return None
+    def pass_over(self, connection_id: str) -> None:
+        """A message that is neither is not answered, but counted all the same."""
+        self._heard(connection_id)
+
+    def _heard(self, connection_id: str) -> Connection | None:
+        """The sender of a message, None when it is not to be answered: it talks too much, or is not registered."""
+        heard = self.connections.hear(connection_id, now=self.clock.now())
+        if heard is None or heard[1] > MESSAGES_UNTIL_ENDED:
+            self._send_away(connection_id)
+            return None
+        return heard[0] if heard[1] <= MESSAGES_A_SECOND else None
+
+    def _is_admitted(self, connection: Connection) -> bool:
+        is_revoked = ListRevocations(self.state, self.clock).current().cover_connection(connection)
+        if is_revoked:
+            self._send_away(connection.connection_id)
+        return not is_revoked
 
     def _send_away(self, connection_id: str) -> None:
+        """Out of the registry first, so that nothing is sent any more even if the socket stays open."""
+        self.connections.remove(connection_id)
         try:
             self.sender.disconnect(connection_id)
         except (ConnectionGone, SendFailed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.domain.access import Principal
 from shared.ports import Clock, Connection, Connections
@@ -17,14 +18,17 @@ class OpenConnection:
     clock: Clock
     most_per_user: int | None
 
-    def open(self, connection_id: str, principal: Principal) -> bool:
-        """False when the principal already listens with as many sockets as allowed (T22)."""
-        now = self.clock.now()
-        if self.most_per_user is not None:
-            listening = sum(1 for known in self.connections.all(now=now) if known.user_id == principal.user_id)
-            if listening >= self.most_per_user:
-                return False
-        self.connections.add(
-            Connection(connection_id, principal.user_id, principal.key_id, expires_at=now + CONNECTION_LIFE)
-        )
-        return True
+    def open(self, connection_id: str, principal: Principal, *, authorized_at: datetime) -> bool:
+        """False when the principal already has as many sockets as allowed (T22), silent ones too.
+
+        It begins with its authorization, so that access revoked between that and now is not overlooked (I24).
+        """
+        expires_at = authorized_at + CONNECTION_LIFE
+        self.connections.add(Connection(connection_id, principal.user_id, principal.key_id, expires_at=expires_at))
+        if self.most_per_user is None:
+            return True
+        # Counted once it is entered: of many at the same moment each sees the others.
+        if self.connections.count_of_user(principal.user_id, now=self.clock.now()) <= self.most_per_user:
+            return True
+        self.connections.remove(connection_id)
+        return False

@@ -18,14 +18,19 @@ def listed(stores: Stores) -> list[Connection]:
     return list(stores.connections.all(now=stores.clock.now()))
 
 
+def stored(stores: Stores, connection_id: str) -> Connection | None:
+    heard = stores.connections.hear(connection_id, now=stores.clock.now())
+    return heard[0] if heard else None
+
+
 def test_a_connection_comes_back_as_it_was_added(stores: Stores) -> None:
     fresh = a_connection(stores, key_id=None)
     greeted = a_connection(stores, "greeted=", cursor=7, epoch="abc", failures=2)
     stores.connections.add(fresh)
     stores.connections.add(greeted)
-    assert stores.connections.get(fresh.connection_id) == fresh
-    assert stores.connections.get(greeted.connection_id) == greeted
-    assert stores.connections.get("unknown=") is None
+    assert stored(stores, fresh.connection_id) == fresh
+    assert stored(stores, greeted.connection_id) == greeted
+    assert stored(stores, "unknown=") is None
 
 
 def test_only_connections_that_said_hello_are_listed(stores: Stores) -> None:
@@ -49,7 +54,7 @@ def test_a_cursor_moves_only_from_where_it_was_thought_to_stand(stores: Stores) 
     assert not stores.connections.advance(connection, cursor=3, epoch="abc")
     assert not stores.connections.advance(replace(connection, cursor=5, epoch="old"), cursor=6, epoch="abc")
     assert not stores.connections.advance(replace(connection, cursor=None, epoch=None), cursor=6, epoch="abc")
-    assert stores.connections.get(connection.connection_id) == replace(connection, cursor=5, failures=1)
+    assert stored(stores, connection.connection_id) == replace(connection, cursor=5, failures=1)
 
 
 def test_a_cursor_goes_on_in_a_new_epoch(stores: Stores) -> None:
@@ -65,10 +70,55 @@ def test_a_removed_connection_never_comes_back_by_a_late_push(stores: Stores) ->
     stores.connections.remove(connection.connection_id)
     stores.connections.remove(connection.connection_id)
     assert not stores.connections.advance(connection, cursor=1, epoch="abc")
-    assert stores.connections.get(connection.connection_id) is None
+    assert stored(stores, connection.connection_id) is None
 
 
 def test_all_of_many_are_listed(stores: Stores) -> None:
     for number in range(130):
         stores.connections.add(a_connection(stores, f"c{number:03d}=", cursor=number, epoch="abc"))
     assert sorted(one.connection_id for one in listed(stores)) == [f"c{number:03d}=" for number in range(130)]
+
+
+def test_messages_are_counted_by_connection_and_second(stores: Stores) -> None:
+    loud, quiet = a_connection(stores), a_connection(stores, "quiet=", cursor=3, epoch="abc")
+    for connection in (loud, quiet):
+        stores.connections.add(connection)
+
+    def hear(connection: Connection) -> tuple[Connection, int] | None:
+        return stores.connections.hear(connection.connection_id, now=stores.clock.now())
+
+    assert [hear(loud) for _ in range(3)] == [(loud, 1), (loud, 2), (loud, 3)]
+    assert hear(quiet) == (quiet, 1)
+    stores.clock.advance(1)
+    assert hear(loud) == (loud, 1)
+    stores.clock.advance(-1)
+    assert hear(loud) == (loud, 2)
+
+
+def test_a_message_neither_moves_a_cursor_nor_hinders_its_moving(stores: Stores) -> None:
+    connection = a_connection(stores, cursor=1, epoch="abc", failures=2)
+    stores.connections.add(connection)
+    assert stored(stores, connection.connection_id) == connection
+    assert stores.connections.advance(connection, cursor=2, epoch="abc")
+    assert stores.connections.hear(connection.connection_id, now=stores.clock.now()) == (
+        replace(connection, cursor=2, failures=0),
+        2,
+    )
+
+
+def test_of_an_expired_or_removed_connection_nothing_is_heard_and_no_row_appears(stores: Stores) -> None:
+    connection = a_connection(stores, cursor=1, epoch="abc")
+    stores.connections.add(connection)
+    stores.clock.advance(timedelta(hours=2, seconds=1).total_seconds())
+    assert stored(stores, connection.connection_id) is None
+    stores.connections.remove(connection.connection_id)
+    assert stored(stores, connection.connection_id) is None
+    assert stores.connections.count_of_user("ada", now=stores.clock.now() - timedelta(hours=1)) == 0
+
+
+def test_the_connections_of_a_user_are_counted_with_the_silent_but_not_the_expired_ones(stores: Stores) -> None:
+    stores.connections.add(a_connection(stores, "silent="))
+    stores.connections.add(a_connection(stores, "listening=", cursor=1, epoch="abc"))
+    stores.connections.add(a_connection(stores, "theirs=", user_id="bob"))
+    stores.connections.add(a_connection(stores, "old=", expires_at=stores.clock.now().replace(microsecond=0)))
+    assert stores.connections.count_of_user("ada", now=stores.clock.now()) == 2

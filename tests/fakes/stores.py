@@ -605,6 +605,7 @@ def _check_key(key: str) -> None:
 class FakeConnections:
     def __init__(self, stores: FakeStores) -> None:
         self._db = stores
+        self._heard: dict[str, tuple[int, int]] = {}
 
     def add(self, connection: Connection) -> None:
         with self._db.write("connections.add") as usage:
@@ -612,9 +613,26 @@ class FakeConnections:
             usage.items_written += 1
 
     def get(self, connection_id: str) -> Connection | None:
-        with self._db.read("connections.get") as usage:
-            usage.items_read += 1
-            return self._db.connection_rows.get(connection_id)
+        """The row as it lies there, for tests."""
+        return self._db.connection_rows.get(connection_id)
+
+    def hear(self, connection_id: str, *, now: datetime) -> tuple[Connection, int] | None:
+        with self._db.write("connections.hear") as usage:
+            row = self._db.connection_rows.get(connection_id)
+            if row is None:
+                return None
+            second, count = self._heard.get(connection_id, (0, 0))
+            this_second = int(now.timestamp())
+            count = count + 1 if second >= this_second else 1
+            self._heard[connection_id] = (max(second, this_second), count)
+            usage.items_written += 1
+            return (row, count) if row.expires_at > now else None
+
+    def count_of_user(self, user_id: str, *, now: datetime) -> int:
+        with self._db.read("connections.count_of_user") as usage:
+            rows = list(self._db.connection_rows.values())
+            usage.items_read += len(rows)
+            return sum(1 for row in rows if row.user_id == user_id and row.expires_at > now)
 
     def all(self, *, now: datetime) -> Iterator[Connection]:
         with self._db.read("connections.all") as usage:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from functions.socket import receive_message
+from shared.services.list_revocations import CONNECTION_LIFE
+from shared.wiring import use_wiring
 from tests.delivery import Delivery
+from tests.fakes import FakeClock
 
 
 def greeted(world: Delivery, after: object) -> list[dict[str, object]]:
@@ -166,7 +170,7 @@ def test_ping_of_a_dropped_connection_ends_it_so_that_it_connects_anew() -> None
     assert world.fake_sender.disconnected == ["a"]
 
 
-def test_a_ping_costs_two_reads() -> None:
+def test_a_ping_costs_two_requests_to_the_store() -> None:
     world = Delivery()
     world.greet("a")
     world.stores.reset_usage()
@@ -174,6 +178,56 @@ def test_a_ping_costs_two_reads() -> None:
     world.parts.greeter.ping("a")
 
     assert world.stores.total_usage.requests == 2
+
+
+def test_of_many_messages_in_a_second_ten_are_answered() -> None:
+    """T22; counted a socket, and whatever is said."""
+    clock = FakeClock()
+    world = Delivery(clock=clock)
+    for name in ("loud", "quiet"):
+        world.connect(name)
+    for _ in range(4):
+        world.parts.greeter.hello("loud", None)
+        world.parts.greeter.pass_over("loud")
+    for _ in range(30):
+        world.parts.greeter.ping("loud")
+    world.parts.greeter.ping("quiet")
+
+    kinds = [message["type"] for message in world.heard("loud")]
+    assert kinds == ["connected"] * 4 + ["heartbeat"] * 2
+    assert len(world.heard("quiet")) == 1
+    assert world.fake_sender.disconnected == []
+
+    clock.advance(1)
+    world.parts.greeter.ping("loud")
+    assert len(world.heard("loud")) == 7
+
+
+def test_a_socket_that_goes_on_flooding_is_ended() -> None:
+    world = Delivery(clock=FakeClock())
+    world.greet("flood")
+    said = {"requestContext": {"connectionId": "flood", "eventType": "MESSAGE"}, "body": "no message of ours"}
+    use_wiring(world.parts)
+    try:
+        for _ in range(60):
+            receive_message.handler(said, None)
+    finally:
+        use_wiring(None)
+
+    assert set(world.fake_sender.disconnected) == {"flood"}
+    assert world.stores.connections.get("flood") is None
+
+
+def test_a_socket_past_its_life_is_sent_away_although_nobody_deleted_its_row() -> None:
+    clock = FakeClock()
+    world = Delivery(clock=clock)
+    world.greet("old")
+    clock.advance(CONNECTION_LIFE.total_seconds() + 1)
+
+    world.parts.greeter.ping("old")
+
+    assert world.heard("old") == []
+    assert world.fake_sender.disconnected == ["old"]
 
 
 def test_a_ping_that_cannot_be_answered_in_time_does_no_harm() -> None:

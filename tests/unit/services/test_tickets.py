@@ -6,8 +6,10 @@ import threading
 
 import pytest
 
+from functions.socket import authorize, connect
 from shared.config import AuthMode
 from shared.domain.access import LOCAL_ADMIN, Principal, Role
+from shared.wiring import use_wiring
 from tests.delivery import Delivery
 from tests.fakes import FakeClock
 
@@ -17,6 +19,10 @@ ORIGIN = "https://jobs.example.com"
 
 def closed(clock: FakeClock | None = None) -> Delivery:
     return Delivery(clock=clock, auth_mode=AuthMode.KEY, allowed_origins=(ORIGIN,))
+
+
+def opened(world: Delivery, connection_id: str, principal: Principal) -> bool:
+    return world.parts.connection_opener.open(connection_id, principal, authorized_at=world.clock.now())
 
 
 def test_a_ticket_opens_one_connection_for_its_principal() -> None:
@@ -119,19 +125,62 @@ def test_with_open_access_the_ticket_may_be_left_out_but_not_be_wrong() -> None:
     assert authorizer.authorize(origins=(), ticket=ticket) is None
 
 
-def test_a_principal_has_a_limited_number_of_listening_sockets() -> None:
+def test_a_principal_has_a_limited_number_of_sockets_silent_ones_too() -> None:
+    """Else all could be opened first, and say hello afterwards."""
     world = Delivery(auth_mode=AuthMode.KEY, sockets_per_user=2)
-    opener = world.parts.connection_opener
-    for name in ("a", "b"):
-        assert opener.open(name, ALICE)
-        world.parts.greeter.hello(name, None)
+    assert opened(world, "silent", ALICE)
+    assert opened(world, "listening", ALICE)
+    world.parts.greeter.hello("listening", None)
 
-    assert not opener.open("c", ALICE)
-    assert opener.open("d", Principal("bob", Role.VIEWER))
+    assert not opened(world, "third", ALICE)
+    assert opened(world, "other", Principal("bob", Role.VIEWER))
+    assert "third" not in world.stores.connection_rows
+    world.stores.connections.remove("silent")
+    assert opened(world, "fourth", ALICE)
+
+
+def test_of_many_sockets_opened_at_once_never_more_than_the_limit_stay() -> None:
+    world = Delivery(auth_mode=AuthMode.KEY, sockets_per_user=5)
+    start = threading.Barrier(30, timeout=20)
+
+    def use(number: int) -> None:
+        start.wait()
+        opened(world, f"c{number}", ALICE)
+
+    uses = [threading.Thread(target=use, args=(number,)) for number in range(30)]
+    for one in uses:
+        one.start()
+    for one in uses:
+        one.join()
+
+    assert len(world.stores.connection_rows) <= 5
 
 
 def test_sockets_are_not_counted_where_everyone_is_the_same_user() -> None:
     world = Delivery(sockets_per_user=1)
     for name in ("a", "b", "c"):
-        assert world.parts.connection_opener.open(name, LOCAL_ADMIN)
-        world.parts.greeter.hello(name, None)
+        assert opened(world, name, LOCAL_ADMIN)
+
+
+def test_access_revoked_between_authorizing_and_connecting_hears_nothing() -> None:
+    """The list was asked before, and the open connections are ended before this one is among them (I24)."""
+    clock = FakeClock()
+    world = closed(clock)
+    use_wiring(world.parts)
+    try:
+        ticket = world.parts.ticket_issuer.issue(ALICE)
+        asked = {"methodArn": "arn:test", "multiValueQueryStringParameters": {"ticket": [ticket]}}
+        word = authorize.handler(asked, None)
+        clock.advance(2)
+        world.parts.access_revoker.revoke(key_id="k1")
+        clock.advance(2)
+        request = {"connectionId": "late", "authorizer": {"principalId": "alice", **word["context"]}}
+        assert connect.handler({"requestContext": request}, None) == {"statusCode": 200}
+    finally:
+        use_wiring(None)
+    world.publish()
+
+    world.parts.greeter.hello("late", f"{world.epoch}-0")
+
+    assert world.heard("late") == []
+    assert world.fake_sender.disconnected == ["late"]
