@@ -42,7 +42,7 @@ class FileSecrets:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str, *, fresh: bool = False) -> str | None:  # noqa: ARG002 - it is read anew each time
         return self._load().get(_checked_name(name))
 
     def put(self, name: str, value: str) -> None:
@@ -127,10 +127,10 @@ class SsmSecrets:
         self._client: SSMClient | None = None
         self._cache: dict[str, tuple[float, str | None]] = {}
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str, *, fresh: bool = False) -> str | None:
         path = self._path(name)
         cached = self._cache.get(path)
-        if cached is not None and self._monotonic() < cached[0]:
+        if cached is not None and not fresh and self._monotonic() < cached[0]:
             return cached[1]
         ssm = self._ssm()
         answer = _asked(lambda: ssm.get_parameter(Name=path, WithDecryption=True), path)
@@ -183,8 +183,8 @@ class EnvironmentFirstSecrets:
         self._environment = os.environ if environment is None else environment
         self._variables = variables
 
-    def get(self, name: str) -> str | None:
-        return self._given(name) or self._inner.get(name)
+    def get(self, name: str, *, fresh: bool = False) -> str | None:
+        return self._given(name) or self._inner.get(name, fresh=fresh)
 
     def put(self, name: str, value: str) -> None:
         self._inner.put(name, value)

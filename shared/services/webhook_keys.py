@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -49,6 +49,8 @@ class WebhookKeys:
             return known[1]
         keys = self._keep(provider, self._stored(provider)) or self._fetched(provider)
         if not keys and known is not None:
+            # Better a key that may have rotated than none; the secret store is left in peace for a while.
+            self._known[provider] = (self.clock.monotonic() - CACHE_SECONDS + REREAD_SECONDS, known[1])
             return known[1]
         if not keys:
             raise SigningKeyUnavailableError("No webhook signing secret is at hand; please send this again later.")
@@ -60,8 +62,8 @@ class WebhookKeys:
         seconds = self.clock.monotonic()
         if provider not in self._reread_at or seconds - self._reread_at[provider] >= REREAD_SECONDS:
             self._reread_at[provider] = seconds
-            stored = self._keep(provider, self._stored(provider))
-            if stored != known:
+            stored = self._keep(provider, self._stored(provider, fresh=True))
+            if stored and stored != known:
                 return stored
         return self._fetched(provider)
 
@@ -75,7 +77,10 @@ class WebhookKeys:
         except (ProviderError, SigningKeyUnavailableError) as error:
             self.telemetry.warning("webhook secret not fetched", provider=provider, reason=error.detail)
             return ()
-        secrets = self._stored(provider)
+        secrets = self._stored(provider, fresh=True)
+        if secrets is None:
+            before = self._known.get(provider, (0.0, ()))[1]
+            return self._remember(provider, [signing_key(secret), *before])
         if secrets[:1] != [secret]:
             secrets = [secret, *(old for old in secrets if old != secret)][:2]
             try:
@@ -84,19 +89,29 @@ class WebhookKeys:
                 self.telemetry.warning("webhook secret not kept", provider=provider, reason=error.detail)
         return self._keep(provider, secrets)
 
-    def _stored(self, provider: str) -> list[str]:
-        return (self.secrets.get(webhook_secret_name(provider)) or "").split()
+    def _stored(self, provider: str, *, fresh: bool = False) -> list[str] | None:
+        """None while the secret store does not answer; the provider may all the same."""
+        try:
+            return (self.secrets.get(webhook_secret_name(provider), fresh=fresh) or "").split()
+        except StoreUnavailableError as error:
+            self.telemetry.warning("webhook secret not read", provider=provider, reason=error.detail)
+            return None
 
-    def _keep(self, provider: str, secrets: list[str]) -> Keys:
+    def _keep(self, provider: str, secrets: list[str] | None) -> Keys:
         keys = []
-        for secret in secrets:
+        for secret in secrets or ():
             try:
                 keys.append(signing_key(secret))
             except SigningKeyUnavailableError:
                 self.telemetry.warning("webhook secret unusable", provider=provider)
-        if keys:
-            self._known[provider] = (self.clock.monotonic(), tuple(keys))
-        return tuple(keys)
+        return self._remember(provider, keys)
+
+    def _remember(self, provider: str, keys: Sequence[bytes]) -> Keys:
+        """The present and the previous key, each once."""
+        kept = tuple(dict.fromkeys(keys))[:2]
+        if kept:
+            self._known[provider] = (self.clock.monotonic(), kept)
+        return kept
 
     def _may_ask(self, provider: str) -> bool:
         """One process in a deployment, once per FETCH_EVERY; a store that is down leaves the process's own bound."""

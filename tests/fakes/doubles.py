@@ -173,19 +173,28 @@ class FakeTelemetry:
 
 
 class FakeSecrets:
-    """Secrets in a dictionary."""
+    """Secrets in a dictionary; a value that was read is remembered as on AWS. `is_down` refuses every look."""
 
     def __init__(self, **values: str) -> None:
         self.values: dict[str, str] = dict(values)
+        self.remembered: dict[str, str] = {}
+        self.is_down = False
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str, *, fresh: bool = False) -> str | None:
+        if name in self.remembered and not fresh:
+            return self.remembered[name]
+        if self.is_down:
+            raise StoreUnavailableError("The parameter store did not answer.")
+        if name in self.values:
+            self.remembered[name] = self.values[name]
         return self.values.get(name)
 
     def put(self, name: str, value: str) -> None:
-        self.values[name] = value
+        self.values[name] = self.remembered[name] = value
 
     def delete(self, name: str) -> None:
         self.values.pop(name, None)
+        self.remembered.pop(name, None)
 
     def location(self) -> str:
         return "the memory of this test"

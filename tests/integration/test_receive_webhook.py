@@ -24,7 +24,7 @@ from shared.domain.job import JobStatus
 from shared.services.read_progress import PROGRESS_PART
 from shared.services.receive_webhook import Delivery, Received
 from shared.services.verify_webhook import WebhookHeaders
-from shared.services.webhook_keys import webhook_secret_name
+from shared.services.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, webhook_secret_name
 from tests.builders import a_job
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 from tests.proof import scaled
@@ -409,10 +409,32 @@ def test_a_rotated_secret_is_fetched_and_the_previous_one_still_counts(engine: E
 
 
 def test_a_key_that_another_process_has_stored_counts_without_a_call(engine: Engine) -> None:
+    """Although this process remembers the old one, and the provider was asked for its secret a moment ago."""
     deliver(engine, prediction("starting"), webhook_id="msg_0")
-    engine.system.secrets.put(webhook_secret_name("replicate"), f"{OTHER_SECRET} {SECRET}")
+    engine.system.provider.secret = SECRET
+    assert deliver(engine, prediction(), webhook_id="msg_1", secret=OTHER_SECRET)["statusCode"] == 401
+    engine.system.clock.advance(REREAD_SECONDS)
+    engine.system.provider.calls.clear()
+    engine.system.secrets.values[webhook_secret_name("replicate")] = f"{OTHER_SECRET} {SECRET}"
     assert deliver(engine, prediction("processing"), webhook_id="msg_1", secret=OTHER_SECRET)["statusCode"] == 200
     assert engine.system.provider.calls.total() == 0
+
+
+def test_a_silent_secret_store_does_not_take_the_known_keys_away(engine: Engine) -> None:
+    """I36: what this process knows goes on judging, and a rotated secret still comes from the provider."""
+    deliver(engine, prediction("starting"), webhook_id="msg_0")
+    engine.system.provider.secret = SECRET
+    engine.system.secrets.remembered.clear()
+    engine.system.secrets.is_down = True
+    engine.system.clock.advance(CACHE_SECONDS + 1)
+    assert deliver(engine, prediction("processing"), webhook_id="msg_1")["statusCode"] == 200
+    assert deliver(engine, prediction(), webhook_id="msg_2", secret=OTHER_SECRET)["statusCode"] == 401
+    engine.system.clock.advance(61)
+    engine.system.provider.secret = OTHER_SECRET
+    assert deliver(engine, prediction(), webhook_id="msg_3", secret=OTHER_SECRET)["statusCode"] == 200
+    assert deliver(engine, prediction(), webhook_id="msg_4", secret=SECRET)["statusCode"] == 200
+    engine.system.secrets.is_down = False
+    assert engine.system.secrets.get(webhook_secret_name("replicate")) == SECRET
 
 
 def test_forgeries_make_us_ask_for_the_secret_once_a_minute_at_most(engine: Engine) -> None:

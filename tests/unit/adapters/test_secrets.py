@@ -91,6 +91,15 @@ def test_a_value_that_cannot_be_kept_is_refused_without_being_quoted(store: Secr
     assert "xxx" not in raised.value.detail
 
 
+def test_a_fresh_look_sees_what_another_process_has_stored(ssm: SSMClient, tmp_path: Path) -> None:
+    ours, theirs = (SsmSecrets("/simpletuner/test", lambda: ssm) for _ in range(2))
+    ours.put(TOKEN, "old")
+    theirs.put(TOKEN, "new")
+    assert (ours.get(TOKEN), ours.get(TOKEN, fresh=True), ours.get(TOKEN)) == ("old", "new", "new")
+    FileSecrets(tmp_path / "secrets.json").put(TOKEN, "new")
+    assert EnvironmentFirstSecrets(FileSecrets(tmp_path / "secrets.json"), {}).get(TOKEN, fresh=True) == "new"
+
+
 def test_values_are_in_no_repr(store: SecretStore) -> None:
     store.put(TOKEN, CANARY)
     wrapped = EnvironmentFirstSecrets(store, {"REPLICATE_API_TOKEN": CANARY})
