@@ -178,13 +178,20 @@ def _final_cost(job: Job) -> Decimal | None:
     return cost if job.cost_usd is None else max(cost, job.cost_usd)
 
 
+def is_too_soon(last_miss_at: datetime | None, now: datetime, *, is_lost: bool) -> bool:
+    """Whether a job was missed so lately that another look says nothing more.
+
+    A miss far in the future is the mistake of a clock and holds nobody back.
+    """
+    return last_miss_at is not None and abs(now - last_miss_at) < (LOST_MISS_SPACING if is_lost else MISS_SPACING)
+
+
 def _with_miss(job: Job, at: datetime) -> Job:
     """Count a 404, spaced; three of them make the job lost, still reversible (I31)."""
     if job.status.is_terminal:
         return job
     known = job.absence
-    spacing = MISS_SPACING if known.lost_at is None else LOST_MISS_SPACING
-    if known.last_miss_at is not None and at - known.last_miss_at < spacing:
+    if is_too_soon(known.last_miss_at, at, is_lost=job.is_lost):
         return job
     if known.lost_at is not None:
         return replace(job, absence=replace(known, last_miss_at=at))
@@ -194,7 +201,10 @@ def _with_miss(job: Job, at: datetime) -> Job:
 
 
 def _with_unknown_status(job: Job, seen: Observation) -> Job:
-    """Keep the provider's word and since when we do not understand it; never guess an outcome (I4)."""
+    """Keep the provider's word and since when we do not understand it; never guess an outcome (I4).
+
+    Of a lost job the time of the look is kept, too, so that it is asked for no oftener than a vanished one.
+    """
     if job.status.is_terminal:
         return job
     since = job.absence.unknown_since or seen.observed_at
@@ -202,7 +212,12 @@ def _with_unknown_status(job: Job, seen: Observation) -> Job:
     if lost_at is None and seen.observed_at - since >= UNKNOWN_STATUS_LIMIT:
         lost_at = seen.observed_at
     word = _cut(seen.provider_status, MAX_NAME_LENGTH)
-    return replace(job, provider_status=word, absence=Absence(unknown_since=since, lost_at=lost_at))
+    looked_at = None
+    if lost_at is not None:
+        last = job.absence.last_miss_at
+        looked_at = last if is_too_soon(last, seen.observed_at, is_lost=True) else seen.observed_at
+    absence = Absence(unknown_since=since, lost_at=lost_at, last_miss_at=looked_at)
+    return replace(job, provider_status=word, absence=absence)
 
 
 def _as_finally_known(job: Job, events: Sequence[JobEvent]) -> tuple[JobEvent, ...]:

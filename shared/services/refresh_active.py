@@ -17,7 +17,7 @@ from shared.domain.errors import (
     ProviderUnavailableError,
 )
 from shared.domain.job import Job, JobKind, to_iso
-from shared.domain.observation import LOST_MISS_SPACING, MISS_SPACING, Observation
+from shared.domain.observation import Observation, is_too_soon
 from shared.ports import ActiveJob, Clock, JobStore, Provider, Telemetry
 from shared.services.record_observations import Recorded, RecordObservations
 
@@ -112,9 +112,7 @@ class RefreshActive:
 
 def _is_due(job: ActiveJob, now: datetime) -> bool:
     """A lost job is asked for once an hour, one that was just missed not before the spacing of 404s."""
-    if job.last_miss_at is None:
-        return True
-    return now - job.last_miss_at >= (LOST_MISS_SPACING if job.is_lost else MISS_SPACING)
+    return not is_too_soon(job.last_miss_at, now, is_lost=job.is_lost)
 
 
 def _is_left(job: ActiveJob, place: Place) -> bool:

@@ -538,6 +538,21 @@ def test_a_vanished_job_becomes_lost_after_three_spaced_looks_and_may_return(eng
     assert (job.status, job.is_lost) == (JobStatus.COMPLETED, False)
 
 
+def test_a_job_lost_by_a_word_that_nobody_knows_is_asked_for_once_an_hour(engine: Engine) -> None:
+    active_jobs(engine, 1)
+    system = engine.system
+    system.provider.put(replace(system.provider.jobs["job000000000"], status=None, provider_status="rebooting"))
+    engine.run(1)
+    system.clock.advance(timedelta(days=7).total_seconds())
+    engine.run(1)
+    assert engine.job("job000000000").is_lost
+    system.provider.calls.clear()
+    system.stores.reset_usage()
+    engine.run(120)
+    assert system.provider.calls["get"] == 2
+    assert system.stores.usage["jobs.commit"].calls == 2
+
+
 def test_absence_from_every_list_ends_nothing(engine: Engine) -> None:
     ids = active_jobs(engine, 5)
     system = engine.system

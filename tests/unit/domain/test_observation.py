@@ -112,6 +112,25 @@ def test_seven_days_of_unknown_words_make_a_job_lost_and_a_known_one_brings_it_b
     assert back.status is JobStatus.COMPLETED
 
 
+def test_a_job_lost_by_an_unknown_word_notes_a_look_an_hour_and_nothing_else() -> None:
+    job = a_job()
+    for seconds in (0, 604_800):
+        job = merge_observations(job, [a_sighting(status=None, observed_at=after(seconds))]).job
+    assert (job.is_lost, job.absence.last_miss_at) == (True, after(604_800))
+    again = merge_observations(job, [a_sighting(status=None, observed_at=after(604_800 + 3599))]).job
+    assert again == job
+    later = merge_observations(job, [a_sighting(status=None, observed_at=after(604_800 + 3600))]).job
+    assert later == replace(job, absence=replace(job.absence, last_miss_at=after(604_800 + 3600)))
+
+
+def test_a_miss_that_a_wrong_clock_put_into_the_future_stops_no_counting() -> None:
+    def missed(job: Job, seconds: float) -> Job:
+        return merge_observations(job, [a_sighting(found=False, status=None, observed_at=after(seconds))]).job
+
+    assert missed(missed(missed(a_job(), 86_400), 0), 61).is_lost
+    assert missed(missed(a_job(), 10), 0).absence.misses == 1
+
+
 def test_three_spaced_404s_make_a_job_lost_and_close_ones_do_not() -> None:
     def missed(job: Job, seconds: float) -> Job:
         return merge_observations(job, [a_sighting(found=False, status=None, observed_at=after(seconds))]).job
