@@ -82,7 +82,10 @@ class StreamEvents:
                 run = self._wait(start.seq, deadline)
             if run.changes:
                 self._refuse_revoked(listener.principal, began_at)
-                head = LogHead(head.epoch, max(head.seq, run.last))
+                head = self.events.head()
+                if head.epoch != start.position.epoch:
+                    # The log began anew meanwhile: these changes have the numbers of others.
+                    return _reset_text(Start(EventId.of_head(head), is_reset=True))
             return _news_text(start, run, head, retry_ms=RETRY_SOON_MS)
 
     def _may_hold(self, head: LogHead) -> bool:

@@ -252,6 +252,27 @@ def test_what_was_trimmed_between_two_looks_is_a_reset_and_no_silent_skip() -> N
     assert [event.event for event in events] == ["connection", "reset"]
 
 
+def test_a_log_that_began_anew_during_the_hold_is_a_reset() -> None:
+    """Its changes have numbers that meant others before, so none of them is handed out under the old epoch (I20)."""
+    clock = SleepingClock()
+    world = Delivery(clock=clock)
+    world.publish(1)
+    cursor = f"{world.epoch}-2"
+
+    def begin_anew() -> None:
+        world.stores.event_rows.clear()
+        world.stores.head = None
+        world.publish(3)
+
+    clock.plans.append((3.0, begin_anew))
+
+    events = ask(world, cursor)
+
+    assert [event.event for event in events] == ["connection", "reset"]
+    assert events[1].id == f"{world.epoch}-6"
+    assert cursor.split("-")[0] != world.epoch
+
+
 def test_a_torn_read_hands_out_only_the_run_before_the_hole() -> None:
     world = Delivery()
     world.publish(4)
