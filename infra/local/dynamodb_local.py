@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 VERSION = "3.1.0"
 COORDINATE = f"software.amazon.dynamodb:DynamoDBLocal:{VERSION}"
 MAIN_CLASS = "software.amazon.dynamodb.services.local.main.ServerRunner"
+
+QUICK_START = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""For a stack that comes up often and carries little."""
+SUSTAINED = ("-Xmx2g", "-XX:+UseParallelGC")
+"""For loads: compiled fully, at the price of the first seconds."""
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -40,16 +45,14 @@ def fetch() -> None:
         built.rename(target)
 
 
-def command(java: Path, port: int, data_dir: Path | None) -> list[str | Path]:
-    """How to run the engine; without a data directory it keeps everything in memory."""
+def command(java: Path, port: int, data_dir: Path | None, options: Sequence[str] = QUICK_START) -> list[str | Path]:
+    """How to run the engine, with these options for Java; without a data directory it keeps everything in memory."""
     folder = cache_folder()
     libraries = folder / "jars"
     place: list[str | Path] = ["-inMemory"] if data_dir is None else ["-dbPath", data_dir]
     return [
         java,
-        "-Xmx512m",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
+        *options,
         f"-Djava.library.path={libraries}",
         "-cp",
         f"{folder / 'modules'}/*:{libraries}/*",

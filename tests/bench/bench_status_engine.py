@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from standardwebhooks.webhooks import Webhook
@@ -263,23 +264,25 @@ def told(load: Load, late: float, bench: Bench, expected: int) -> str:
     )
 
 
-def bench_webhooks(engine: Engine, seconds: int, *, modelled: bool) -> list[tuple[str, str]]:
-    steady = Bench.over(engine, modelled=modelled)
+def bench_steady(engine: Engine, *, seconds: int, modelled: bool) -> list[tuple[str, str]]:
+    bench = Bench.over(engine, modelled=modelled)
     total = WEBHOOKS_A_SECOND * seconds
     changes = total // CHANGES_IN
-    steady.fill(changes)
+    bench.fill(changes)
     jobs = [
         (f"bench{number // CHANGES_IN:08d}", "succeeded" if number % CHANGES_IN == 0 else "processing")
         for number in range(total)
     ]
-    load, late = send_all(steady, jobs, seconds)
-    rows = [(f"{WEBHOOKS_A_SECOND} webhooks/s for {seconds} s", told(load, late, steady, changes))]
-    burst = Bench.over(engine, modelled=modelled)
-    burst.fill(BURST)
+    load, late = send_all(bench, jobs, seconds)
+    return [(f"{WEBHOOKS_A_SECOND} webhooks/s for {seconds} s", told(load, late, bench, changes))]
+
+
+def bench_burst(engine: Engine, *, modelled: bool) -> list[tuple[str, str]]:
+    bench = Bench.over(engine, modelled=modelled)
+    bench.fill(BURST)
     names = [(f"bench{number:08d}", "succeeded") for number in range(BURST)]
-    load, late = send_all(burst, names, BURST_SECONDS)
-    rows.append((f"{BURST} changes in {BURST_SECONDS:g} s", told(load, late, burst, BURST)))
-    return rows
+    load, late = send_all(bench, names, BURST_SECONDS)
+    return [(f"{BURST} changes in {BURST_SECONDS:g} s", told(load, late, bench, BURST))]
 
 
 def bench_one_webhook(engine: Engine) -> list[tuple[str, str]]:
@@ -293,15 +296,41 @@ def bench_one_webhook(engine: Engine) -> list[tuple[str, str]]:
     return [("one webhook, a change", f"{requests} DynamoDB requests, {bench.provider.calls.total()} provider calls")]
 
 
+BASE_ITEMS = 99
+
+
+def bench_baseline(engine: Engine) -> list[tuple[str, str]]:
+    """What this machine's engine takes for a full transaction of plain items: no index, stream or condition."""
+    engine.client.create_table(
+        TableName="plain",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    times = []
+    for turn in range(60):
+        items = [
+            {"Put": {"TableName": "plain", "Item": {"id": {"S": f"{turn}-{number}"}, "text": {"S": "x" * 600}}}}
+            for number in range(BASE_ITEMS)
+        ]
+        started = time.perf_counter()
+        engine.client.transact_write_items(TransactItems=items)
+        times.append(time.perf_counter() - started)
+    middle = statistics.median(times[20:]) * 1000
+    return [(f"baseline: a transaction of {BASE_ITEMS} plain items", f"{middle:.0f} ms")]
+
+
 def main(seconds: int = 60) -> None:
     """Prints each figure as soon as it is measured; the last column says over which store."""
-    with running_engine() as engine:
-        show("in memory", bench_many())
-        show("local", bench_one_webhook(engine))
-        for modelled in (False, True):
-            store = "modelled" if modelled else "local"
-            show(store, bench_ticks(engine, modelled=modelled))
-            show(store, bench_webhooks(engine, seconds, modelled=modelled))
+    show("in memory", bench_many())
+    for bench in (bench_baseline, bench_one_webhook):
+        with running_engine() as engine:
+            show("local", bench(engine))
+    for modelled in (False, True):
+        store = "modelled" if modelled else "local"
+        for load in (bench_ticks, partial(bench_steady, seconds=seconds), bench_burst):
+            with running_engine() as engine:
+                show(store, load(engine, modelled=modelled))
 
 
 def show(store: str, rows: Sequence[tuple[str, str]]) -> None:

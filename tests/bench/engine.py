@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from infra.local.dynamodb_local import SUSTAINED
 from infra.local.tables import create_tables
 from shared.adapters.clock import SystemClock
 from shared.adapters.dynamo_connections import DynamoConnections
@@ -79,15 +80,19 @@ class Engine:
 
 @contextmanager
 def running_engine() -> Iterator[Engine]:
-    """DynamoDB Local in memory on a free port, ended with the context."""
-    with tempfile.TemporaryDirectory() as folder, in_memory_dynamodb(Path(folder)) as url:
+    """DynamoDB Local in memory on a free port, ended with the context.
+
+    One for each figure: for every item put into a table with a stream, the engine searches the stream records of all
+    tables that were there before, so that an old engine is several times slower than a fresh one.
+    """
+    with tempfile.TemporaryDirectory() as folder, in_memory_dynamodb(Path(folder), SUSTAINED) as url:
         client = boto3.client(
             "dynamodb",
             endpoint_url=url,
             region_name="us-east-1",
             aws_access_key_id="local",
             aws_secret_access_key="local",
-            config=Config(max_pool_connections=64, retries={"total_max_attempts": 1}),
+            config=Config(max_pool_connections=64, retries={"total_max_attempts": 1}, parameter_validation=False),
         )
         requests = Requests()
         client.meta.events.register("before-call.dynamodb.*", lambda model, **_: requests.sent.update([model.name]))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import socket
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,10 +13,6 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from infra.local import dynamodb_local
-from infra.local.ports import free_ports
-from infra.local.processes import Children
-from infra.local.runtimes import find_java
 from infra.local.tables import create_tables
 from shared.adapters.dynamo_connections import DynamoConnections
 from shared.adapters.dynamo_events import DynamoEventLog
@@ -33,7 +26,6 @@ from tests.fakes.stores import FakeStores
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-HOST = "127.0.0.1"
 _numbers = itertools.count()
 
 
@@ -85,34 +77,19 @@ class DynamoTables:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """DynamoDB Local in memory on a free port, ended with the tests."""
-    if not dynamodb_local.is_fetched():
-        dynamodb_local.fetch()
-    [port] = free_ports(1)
-    children = Children(tmp_path_factory.mktemp("dynamodb"), threading.Event())
-    children.start("dynamodb", dynamodb_local.command(find_java(), port, None), dict(os.environ))
-    try:
-        children.wait_until("DynamoDB Local", lambda: _listens(port), seconds=30)
-        client = boto3.client(
-            "dynamodb",
-            endpoint_url=f"http://{HOST}:{port}",
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-            config=Config(max_pool_connections=32),
-        )
-        started = Engine(client)
-        client.meta.events.register("before-call.dynamodb.*", lambda model, **_: started.sent.update([model.name]))
-        yield started
-        client.close()
-    finally:
-        children.stop_all()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
+def engine(dynamodb_url: str) -> Iterator[Engine]:
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=dynamodb_url,
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        config=Config(max_pool_connections=32),
+    )
+    started = Engine(client)
+    client.meta.events.register("before-call.dynamodb.*", lambda model, **_: started.sent.update([model.name]))
+    yield started
+    client.close()
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ class RunningStack:
 
 
 @contextmanager
-def in_memory_dynamodb(log_dir: Path) -> Iterator[str]:
+def in_memory_dynamodb(log_dir: Path, options: Sequence[str] = dynamodb_local.QUICK_START) -> Iterator[str]:
     """DynamoDB Local that keeps nothing; gives its address."""
     fetch_dynamodb_local()
     (port,) = free_ports(1)
@@ -175,7 +175,7 @@ def in_memory_dynamodb(log_dir: Path) -> Iterator[str]:
         return True
 
     try:
-        children.start("dynamodb", dynamodb_local.command(find_java(), port, None), os.environ)
+        children.start("dynamodb", dynamodb_local.command(find_java(), port, None, options), os.environ)
         children.wait_until("DynamoDB Local", answers, seconds=60)
         yield url
     finally:
