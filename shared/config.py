@@ -59,7 +59,7 @@ class Settings(BaseModel):
 
     replicate_api_base_url: str = "https://api.replicate.com/v1"
     simpletuner_enterprise_config: Path | None = None
-    simpletuner_job_poll_interval: float | None = Field(default=None, ge=5, le=3600)
+    simpletuner_job_poll_interval: float | None = Field(default=None, ge=5, le=86400)
     simpletuner_job_retention_days: int = Field(default=90, ge=0)
     simpletuner_log_webhooks: bool = False
 

@@ -19,7 +19,7 @@ from shared.domain.errors import ConfigurationError
 FILE_NAME = "simpletuner-enterprise.yaml"
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
-MIN_POLL_SECONDS, MAX_POLL_SECONDS = 5.0, 3600.0
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 5.0, 86400.0
 MIN_SWEEP_SECONDS, MAX_SWEEP_SECONDS = 1.0, 3600.0
 MIN_RECONCILE_SECONDS, MAX_RECONCILE_SECONDS = 60.0, 86400.0
 DEFAULT_SWEEP_SECONDS = 5.0

@@ -36,6 +36,7 @@ PROBE_SECONDS = 20.0
 """Longer than any call takes; a probe that has not reported by then is given to another."""
 
 FORGET_AFTER = timedelta(hours=1)
+"""No hold is longer, so that one that seems to be is forgotten."""
 
 _ANSWERS = (
     ProviderAnswerInvalidError,
@@ -185,12 +186,12 @@ class GuardedProvider:
 
     def _refuse_if_held(self, *, passes_breaker: bool) -> None:
         hold, now = self._known_hold(), self._clock.now()
-        if hold.not_before is not None and now < hold.not_before:
+        if hold.not_before is not None and _is_ahead(hold.not_before, now):
             raise self._throttling_error((hold.not_before - now).total_seconds())
         if passes_breaker or hold.open_until is None:
             return
         until = max(hold.open_until, hold.probe_until or hold.open_until)
-        if now < until:
+        if _is_ahead(until, now):
             seconds = (until - now).total_seconds()
             raise ProviderUnavailableError(
                 f"{self.label} has not been answering; it will be asked again in {seconds:.0f} seconds."
@@ -240,12 +241,14 @@ class GuardedProvider:
         """Hold all functions back for `retry_after` seconds and up to a tenth more."""
         with self._lock:
             self._failures = 0
-            earliest = self._clock.now() + timedelta(seconds=retry_after)
+            now = self._clock.now()
+            earliest = now + timedelta(seconds=retry_after)
             held_until = earliest + timedelta(seconds=retry_after * self._chance() / 10)
 
             def held(hold: _Hold) -> _Hold:
                 kept = _Hold() if may_close else hold
-                is_long_enough = hold.not_before is not None and hold.not_before >= earliest
+                known = hold.not_before
+                is_long_enough = known is not None and known >= earliest and _is_ahead(known, now)
                 return replace(kept, not_before=hold.not_before if is_long_enough else held_until)
 
             self._change(held)
@@ -298,6 +301,11 @@ class GuardedProvider:
             f"{self.label} limits how often it may be asked; it will be asked again in {max(seconds, 1):.0f} seconds.",
             retry_after=seconds,
         )
+
+
+def _is_ahead(moment: datetime, now: datetime) -> bool:
+    """Whether a moment is still to come; one beyond every hold is the mistake of a clock that was ahead."""
+    return now < moment <= now + FORGET_AFTER
 
 
 class _Pace:

@@ -56,6 +56,10 @@ class PollState:
     failed: tuple[str, ...] = ()
     fault: PollFault | None = None
 
+    def is_leased(self, now: datetime) -> bool:
+        """Whether a tick is at it; a lease longer than any is the mistake of a clock that was ahead."""
+        return self.lease_until is not None and now < self.lease_until <= now + LEASE
+
     def effective_interval(self, configured: float) -> float:
         """A round that takes long leaves the provider in peace twice as long as it took."""
         return max(configured, float(math.ceil(ROUND_FACTOR * self.round_seconds)))
@@ -101,7 +105,7 @@ class PollProvider:
         now = self.clock.now()
         item = self.state.get(key, now=now)
         known = decode_poll_state(item.value) if item else PollState()
-        if known.lease_until is not None and known.lease_until > now:
+        if known.is_leased(now):
             return TickOutcome.BUSY
         effective = known.effective_interval(interval)
         is_round_due = known.is_round_due(now, effective, early=_early(interval, effective) if early is None else early)

@@ -43,10 +43,12 @@ class ReadProgress:
         """The progress of a running job, refreshed when it is older than `max_age_seconds`.
 
         One reader takes a short lease and asks; the others, and all when the provider fails, get what is stored.
-        None: nothing was ever seen, or the job does not run.
+        A lost job is left to the poller. None: nothing was ever seen, or the job does not run.
         """
         if job.status is not JobStatus.RUNNING or job.external_id is None:
             return None
+        if job.is_lost:
+            return self.stored(job)
         now = self.clock.now()
         item = self.texts.get(job.job_id, PROGRESS_PART)
         stored = decode_progress(item)

@@ -64,19 +64,22 @@ class ReadQueue:
     providers: Callable[[], Iterable[str]]
 
     def entries(self, word: str | None, *, limit: int) -> list[QueueEntry]:
-        """Without a word: all active jobs, the waiting ones first, in their order; ended ones newest first."""
+        """Without a word: all active jobs, the waiting ones first, in their order; ended ones newest first.
+
+        A lost job holds no place.
+        """
         wanted = WORDS.get(word, frozenset()) if word else WAITING | {JobStatus.RUNNING}
         ended = next((status for status in wanted if status.is_terminal), None)
         if ended is not None:
             page = self.jobs.page(status=ended, after=None, limit=limit)
             rows = self.jobs.get_many([job_id for job_id, _ in page.entries])
             return [self._entry(rows[job_id], 0, Decimal(0)) for job_id, _ in page.entries if job_id in rows]
-        active = self._active() if wanted else []
+        active = [job for job in self._active() if not job.is_lost] if wanted else []
         waiting = [job.job_id for job in active if job.status in WAITING]
         positions = {job_id: place for place, job_id in enumerate(waiting, start=1)}
         order = [job.job_id for job in active if job.status in wanted & WAITING]
         if JobStatus.RUNNING in wanted:
-            order += [job.job_id for job in active if job.status is JobStatus.RUNNING and not job.is_lost]
+            order += [job.job_id for job in active if job.status is JobStatus.RUNNING]
         rows = self.jobs.get_many(order[:limit])
         usual = self._usual_cost() if rows else Decimal(0)
         found = [rows[job_id] for job_id in order[:limit] if job_id in rows]

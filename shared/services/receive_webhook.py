@@ -121,7 +121,7 @@ class ReceiveWebhook:
             return
         now = self.clock.now()
         stored = self.progress.stored(job)
-        if stored is None or now - stored.updated_at >= PROGRESS_EVERY:
+        if stored is None or abs(now - stored.updated_at) >= PROGRESS_EVERY:
             self.progress.keep(job.job_id, seen.logs, stored, at=now)
 
 

@@ -6,11 +6,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.domain.errors import InvalidRequestError, StaleWrite
 from shared.domain.job import ACTIVE_STATUSES
-from shared.ports import Clock, EventLog, JobStore, StateItem, StateStore, Telemetry, WorkQueue
+from shared.domain.observation import is_too_soon
+from shared.ports import ActiveJob, Clock, EventLog, JobStore, StateItem, StateStore, Telemetry, WorkQueue
 from shared.services.check_health import SCHEDULE_STATE
 from shared.services.decide_polling import DecidePolling
 from shared.services.poll_provider import PollState, read_poll_state
@@ -84,11 +85,15 @@ class StartTick:
         return sent
 
     def _with_work(self, providers: Sequence[str]) -> list[str]:
-        """Those with an active job that they know; the head's counts spare the question while nothing is active."""
+        """Those with an active job that they know; the head's counts spare the question while nothing is active.
+
+        A lost job makes work only in the minute in which its hour is over.
+        """
         head = self.events.head()
         active = frozenset(ACTIVE_STATUSES)
         candidates = [name for name in providers if head.count(provider=name, statuses=active) > 0]
-        return [name for name in candidates if any(job.external_id for job in self.jobs.active(name))]
+        minute_end = self.clock.now() + timedelta(seconds=WINDOW)
+        return [name for name in candidates if any(_is_work(job, minute_end) for job in self.jobs.active(name))]
 
     def _mark(self, item: StateItem | None, now: float, planned: Mapping[str, float], *, has_changed: bool) -> None:
         """Remember when the schedule ran and up to where ticks are sent; not every minute while nothing happens."""
@@ -108,6 +113,12 @@ class StartTick:
         if self._told != [sentence]:
             self._told[:] = [sentence]
             self.telemetry.info(sentence)
+
+
+def _is_work(job: ActiveJob, minute_end: datetime) -> bool:
+    if job.external_id is None:
+        return False
+    return not (job.is_lost and is_too_soon(job.last_miss_at, minute_end, is_lost=True))
 
 
 def _spacing(poll: PollState, interval: float) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
 
 from functions.http import read_inline_progress
 from shared.domain.errors import ProviderUnavailableError
-from shared.domain.job import JobStatus
+from shared.domain.job import Absence, JobStatus
 from tests.system import System, a_system
 
 BAR = "Epoch 1/10, Steps:  {percent}%|██        | {step}/2000 [10:55<32:44,  1.31s/it, lr=1e-05, step_loss=0.0{step}]\n"
@@ -54,6 +55,17 @@ def test_twenty_pages_within_five_seconds_are_one_provider_call(system: System, 
         client.get(path)
         system.clock.advance(0.2)
     assert system.provider.calls["get"] == 1
+
+
+def test_a_lost_job_shows_what_was_last_seen_and_asks_nobody(system: System, client: TestClient) -> None:
+    path = running(system)
+    client.get(path)
+    system.clock.advance(60)
+    lost = replace(system.stores.job_rows["training1job"], absence=Absence(lost_at=system.clock.now()))
+    system.stores.put_job("training1job", lost)
+    system.provider.calls.clear()
+    assert client.get(path).json()["progress"] == 25.0
+    assert system.provider.calls.total() == 0
 
 
 def test_a_failing_provider_leaves_what_is_stored_with_200(system: System, client: TestClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from functions.http import read_queue
-from shared.domain.job import JobStatus
+from shared.domain.job import Absence, JobStatus
 from shared.services.read_queue import QUEUE_LIMITS_STATE
 from tests.engine import Engine, an_engine
 
@@ -38,6 +39,15 @@ def fill(engine: Engine) -> None:
     )
     system.remote_job("ended0000001", JobStatus.COMPLETED, age=900, predict_seconds=Decimal(2000))
     system.sync()
+
+
+def test_a_lost_job_holds_no_place(engine: Engine, client: TestClient) -> None:
+    fill(engine)
+    stores, lost = engine.system.stores, Absence(lost_at=engine.system.clock.now())
+    for job_id in ("waiting00001", "running00001"):
+        stores.put_job(job_id, replace(stores.job_rows[job_id], absence=lost))
+    entries = client.get(QUEUE).json()["entries"]
+    assert [(entry["job_id"], entry["position"]) for entry in entries] == [("waiting00002", 1)]
 
 
 def test_an_empty_queue_is_a_list_and_zeros(engine: Engine, client: TestClient) -> None:

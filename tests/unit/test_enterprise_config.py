@@ -113,7 +113,7 @@ def test_what_belongs_to_others_is_left_alone() -> None:
     ("text", "line", "key", "expected"),
     [
         ("background:\n  job_status_polling:\n    enabled: maybe\n", 3, "job_status_polling.enabled", "true or false"),
-        ("background:\n  job_status_polling:\n    interval_seconds: 4\n", 3, "interval_seconds", "from 5 to 3600"),
+        ("background:\n  job_status_polling:\n    interval_seconds: 4\n", 3, "interval_seconds", "from 5 to 86400"),
         (
             "background:\n  job_status_polling:\n    interval_seconds: fast\n",
             3,

@@ -19,7 +19,7 @@ from shared.domain.errors import (
     ProviderUnavailableError,
     StoreUnavailableError,
 )
-from shared.domain.job import JobKind, JobStatus
+from shared.domain.job import JobKind, JobStatus, to_iso
 from shared.domain.observation import Observation
 from shared.ports import Provider, StateItem
 from shared.services.guard_provider import (
@@ -166,6 +166,16 @@ def test_a_shorter_wait_never_replaces_a_longer_one(world: World) -> None:
     world.clock.advance(10)
     assert_held(world, world.one, ProviderThrottledError)
     assert_held(world, other, ProviderThrottledError)
+
+
+@pytest.mark.parametrize("kind", ["not_before", "open_until", "probe_until"])
+def test_a_hold_from_a_clock_that_was_ahead_holds_nobody_back(world: World, kind: str) -> None:
+    now = world.clock.now()
+    ahead = {"openings": 1, "open_until": to_iso(now), kind: to_iso(now + timedelta(hours=5))}
+    world.stores.state.put(KEY, ahead, now=now)
+    look(world.one)
+    world.fail(1, ProviderThrottledError("Too many.", retry_after=30))
+    assert_held(world, world.one, ProviderThrottledError)
 
 
 def test_many_429_at_once_are_written_once(world: World) -> None:
