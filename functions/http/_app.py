@@ -13,6 +13,7 @@ from mangum import Mangum
 from starlette.exceptions import HTTPException
 
 from functions.http._access import authenticated
+from functions.http._invalid_input import INVALID_JSON, sentence_of
 from shared.domain import errors
 from shared.telemetry import Metric, begin_correlation, flush_metrics, logger, metrics
 
@@ -43,6 +44,8 @@ STATUS_OF_ERROR: Mapping[type[errors.CloudJobsError], int] = {
     errors.CloudJobsError: 500,
 }
 """The one table from errors to statuses; the nearest class in an error's ancestry counts."""
+
+NOTHING_HERE = "Nothing here answers this path with this method; the README lists what this service answers."
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -135,19 +138,18 @@ async def _answer_known_error(request: Request, error: Exception) -> Response:
 async def _answer_invalid_input(request: Request, error: Exception) -> Response:
     """422 with `detail` as one sentence (a list there crashes SimpleTuner's CLI)."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:]) or "body"
-    if first["type"] == "json_invalid":
-        return JSONResponse(error_body("invalid_input", "The body is not valid JSON; send a JSON object."), 422)
-    return JSONResponse(error_body("invalid_input", f"The parameter {where} is wrong: {first['msg']}."), 422)
+    return JSONResponse(error_body("invalid_input", sentence_of(error.errors()[0])), 422)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return JSONResponse(
-            error_body("not_found", "There is nothing at this path; see README for the endpoints."), 404
-        )
+        return JSONResponse(error_body("not_found", NOTHING_HERE), 404)
     if error.status_code == 405:
-        return JSONResponse(error_body("method_not_allowed", "This path does not know that method."), 405)
+        allowed = (error.headers or {}).get("Allow", "")
+        detail = f"This path takes {allowed or 'other methods'} only; the README lists what this service answers."
+        return JSONResponse(error_body("method_not_allowed", detail), 405, error.headers)
+    if error.status_code == 400:
+        # FastAPI's own word for a body too deep or with a number too long to be read.
+        return JSONResponse(error_body("invalid_input", INVALID_JSON), 422)
     return JSONResponse(error_body("request_failed", str(error.detail)), error.status_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from functions.http._app import lambda_handler_for
+from functions.http._app import NOTHING_HERE, lambda_handler_for
 from shared.domain.errors import NotFoundError
 
 router = APIRouter()
@@ -13,7 +13,7 @@ router = APIRouter()
 @router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 def answer_unknown_path(path: str) -> None:
     """Raises NotFoundError always."""
-    raise NotFoundError("There is nothing at this path; the README lists what this service answers.")
+    raise NotFoundError(NOTHING_HERE)
 
 
 handler = lambda_handler_for(router, access=False)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from functions.http._app import lambda_handler_for
+from functions.http._parameters import Switch, known_provider
 from shared.domain.errors import InvalidInputError
 from shared.domain.job import Job, JobStatus
 from shared.services.list_jobs import MAX_LIMIT, MAX_OFFSET, JobFilter
@@ -31,12 +32,12 @@ def list_jobs(
     provider: str | None = None,
     job_type: str | None = None,
     q: Annotated[str | None, Query(max_length=200)] = None,
-    sync_active: bool = False,
+    sync_active: Switch = False,
 ) -> dict[str, object]:
     """`jobs` (job objects), `total` (exact without filters and for status and provider, else null), `next_cursor`."""
     parts = wiring()
     wanted = JobFilter(
-        statuses=_statuses(status), provider=_provider(provider), job_type=_job_type(job_type), text=q or None
+        statuses=_statuses(status), provider=known_provider(provider), job_type=_job_type(job_type), text=q or None
     )
     observed: dict[str, Job] = {}
     if sync_active:
@@ -75,13 +76,6 @@ def _statuses(given: str | None) -> frozenset[JobStatus]:
     except ValueError:
         known = ", ".join(status.value for status in JobStatus)
         raise InvalidInputError(f"The parameter status holds an unknown status; known are: {known}.") from None
-
-
-def _provider(given: str | None) -> str | None:
-    if given and given not in wiring().providers:
-        known = ", ".join(sorted(wiring().providers))
-        raise InvalidInputError(f"The parameter provider names an unknown provider; known are: {known}.")
-    return given or None
 
 
 def _job_type(given: str | None) -> str | None:

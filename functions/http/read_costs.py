@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from functions.http._app import lambda_handler_for
+from functions.http._parameters import DEFAULT_PROVIDER, known_provider
 from shared.services.present_job import as_number
 from shared.wiring import wiring
 
@@ -15,10 +16,10 @@ router = APIRouter()
 
 @router.get("/api/cloud/cost-limit/status")
 @router.get("/api/metrics/cost-limit/status")
-def read_cost_limit(provider: str = "replicate") -> dict[str, object]:
+def read_cost_limit(provider: str | None = None) -> dict[str, object]:
     """Real spend of the period against the limit, in US dollars."""
     parts = wiring()
-    limit = parts.cost_limit.check(parts.provider(provider).name)
+    limit = parts.cost_limit.check(known_provider(provider) or DEFAULT_PROVIDER)
     return {
         "enabled": limit.is_enabled,
         "limit_amount": as_number(limit.amount),
@@ -33,10 +34,10 @@ def read_cost_limit(provider: str = "replicate") -> dict[str, object]:
 
 
 @router.get("/api/cloud/hardware-options")
-def list_hardware(provider: str = "replicate") -> dict[str, object]:
+def list_hardware(provider: str | None = None) -> dict[str, object]:
     """`hardware[]{id, name, cost_per_second, cost_per_hour, available}`, prices in US dollars."""
     parts = wiring()
-    profiles = parts.provider_settings.profiles(parts.provider(provider).name)
+    profiles = parts.provider_settings.profiles(known_provider(provider) or DEFAULT_PROVIDER)
     return {
         "hardware": [
             {
@@ -53,11 +54,11 @@ def list_hardware(provider: str = "replicate") -> dict[str, object]:
 
 @router.post("/api/cloud/cost-estimate")
 def estimate_cost(
-    datasets: Annotated[list[Any] | None, Body()] = None, provider: str = "replicate"
+    datasets: Annotated[list[Any] | None, Body()] = None, provider: str | None = None
 ) -> dict[str, object]:
     """By the mean duration of the last 90 days' jobs; which datasets are meant does not change that."""
     parts = wiring()
-    estimate = parts.cost_estimator.estimate(parts.provider(provider).name)
+    estimate = parts.cost_estimator.estimate(known_provider(provider) or DEFAULT_PROVIDER)
     body: dict[str, object] = {
         "has_estimate": estimate.cost is not None,
         "estimated_cost_usd": None if estimate.cost is None else round(estimate.cost, 4),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from functions.http._app import lambda_handler_for
+from functions.http._parameters import Switch
 from shared.services.check_health import Component, overall
 from shared.wiring import wiring
 
@@ -12,7 +13,7 @@ router = APIRouter()
 
 
 @router.get("/api/cloud/health")
-def read_health(response: Response, deep: bool = False, include_replicate: bool = False) -> dict[str, object]:
+def read_health(response: Response, deep: Switch = False, include_replicate: Switch = False) -> dict[str, object]:
     """`status, uptime_seconds, components[]{name, status, message, latency_ms}, timestamp`; 503 when unhealthy."""
     return _report(response, wiring().health.check(with_providers=deep or include_replicate))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from functions.http._app import lambda_handler_for
-from shared.domain.errors import InvalidInputError
+from functions.http._parameters import known_provider
 from shared.services.check_health import SCHEDULE_STATE
 from shared.services.present_job import as_number
 from shared.services.read_metrics import MAX_DAYS, counts_by_status
@@ -21,10 +21,7 @@ router = APIRouter()
 def read_metrics(days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30, provider: str | None = None) -> dict[str, object]:
     """Costs in US dollars, what running jobs have cost so far included; `credit_balance` null: it is not published."""
     parts = wiring()
-    if provider and provider not in parts.providers:
-        known = ", ".join(sorted(parts.providers))
-        raise InvalidInputError(f"The parameter provider names an unknown provider; known are: {known}.")
-    metrics = parts.metrics.read(days=days, provider=provider or None)
+    metrics = parts.metrics.read(days=days, provider=known_provider(provider))
     return {
         "total_cost": as_number(metrics.total_cost),
         "job_count": metrics.job_count,
@@ -68,6 +65,9 @@ def read_prometheus() -> Response:
         age = now.timestamp() - float(str(schedule.value["at"]))
         lines += _metric("simpletuner_cloud_schedule_age_seconds", "gauge", "Seconds since the schedule last ran.")
         lines.append(f"simpletuner_cloud_schedule_age_seconds {age:.1f}")
+    if ages := parts.health.tick_ages():
+        lines += _metric("simpletuner_cloud_tick_age_seconds", "gauge", "Seconds since a provider was last polled.")
+        lines += [f'simpletuner_cloud_tick_age_seconds{{provider="{name}"}} {age:.1f}' for name, age in ages.items()]
     return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from functions.http._access import Operator
 from functions.http._app import lambda_handler_for
+from functions.http._parameters import known_provider
 from shared.domain.errors import ProviderError, ProviderNotConfiguredError
 from shared.services.sync_provider import Synced, sync_message
 from shared.wiring import wiring
@@ -29,7 +30,7 @@ def sync_jobs(caller: Operator, request: Annotated[SyncRequest | None, Body()] =
     A provider that could not be read in full is an error that says so; what was read is kept.
     """
     parts = wiring()
-    named = request.provider if request else None
+    named = known_provider(request.provider) if request else None
     providers = [parts.provider(named)] if named else list(parts.providers.values())
     results = [parts.syncer.sync(provider) for provider in providers]
     configured = [result for result in results if not isinstance(result.error, ProviderNotConfiguredError)]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions.http._access import Operator
 from functions.http._app import lambda_handler_for
+from functions.http._parameters import DEFAULT_PROVIDER, known_provider
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -28,7 +29,7 @@ def probe_webhook(caller: Operator, request: Annotated[WebhookProbeRequest | Non
     """`success, error, latency_ms, status_code, method`; always 200: the answer is what is wrong."""
     parts = wiring()
     given = request or WebhookProbeRequest()
-    provider = parts.provider(given.provider or "replicate").name
+    provider = known_provider(given.provider) or DEFAULT_PROVIDER
     result = parts.webhook_prober.test(provider, given.webhook_url, (given.method or "POST").upper())
     return {
         "success": result.is_reached,

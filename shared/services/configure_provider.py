@@ -21,6 +21,8 @@ MAX_AMOUNT = 1_000_000
 MAX_PRICE_PER_SECOND = 10
 MAX_ENTRIES = 100
 TRIES = 5
+EMPTY: Mapping[str, object] = {"webhook_allowed_ips": [], "sync_models": [], "hardware_info": {}, "s3_delivery": {}}
+"""What clears a setting beside null and ""."""
 
 S3_SECRET_KEYS = ("access_key_id", "secret_access_key")
 _PROFILE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
@@ -53,7 +55,7 @@ class ConfigureProvider:
         return config
 
     def change(self, provider: str, changes: Mapping[str, object]) -> dict[str, object]:
-        """Set what is given, clear what is null or empty, leave the rest; the effective config afterwards.
+        """Set what is given, clear what is null or empty (EMPTY), leave the rest; the effective config afterwards.
 
         Raises InvalidRequestError with one sentence; nothing is changed then.
         """
@@ -63,7 +65,8 @@ class ConfigureProvider:
             if check is None:
                 name = f" {key}" if re.fullmatch(r"\w{1,40}", key, re.ASCII) else ""
                 raise InvalidRequestError(f"There is no setting{name}; known are: {', '.join(sorted(CHECKS))}.")
-            checked[key] = None if value is None or value in ("", {}, []) else check(value)
+            clears = value is None or value == "" or (key in EMPTY and value == EMPTY[key])
+            checked[key] = None if clears else check(value)
         keys = self._take_s3_keys(checked)
         self._store(provider, checked)
         if "s3_delivery" in checked:
@@ -103,17 +106,20 @@ def _s3_secret(provider: str) -> str:
     return f"{provider}_s3_delivery"
 
 
-def _flag(value: object) -> bool:
-    words = {"true": True, "false": False}
-    found = value if isinstance(value, bool) else words.get(value.lower()) if isinstance(value, str) else None
-    if found is None:
-        raise InvalidRequestError("A switch is either true or false.")
-    return found
+def _flag(what: str) -> Callable[[object], bool]:
+    def check(value: object) -> bool:
+        words = {"true": True, "false": False}
+        found = value if isinstance(value, bool) else words.get(value.lower()) if isinstance(value, str) else None
+        if found is None:
+            raise InvalidRequestError(f"{what} is either true or false.")
+        return found
+
+    return check
 
 
-def _number(what: str, highest: float) -> Callable[[object], float]:
+def _number(what: str, highest: int) -> Callable[[object], float]:
     def check(value: object) -> float:
-        problem = InvalidRequestError(f"{what} is a number from 0 to {highest:g}.")
+        problem = InvalidRequestError(f"{what} is a number from 0 to {highest:,}.")
         if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)[:40]) > 30:
             raise problem
         try:
@@ -236,24 +242,24 @@ _S3_CHECKS: Mapping[str, Callable[[object], object]] = {
     "region": _pattern("s3_delivery.region", _REGION, "eu-central-1"),
     "endpoint_url": _web_address("s3_delivery.endpoint_url"),
     "path_prefix": _text("s3_delivery.path_prefix", 200),
-    "use_path_style": _flag,
-    "public_read": _flag,
+    "use_path_style": _flag("s3_delivery.use_path_style"),
+    "public_read": _flag("s3_delivery.public_read"),
     "access_key_id": _text("s3_delivery.access_key_id", 200),
     "secret_access_key": _text("s3_delivery.secret_access_key", 200),
 }
 
 CHECKS: Mapping[str, Callable[[object], object]] = {
     "webhook_url": _web_address("webhook_url"),
-    "cost_limit_enabled": _flag,
+    "cost_limit_enabled": _flag("cost_limit_enabled"),
     "cost_limit_amount": _number("cost_limit_amount", MAX_AMOUNT),
     "cost_limit_period": _one_of("cost_limit_period", tuple(PERIOD_DAYS)),
     "cost_limit_action": _one_of("cost_limit_action", ACTIONS),
     "hardware_info": _hardware_info,
     "hardware_profile": _one_of("hardware_profile", tuple(PROFILES)),
     "version_override": _pattern("version_override", _VERSION, "owner/name:<64 hexadecimal digits>"),
-    "webhook_require_signature": _flag,
+    "webhook_require_signature": _flag("webhook_require_signature"),
     "webhook_allowed_ips": _list_of("webhook_allowed_ips", _network),
-    "sync_models": _list_of("sync_models", _pattern("A model", _MODEL, "owner/name")),
+    "sync_models": _list_of("sync_models", _pattern("Each of sync_models", _MODEL, "owner/name")),
     "s3_delivery": _s3_delivery,
 }
 """Every setting and the check of its value. A webhook is verified always, whatever `webhook_require_signature` says."""

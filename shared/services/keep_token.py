@@ -64,7 +64,8 @@ class KeepToken:
         self.secrets.delete(name)
         if not self.secrets.get(name):
             return None
-        return KeptToken(self.secrets.location(), Account(""), "The environment of this service still sets a token.")
+        warning = "The environment of this service still sets a token; unset it there and start the service again."
+        return KeptToken(self.secrets.location(), Account(""), warning)
 
     def _name(self, provider: str) -> str:
         try:

@@ -53,6 +53,10 @@ REFUSED: list[dict[str, Any]] = [
     {"cost_limit_enabled": 2},
     {"cost_limit_amount": -1},
     {"cost_limit_amount": True},
+    {"cost_limit_amount": {}},
+    {"cost_limit_enabled": []},
+    {"webhook_allowed_ips": {}},
+    {"hardware_info": []},
     {"cost_limit_amount": "1e400"},
     {"cost_limit_amount": "NaN"},
     {"cost_limit_amount": 10**400},
@@ -114,6 +118,26 @@ def test_a_value_is_set_kept_and_cleared(system: System) -> None:
         assert "webhook_url" not in config
     assert "cost_limit_amount" in config
     assert "cost_limit_amount" not in put(system, {"cost_limit_amount": None}).json()["config"]
+
+
+def test_an_empty_list_or_object_clears_what_is_one(system: System) -> None:
+    put(system, {"sync_models": "a/b", "webhook_allowed_ips": "192.0.2.1", "hardware_info": {"tpu": {"name": "TPU"}}})
+    cleared: dict[str, object] = {"sync_models": [], "webhook_allowed_ips": [], "hardware_info": {}, "s3_delivery": {}}
+    config = put(system, cleared).json()["config"]
+    assert not {"sync_models", "webhook_allowed_ips", "s3_delivery"} & set(config)
+    assert "tpu" not in config["hardware_info"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"webhook_require_signature": "perhaps"}, "webhook_require_signature is either true or false."),
+        ({"cost_limit_amount": -1}, "cost_limit_amount is a number from 0 to 1,000,000."),
+        ({"sync_models": ["a b"]}, "Each of sync_models must look like owner/name."),
+    ],
+)
+def test_a_refusal_names_the_setting_and_what_it_takes(system: System, values: object, sentence: str) -> None:
+    assert put(system, values).json()["detail"] == sentence
 
 
 def test_a_change_counts_at_once_for_what_reads_it(system: System) -> None:

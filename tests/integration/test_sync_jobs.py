@@ -101,8 +101,10 @@ def test_any_body_that_clients_send_is_accepted(system: System, client: TestClie
     assert answer.json() == {"synced": 1, "updated": 0, "message": "Discovered 1 new jobs from Replicate"}
 
 
-def test_an_unknown_provider_is_404_and_broken_json_is_422(client: TestClient) -> None:
-    assert client.post(SYNC, json={"provider": "nowhere"}).status_code == 404
+def test_an_unknown_provider_and_broken_json_are_422(client: TestClient) -> None:
+    unknown = client.post(SYNC, json={"provider": "nowhere"})
+    assert unknown.status_code == 422
+    assert "known are: replicate" in unknown.json()["detail"]
     broken = client.post(SYNC, content="{", headers={"Content-Type": "application/json"})
     assert broken.status_code == 422
     assert isinstance(broken.json()["detail"], str)
