@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from shared.domain.errors import CloudJobsError, ProviderError, ProviderNotConfiguredError
 from shared.ports import Clock, EventLog, Provider, StateStore
+from shared.services.poll_provider import decode_poll_state, poll_state_key
 
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 SCHEDULE_STATE = "schedule#start_tick"
@@ -60,17 +61,28 @@ class CheckHealth:
         return [Component("store", HEALTHY, "The job store answers.", self._since(started))]
 
     def _poller(self) -> Component:
-        """The age of the last run of the schedule, which polls only while there is something to do."""
+        """The age of the schedule's last run, and of the last tick, which there is only while a job is active."""
         now = self.clock.now()
         item = self.state.get(SCHEDULE_STATE, now=now)
         if item is None:
             return Component(
                 "poller", DEGRADED, "The schedule has not run yet; it does so within a minute of the start."
             )
-        age = now.timestamp() - float(str(item.value["at"]))
+        ages = self.tick_ages().values()
+        ticked = f"the last tick was {min(ages):.0f} s ago" if ages else "there was no tick yet"
+        age = max(0.0, now.timestamp() - float(str(item.value["at"])))
         if age > SCHEDULE_SILENT_AFTER.total_seconds():
-            return Component("poller", DEGRADED, f"The schedule last ran {age:.0f} s ago; it should run every minute.")
-        return Component("poller", HEALTHY, f"The schedule ran {age:.0f} s ago.")
+            told = f"The schedule last ran {age:.0f} s ago, though it should run every minute; {ticked}."
+            return Component("poller", DEGRADED, told)
+        return Component("poller", HEALTHY, f"The schedule ran {age:.0f} s ago; {ticked}.")
+
+    def tick_ages(self) -> dict[str, float]:
+        """Seconds since the last tick of each provider that has had one."""
+        now = self.clock.now()
+        names = {poll_state_key(name): name for name in self.providers()}
+        states = self.state.get_many(list(names), now=now)
+        ticks = {names[key]: decode_poll_state(item.value).last_tick_at for key, item in states.items()}
+        return {name: max(0.0, (now - at).total_seconds()) for name, at in ticks.items() if at is not None}
 
     def _provider(self, provider: Provider) -> Component:
         started = self.clock.monotonic()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from functions.http import read_polling_status
+from functions.http import read_metrics, read_polling_status
 from functions.work import start_tick
 from shared.background_tasks import get_task_manager, start_background_tasks, stop_background_tasks
 from shared.domain.errors import ProviderUnavailableError
@@ -106,6 +106,24 @@ def test_a_fault_of_the_last_round_is_shown(engine: Engine) -> None:
     engine.minute()
     status = engine.system.client(read_polling_status.router).get(STATUS).json()
     assert status["last_errors"][0]["message"] == "Replicate did not answer."
+
+
+def test_the_age_of_the_last_tick_is_told_by_health_and_metrics(engine: Engine) -> None:
+    def told() -> tuple[str, str]:
+        poller = engine.system.wiring.health.check(with_providers=False)[1]
+        answer = engine.system.client(read_metrics.router).get("/api/metrics/prometheus")
+        ages = [line for line in answer.text.splitlines() if line.startswith("simpletuner_cloud_tick_age_seconds")]
+        return poller.message, "".join(ages)
+
+    engine.minute()
+    assert told() == ("The schedule ran 60 s ago; there was no tick yet.", "")
+    engine.system.remote_job("abcdefgh1234")
+    engine.system.sync()
+    engine.minute()
+    assert told() == (
+        "The schedule ran 60 s ago; the last tick was 30 s ago.",
+        'simpletuner_cloud_tick_age_seconds{provider="replicate"} 30.0',
+    )
 
 
 @pytest.mark.parametrize("body", [{}, {"enabled": "yes"}, {"enabled": 1}, []])
