@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import lru_cache
 
-from shared.domain.progress_parser.numbers import shows_loss, whole_number
+from shared.domain.progress_parser.numbers import shows_loss, steps_a_second, whole_number
 
 
 class BarKind(Enum):
@@ -52,6 +52,7 @@ _COUNT = re.compile(r"(?P<done>-?\d{1,9})(?:it|step|steps|batch|/\?) \[(?P<tail>
 _KERAS = re.compile(
     r"\s{0,8}(?P<done>\d{1,9})/(?P<total>\d{1,9}) (?:\[[=>.\s]{3,200}\]|[━╸╺╴─]{2,200})(?P<tail>.{0,400})"
 )
+_KERAS_GLUED = re.compile(r"(?<=\d)[A-Z][a-z]{2}")
 _RICH = re.compile(
     r"(?P<name>Epoch \d{1,9}/\d{1,9}) +[━╸╺╴─]{2,200} +(?P<done>\d{1,9})/(?P<total>\d{1,9}) (?P<tail>.{0,400})"
 )
@@ -61,6 +62,8 @@ _NOTEBOOK = re.compile(
 )
 
 _NAME_WINDOW = 160
+_TOO_FAST = 100.0
+_AT_ONCE = re.compile(r"00:0[01]<")
 _PREFIX = re.compile(
     r"\s{0,8}(?:\[[^\]]{0,80}\]|\d{4}[-/]\d\d[-/]\d\d[T ]?|\d\d:\d\d:\d\d(?:[.,]\d{1,9})?Z?|\d\d/\d\d/\d{4}"
     r"|(?:INFO|WARNING|DEBUG|ERROR)\b|<std(?:out|err)>|\([\w ]{1,20}pid=\d{1,9}\)|[|:>\-]+)\s{0,8}",
@@ -133,7 +136,9 @@ def _bar_without_percent(line: str) -> Bar | None:
     if rich := _RICH.search(line):
         return _bar(rich["name"], rich, whole_number(rich["total"]))
     if keras := _KERAS.match(line):
-        return _bar("", keras, whole_number(keras["total"]))
+        bar = _bar("", keras, whole_number(keras["total"]))
+        glued = _KERAS_GLUED.search(bar.tail)
+        return replace(bar, tail=bar.tail[: glued.start()], end=keras.start("tail") + glued.start()) if glued else bar
     if "<" in line and (widget := _WIDGET.match(line)):
         return _bar("", widget, whole_number(widget["total"]))
     if "<" in line and (notebook := _NOTEBOOK.search(line)):
@@ -180,10 +185,18 @@ def _nature(tail: str) -> _Nature:
             return _Nature.TRAINER
         if "smooth loss=" in tail:
             return _Nature.ROUND
-        return _Nature.LOSS if shows_loss(tail) else _Nature.EVALUATION
+        return _Nature.LOSS if shows_loss(tail) or "train" in tail else _Nature.EVALUATION
     if _OF_EPOCHS.search(tail):
         return _Nature.EPOCHS
     return _Nature.ITEMS if _OF_NO_STEPS.search(tail) else _Nature.PLAIN
+
+
+def is_too_fast(bar: Bar) -> bool:
+    """Whether a bar moves as no training does: a hundred steps a second and more, or at its end within two seconds."""
+    rate = steps_a_second(bar.tail)
+    if rate is not None and rate >= _TOO_FAST:
+        return True
+    return bar.total == bar.done and _AT_ONCE.match(bar.tail) is not None
 
 
 def prepares(title: str) -> bool:

@@ -36,6 +36,8 @@ class Counts:
     """Whether the steps are certainly the whole job's: the epoch is told behind them, as a remark."""
     is_of_epoch: bool = False
     """Whether the steps look like those of one epoch, as tutorials print them: "Epoch [3/10], Step [20/90]"."""
+    is_after_epoch: bool = False
+    """Whether the steps are told right behind the epoch, within it or beside it: "Epoch 3/10, step 20/90"."""
     percent: float | None = None
     """A share of the training that is told as such: "Training progress: 45%"."""
 
@@ -59,6 +61,9 @@ _STEP_PAIR = re.compile(
     re.ASCII,
 )
 _EPOCH_THEN_STEP = re.compile(r"epoch:? ?\[[\d/ ]{3,20}\],? (?:step|iter|batch):? ?\[", re.ASCII)
+_STEP_AFTER_EPOCH = re.compile(
+    r"epoch[\s:=#-]{0,4}\d{1,9} ?(?:/|of) ?\d{1,9}[\s,;:|)-]{1,4}(?:step|iter|iteration|batch)\b", re.ASCII
+)
 _PAIR_OF_STEPS = re.compile(
     r"(?<![\d/.,-])(\d[\d,]{0,11})\s?/\s?(\d[\d,]{0,11}) {0,2}(?:(?:training|optimization) )?"
     r"(?:steps|iters|iterations)\b",
@@ -80,7 +85,7 @@ _EPOCH = re.compile(r"(?<![\w/\\{-])(?<!from )epoch[\s:=\[('\"#-]{0,8}(\d{1,9}(?
 _TORCHTUNE = re.compile(r"(\d{1,6})\|\d{1,9}\|loss", re.ASCII)
 _STEPS_AND_LOSS = re.compile(rf"\bsteps[:=\s]{{1,3}}{_NUMBER} {{1,3}}(?:loss|\|)", re.ASCII)
 _SETTING_BEFORE = re.compile(
-    r"(?:num|number of|n|current|total|max|min|warm-?up|save|sav\w*|eval\w*|log|logging|accum\w*|per|every|valid\w*"
+    r"(?:num|number of|n|current|total|max|min|warm-?up|save|sav\w*|eval\w*|log|logging|accum\w*|per|every|val|valid\w*"
     r"|test|sampl\w*|first|last|each|sanity|skip\w*|than|until)[\s_-]{1,3}$"
 )
 _BEFORE = 24
@@ -114,8 +119,8 @@ _SAVING = re.compile(
 )
 _SAVED_THING = re.compile(
     r"sav(?:ing|ed) (?:(?:the|all|some|new|\d{1,9}|text|vae|training|sample) ){0,3}(?:dataset|latent|image|sample|video"
-    r"|memory|time|vram|prompt|cache|metadata|config\b|configs|logs?\b|plot|figure|grid|preview|caption|bucket|embed)"
-    r"|(?:image|sample|video|latent|cache|embeds?|embeddings?|config|dataset|metadata)s? "
+    r"|memory|time|vram|prompt|cache|metadata|config\b|configs|logs?\b|plot|figure|grid|preview|caption|bucket|embed|result|metric|prediction)"
+    r"|(?:image|sample|video|latent|cache|embeds?|embeddings?|config|dataset|metadata|result|metric|prediction)s? "
     r"(?:(?:is|are|was|were|has been) )?saved"
 )
 _SAVES_STATE = re.compile(
@@ -136,6 +141,7 @@ _WARMUP_SETTING = re.compile(r"schedul|learning rate|\blr\b|will be|no warm")
 _VALIDATING = re.compile(
     r"(?:running|start(?:ing|ed)?|begin(?:ning)?|perform(?:ing)?|doing|during|generating) "
     r"(?:\w{1,16} ){0,2}(?:validation|evaluation|eval\b)"
+    r"|(?<![\w-])(?:val|eval|validation|evaluation|test) (?:step|iter|batch)\b\W{0,4}\d"
     rf"|{_WORD}(?:validating|evaluating){_WORD_END}|generating (?:\w{{1,16}} ){{0,2}}(?:samples?|images?|videos?)\b"
     r"|sanity check|sampl(?:ing|e) (?:images?|prompts?|at step|videos?)|\*{3,5} ?(?:running )?(?:eval|predict|valid)"
 )
@@ -148,6 +154,7 @@ _VALIDATION_THING = re.compile(
 _VALIDATED_INPUT = re.compile(
     r"validat\w{1,4} (?:\w{1,16} ){0,2}"
     r"(?:config|dataset|data|argument|schema|environment|input|param|file|caption|image)"
+    r"|validat\w{1,4} .{1,200} existence\b"
 )
 _PREPARING_PLAINLY = re.compile(r"pre-?process|loading|preparing|caching|building")
 _PREPARING = re.compile(
@@ -165,8 +172,10 @@ _TRAINED = re.compile(
     r"[*'\"]{0,2}[-+]?[\dni.]|'train_runtime'"
 )
 
-_SETTING = re.compile(r"\W{0,6}(?P<key>[\w.\-/]{1,60})['\"]?\s{0,3}[:=]\s{0,3}\S{0,200}\s{0,3}$")
+_SETTING = re.compile(r"\W{0,6}(?:export )?(?P<key>[\w.\-/]{1,60})['\"]?\s{0,3}[:=]\s{0,3}\S{0,200}\s{0,3}$")
 _MEMBER = re.compile(r"\s{0,40}(['\"])(?!loss|train_loss)[\w.\-/ ]{1,60}\1: [^,{}]{0,200},?\s{0,8}$")
+_ASSIGNS = frozenset({"", ":", "="})
+_SETTING_HEAD = 12
 _COUNTER_KEYS = frozenset({"step", "steps", "global_step", "iter", "iteration", "epoch", "loss", "iter_num"})
 _NOISE = ("warning", "error", "exception", 'file "')
 _FRAME = re.compile(r"file \"[^\"]{1,300}\", line \d", re.ASCII)
@@ -213,10 +222,28 @@ def without_options(line: str) -> str:
     return line
 
 
+def is_setting(line: str) -> bool:
+    """Whether a line in small letters is nothing but a name and its value: "lr_warmup_steps = 80"."""
+    key = _key_of_setting(line)
+    return key is not None and key not in _COUNTER_KEYS and not key.endswith("ing")
+
+
+def is_counter_alone(line: str) -> bool:
+    """Whether a line in small letters is nothing but a counter's name and value: "epoch = 100"."""
+    return _key_of_setting(line) in _COUNTER_KEYS
+
+
+def _key_of_setting(line: str) -> str | None:
+    head = line.rstrip().rpartition(" ")[0].rstrip()
+    if head[-1:] not in _ASSIGNS and len(head) > _SETTING_HEAD:
+        return None  # a value is one word: most lines need no closer look
+    setting = _SETTING.match(line)
+    return setting["key"] if setting else None
+
+
 def signal_of(line: str) -> Signal | None:
     """What a line in small letters says the job is doing; `None`: nothing."""
-    setting = _SETTING.match(line)
-    if setting and setting["key"] not in _COUNTER_KEYS and not setting["key"].endswith("ing"):
+    if is_setting(line):
         return None
     if says_finished(line):
         return Signal.TRAINING
@@ -229,7 +256,7 @@ def signal_of(line: str) -> Signal | None:
 
 def prepares(line: str, *, is_counted: bool) -> bool:
     """Whether a line in small letters tells of preparation; beside a counter (`is_counted`) only plain words do."""
-    return (_PREPARING_PLAINLY if is_counted else _PREPARING).search(line) is not None
+    return not is_setting(line) and (_PREPARING_PLAINLY if is_counted else _PREPARING).search(line) is not None
 
 
 def shows_training(line: str) -> bool:
@@ -280,7 +307,7 @@ def _warm_up(line: str) -> Signal | None:
     return None
 
 
-_VALIDATION_WORDS = ("valid", "sanity", "eval", "generating", "sampl", "predict")
+_VALIDATION_WORDS = ("val", "sanity", "generating", "sampl", "predict", "test ")
 
 
 def _validation(line: str) -> Signal | None:
@@ -307,6 +334,7 @@ def counts_of(line: str) -> Counts:
         is_pair=is_pair,
         is_of_job=total_steps is not None and 0 <= line.find("step") < line.find("epoch"),
         is_of_epoch=_EPOCH_THEN_STEP.search(line) is not None,
+        is_after_epoch=is_pair and _STEP_AFTER_EPOCH.search(line) is not None,
         percent=_share(line) if "%" in line else None,
     )
 

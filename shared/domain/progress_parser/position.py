@@ -12,6 +12,10 @@ from shared.domain.progress_parser.numbers import seconds_of_clock, steps_a_seco
 _FINE_ENOUGH = 100
 """Epochs from which on a bar of epochs alone is precise enough: it moves by a percent or less."""
 
+_FEW_EPOCHS = 10
+_SHORT_EPOCH = 1000
+"""Up to these figures "Epoch 3/10, step 140/500" is taken for the 140th step of that epoch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -38,12 +42,14 @@ class Evidence:
     percent: float | None = None
     steps_restart: bool = False
     steps_go_on: bool = False
+    first_step: int | None = None
     steps_left: int | None = None
     total_steps: int | None = None
     epoch: float | None = None
     earlier_epoch: float | None = None
     total_epochs: int | None = None
     epochs_from_zero: bool = False
+    epoch_is_done: bool = False
     finished: bool = False
 
     @property
@@ -133,20 +139,38 @@ def _of_counts(evidence: Evidence, counts: Counts) -> Position | None:
         and not counts.is_of_job
         and epoch is not None
         and epochs
-        and _counts_within_epoch(evidence, counts, step / total)
+        and _counts_within_epoch(evidence, counts)
     ):
         before = max(int(epoch) - (0 if evidence.epochs_from_zero else 1), 0)
         step, total = before * total + min(step, total), epochs * total
     return Position(percent_of(step, total), min(step, total), total)
 
 
-def _counts_within_epoch(evidence: Evidence, counts: Counts, done: float) -> bool:
+def _counts_within_epoch(evidence: Evidence, counts: Counts) -> bool:
     """Steps that start anew, or are not where the epochs are, are steps of one epoch; those that go on are not."""
     if evidence.steps_restart or (counts.is_of_epoch and not evidence.steps_go_on):
         return True
-    epoch, epochs = evidence.epoch or 0.0, evidence.total_epochs or 1
-    before = epoch - (0 if evidence.epochs_from_zero else 1)
-    return not before / epochs - 0.01 <= done <= (before + 1) / epochs + 0.01
+    return is_out_of_epoch(counts, evidence) or _is_there_by_chance(evidence, counts)
+
+
+def is_out_of_epoch(counts: Counts, evidence: Evidence) -> bool:
+    """Whether the step is not where it would be in the whole job, in the epoch that is told."""
+    step, total, epochs = counts.step, counts.total_steps, evidence.total_epochs
+    if step is None or not total or not epochs or evidence.epoch is None:
+        return False
+    before = evidence.epoch - (0 if evidence.epochs_from_zero else 1)
+    return not before / epochs - 0.01 <= step / total <= (before + 1) / epochs + 0.01
+
+
+def _is_there_by_chance(evidence: Evidence, counts: Counts) -> bool:
+    """A single short counter told within one of few epochs counts that epoch, though it fits the whole job as well."""
+    step, total, first = counts.step, counts.total_steps, evidence.first_step
+    epoch, epochs = evidence.epoch, evidence.total_epochs
+    if not counts.is_after_epoch or evidence.steps_go_on or step is None or not total or not epoch or not epochs:
+        return False
+    if epochs > _FEW_EPOCHS or total >= _SHORT_EPOCH or step * epochs == total * epoch:
+        return False
+    return first is None or (step - first) * 2 * epochs < total
 
 
 def _of_epoch(evidence: Evidence, previous: Progress) -> Position:
@@ -158,7 +182,8 @@ def _of_epoch(evidence: Evidence, previous: Progress) -> Position:
     if previous.total_steps and previous.percent is not None:
         begun = percent_of(evidence.epoch - 1, evidence.total_epochs) or 0.0
         return replace(kept, percent=max(begun, previous.percent))
-    return Position(percent_of(evidence.epoch, evidence.total_epochs))
+    begins = evidence.total_steps is not None and not evidence.epoch_is_done and not evidence.epochs_from_zero
+    return Position(percent_of(evidence.epoch - (1 if begins else 0), evidence.total_epochs))
 
 
 def _finished(position: Position, bar: Bar) -> Position:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from shared.domain.progress import Progress, Stage
 from shared.domain.progress_parser import lines
-from shared.domain.progress_parser.bars import Bar, BarKind, find_bar, prepares
+from shared.domain.progress_parser.bars import Bar, BarKind, find_bar, is_too_fast, prepares
 from shared.domain.progress_parser.lines import Counts, Signal
 from shared.domain.progress_parser.numbers import (
     finite_or_none,
@@ -17,7 +17,7 @@ from shared.domain.progress_parser.numbers import (
     remaining_time,
     training_loss,
 )
-from shared.domain.progress_parser.position import Evidence, position_of
+from shared.domain.progress_parser.position import Evidence, is_out_of_epoch, position_of
 
 _STAGES = {
     Signal.PREPARING: Stage.PREPROCESSING,
@@ -36,6 +36,8 @@ _SIDE_STAGES = {
 }
 _TITLE_WINDOW = 120
 _METRICS_KEPT = 4
+_DUMP = 3
+"""Settings in a row that make a dumped configuration."""
 _RANK = re.compile(r"\[rank ?\d{1,4}\]:? ?")
 
 
@@ -73,6 +75,7 @@ class Reader:
         self._metrics: list[str] = []
         self._context: Signal | None = None
         self._in_traceback = False
+        self._settings = 0
 
     @property
     def has_numbers(self) -> bool:
@@ -182,8 +185,9 @@ class Reader:
             self._take(bar, is_of_job=False)
         elif (self._context is Signal.VALIDATION and not bar.name) or self._is_beside_training(bar):
             self.stage = Stage.VALIDATION
-        elif self._context is Signal.PREPARING and not self._started:
-            self._prepare()
+        elif not self._started and (self._context is Signal.PREPARING or is_too_fast(bar)):
+            if self.stage not in {Stage.VALIDATION, Stage.SAVING_CHECKPOINT}:
+                self._prepare()
         else:
             self._take(bar, is_of_job=True, is_sure=self._started)
 
@@ -199,7 +203,8 @@ class Reader:
     def _is_beside_training(self, bar: Bar) -> bool:
         main = self._evidence.bar
         if main is None:
-            return self._started and self._evidence.total_steps is not None
+            known = self._evidence.total_steps
+            return self._started and known is not None and (bar.total is None or bar.total < known)
         if main.name == bar.name and main.total == bar.total:
             return False
         if self._bar_is_sure:
@@ -242,7 +247,7 @@ class Reader:
 
     def _read_text(self, text: str) -> None:
         line = text.lower()
-        if self._is_traceback(line) or lines.is_noise(line):
+        if self._is_traceback(line) or lines.is_noise(line) or self._is_in_dump(line):
             return
         if lines.is_worth_reading(line):
             self._heed(lines.without_options(line))
@@ -257,6 +262,13 @@ class Reader:
             plain = _RANK.sub("", line, count=1)
             self._in_traceback = not plain or plain[0] in " \t"
             return True
+        return False
+
+    def _is_in_dump(self, line: str) -> bool:
+        """Whether a counter alone on its line is a setting among settings: "epoch = 100" in a dumped configuration."""
+        if lines.is_counter_alone(line):
+            return self._settings >= _DUMP
+        self._settings = self._settings + 1 if lines.is_setting(line) else 0
         return False
 
     def _heed(self, line: str) -> None:
@@ -311,19 +323,24 @@ class Reader:
             if evidence.bar is not None and not evidence.bar_is_of_job and evidence.epoch not in {None, found.epoch}:
                 evidence.bar = replace(evidence.bar, done=0)
             self._note_epoch(found.epoch, found.total_epochs)
-            self._epochs_are_told = self._epochs_are_told or not lines.is_record(line)
+            evidence.epoch_is_done = lines.is_record(line)
+            self._epochs_are_told = self._epochs_are_told or not evidence.epoch_is_done
         evidence.percent = found.percent if found.percent is not None else evidence.percent
         if found.step is not None:
             before = evidence.counts
             if before and before.total_steps and found.total_steps is None and found.step < (before.step or 0):
                 return
-            if evidence.bar is not None and self._bar_is_too_short(evidence.bar, found.step):
+            is_of_training = found.epoch is not None or lines.shows_training(line)
+            if evidence.bar is not None and is_of_training and self._bar_is_too_short(evidence.bar, found.step):
                 evidence.bar_is_of_job = False
-            if before and before.step and before.total_steps == found.total_steps and found.step < before.step:
+            goes_back = before and before.step and before.total_steps == found.total_steps and found.step < before.step
+            if goes_back or (found.is_after_epoch and is_out_of_epoch(found, evidence)):
                 evidence.steps_restart = True
             elif before and found.total_steps and found.epoch not in {None, epoch_before}:
                 evidence.steps_go_on = found.total_steps == before.total_steps
             evidence.counts = found
+            if evidence.first_step is None or found.epoch != epoch_before:
+                evidence.first_step = found.step
 
     @staticmethod
     def _bar_is_too_short(bar: Bar, step: int) -> bool:

@@ -751,6 +751,82 @@ SURROUNDINGS: dict[str, Case] = {
         TRAINING,
         None,
     ),
+    "checked-folders-are-no-validation": (
+        "INFO Validating /data/me/img existence and writability... SUCCESS\nINFO Total steps: 480",
+        TRAINING,
+        None,
+    ),
+    "exported-settings": ("export VALIDATION_SEED=42\nexport DATASET_CONFIG=/data/set.json", None, None),
+    "bare-bar-longer-than-announced": (
+        f"     Total batch size = 8 | Total steps = 500\n  1%|{EMPTY}| 20/2500 [00:40<1:22:40,  2.0s/it]",
+        TRAINING,
+        0.8,
+    ),
+    "keras-saves-on-the-line-of-its-bar": (
+        (
+            "Epoch 2/50\n40/40 [===============>.] - ETA: 0s - loss: 6.51"
+            "Epoch 00002: val_loss improved from 7.1 to 6.9, saving model to best.h5"
+        ),
+        SAVING,
+        4.0,
+    ),
+    "steps-of-another-program": (
+        (
+            f" 15%|{BAR}| 15/100 [00:53<04:09,  2.9s/it]{{'loss': 0.4, 'learning_rate': 5e-07, 'epoch': 0.15}}\n"
+            "Step #100.00 (1ms, 181000 updates a second)\nStep #200.00 (1ms, 328000 updates a second)"
+        ),
+        TRAINING,
+        15.0,
+    ),
+    "bare-bar-too-fast-to-train": (
+        f"  0%|{EMPTY}| 0/900 [00:00<?, ?it/s]\n 40%|{BAR}| 360/900 [00:00<00:01, 512.3it/s]",
+        PREPROCESSING,
+        None,
+    ),
+    "bare-bar-done-at-once": (f"100%|{FULL}| 3/3 [00:01<00:00,  2.1it/s]", PREPROCESSING, None),
+    "bare-bar-after-a-validation": (
+        (
+            f"Validation DataLoader 0: 100%|{FULL}| 9/9 [00:09<00:00,  1.0it/s]Validation results saved to /o.json\n"
+            f"100%|{FULL}| 187/187 [00:00<00:00, 2036.6it/s]"
+        ),
+        VALIDATION,
+        None,
+    ),
+    "steps-of-a-validation": (
+        "[INFO] Train Step 50/200 | train_loss: 2.8\n[INFO] Validating...\n[INFO] Val Step 10/40 | 20 img/s",
+        VALIDATION,
+        25.0,
+    ),
+    "counters-among-dumped-settings": (
+        "cache_latents = true\nclip_skip = 1\nenable_bucket = true\nepoch = 100\nmax_train_steps = 3975",
+        None,
+        None,
+    ),
+    "epoch-begun-behind-a-banner": (
+        (
+            "running training\n  num epochs: 16\n  total optimization steps: 96\n"
+            "epoch is incremented. current_epoch: 0, epoch: 1"
+        ),
+        TRAINING,
+        0.0,
+    ),
+    "loss-under-a-path": (
+        f"Epoch 0::  98%|{BAR}| 49/50 [00:43<00:00,  1.13it/s, model/all/train/loss=0.35, model/all/train/acc=0.9]",
+        TRAINING,
+        None,
+    ),
+    "plain-steps-that-leave-the-epochs": (
+        "Epoch 3/10, step 20/500, loss 0.41\nEpoch 3/10, step 140/500, loss 0.39",
+        TRAINING,
+        22.8,
+    ),
+    "plain-steps-of-one-epoch": ("Epoch 3/10, step 140/500, loss 0.39", TRAINING, 22.8),
+    "plain-steps-of-the-job": (
+        "Epoch 3/10, step 1020/5000, loss 0.41\nEpoch 3/10, step 1400/5000, loss 0.39",
+        TRAINING,
+        28.0,
+    ),
+    "steps-and-epochs-at-the-same-place": ("Epoch 3/10 - step 150/500 - loss 0.39", TRAINING, 30.0),
     "bar-without-its-end": ("flux_train_replicate:  40% | 400/1000 [02:30<03:45, 2.67it/s]", TRAINING, 40.0),
 }
 
