@@ -87,6 +87,7 @@ class Socket {
     this.onGreeted = onGreeted;
     this.onEnded = onEnded;
     this.isGreeted = false;
+    this.hasSettled = false;
     this.hasEnded = false;
     this.timers = new Set();
     this.hellos = 0;
@@ -148,17 +149,28 @@ class Socket {
     if (this.isGreeted) return;
     this.isGreeted = true;
     this.schedulePing();
+    this.later(this.live.timing.answer, () => this.settle());
     this.later(this.live.timing.renew + (Math.random() - 0.5) * this.live.timing.renewSpread, () => this.live.renewSocket());
     this.onGreeted(this);
   }
 
   schedulePing() {
     this.later(this.live.timing.ping, () => {
-      this.say({ action: "ping" });
-      this.cancel(this.limit);
-      this.limit = this.later(this.live.timing.answer, () => this.end());
+      this.ping();
       this.schedulePing();
     });
+  }
+
+  ping() {
+    this.say({ action: "ping" });
+    this.cancel(this.limit);
+    this.limit = this.later(this.live.timing.answer, () => this.end());
+  }
+
+  /** A socket counts as a success once it has lasted: a server that greets and hangs up is not to be hammered. */
+  settle() {
+    this.hasSettled = true;
+    this.live.socketFailures = 0;
   }
 
   /** Asks again while something is missing, and starts over when asking does not help. */
@@ -257,7 +269,9 @@ class Live {
     this.state = null;
     this.socketFailures = 0;
     this.onOnline = () => this.openSocket();
+    this.onVisible = () => document.visibilityState === "visible" && this.lookNow();
     addEventListener("online", this.onOnline);
+    document.addEventListener("visibilitychange", this.onVisible);
     this.show("catching_up");
     this.openSocket();
   }
@@ -273,6 +287,7 @@ class Live {
   close() {
     this.isClosed = true;
     removeEventListener("online", this.onOnline);
+    document.removeEventListener("visibilitychange", this.onVisible);
     clearTimeout(this.socketTimer);
     this.nextSocket?.end();
     this.socket?.end();
@@ -328,8 +343,10 @@ class Live {
   }
 
   reset(id) {
-    this.place.set(id);
     this.target = id;
+    // A hello said twice is answered twice; what the page reads since the first answer holds for the second, too.
+    if (id === this.place.id) return;
+    this.place.set(id);
     this.tell(() => this.onReset());
   }
 
@@ -343,23 +360,27 @@ class Live {
     this.openSocket();
   }
 
+  /** A tab that was frozen, or a machine that slept, has a socket of which only an answer can tell whether it lives. */
+  lookNow() {
+    if (this.socket) this.socket.ping();
+    else this.openSocket();
+    if (this.polling) this.poll();
+  }
+
   useSocket(socket) {
     const before = this.socket;
     this.socket = socket;
     this.nextSocket = null;
-    this.socketFailures = 0;
     this.stopFallbacks();
     before?.end();
     this.showProgress();
   }
 
   lostSocket(socket) {
-    if (socket === this.nextSocket) {
-      this.nextSocket = null;
-      this.socketFailures += 1;
-    } else if (socket === this.socket) {
-      this.socket = null;
-    } else return;
+    if (socket === this.nextSocket) this.nextSocket = null;
+    else if (socket === this.socket) this.socket = null;
+    else return;
+    if (!socket.hasSettled) this.socketFailures += 1;
     if (this.isClosed) return;
     if (!this.socket && !this.stream) this.show(this.polling ? "polling" : "catching_up");
     const hasFallback = this.socketFailures >= SOCKET_TRIES;

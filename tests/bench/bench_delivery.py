@@ -1,10 +1,11 @@
-"""Delivery: from webhook to frame on the local stack, a change to 1,000 sockets, and what an idle client costs.
+"""Delivery: from webhook to frame on the local stack, a change to 1,000 sockets (stub and emulator), an idle client.
 
 python -m tests.bench.bench_delivery
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
 from infra.local.settings import REGION
@@ -31,6 +34,9 @@ from tests.local.stack import RunningStack
 
 ROUNDS = 100
 SOCKETS = 1000
+EMULATED_CHANGES = 5
+OPENED_AT_ONCE = 4
+PATIENCE_SECONDS = 60
 MONTH_MINUTES = 30 * 24 * 60
 
 
@@ -82,17 +88,17 @@ def percentiles(seconds: list[float]) -> str:
     return f"p50 {p50:.0f} ms, p95 {p95:.0f} ms, max {most:.0f} ms"
 
 
-def webhook_to_frame() -> None:
-    """Signed webhooks of unknown jobs, one after another, to one listening WebSocket; the clock starts at the send."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        RunningStack(Path(folder) / "data") as stack,
-        contextlib.ExitStack() as open_things,
-    ):
+@contextlib.contextmanager
+def local_stack() -> Iterator[tuple[RunningStack, WebhookSource]]:
+    with tempfile.TemporaryDirectory() as folder, RunningStack(Path(folder) / "data") as stack:
         stack.start()
-        webhooks = WebhookSource(stack)
-        open_things.callback(webhooks.close)
-        socket = open_things.enter_context(connect(stack.ws_url, proxy=None))
+        with contextlib.closing(WebhookSource(stack)) as webhooks:
+            yield stack, webhooks
+
+
+def webhook_to_frame(stack: RunningStack, webhooks: WebhookSource) -> None:
+    """Signed webhooks of unknown jobs, one after another, to one listening WebSocket; the clock starts at the send."""
+    with connect(stack.ws_url, proxy=None) as socket:
         socket.send(json.dumps({"action": "hello", "after": None}))
         seconds = []
         for number in range(ROUNDS + 5):
@@ -135,6 +141,56 @@ def change_to_many_sockets() -> None:
         f"a change to {SOCKETS} sockets, stub of the management API on loopback, 10 changes: "
         f"median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s, CPU {statistics.median(cpu):.2f} s"
     )
+
+
+async def change_to_many_emulated_sockets(stack: RunningStack, webhooks: WebhookSource) -> None:
+    """From a webhook's sending until the last of all sockets has its frame; emulator and clients share the machine."""
+    hello = json.dumps({"action": "hello", "after": None})
+    gate = asyncio.Semaphore(OPENED_AT_ONCE)
+    async with contextlib.AsyncExitStack() as open_sockets:
+
+        async def greeted() -> ClientConnection:
+            async with gate:
+                socket = await open_sockets.enter_async_context(
+                    connect_async(
+                        stack.ws_url,
+                        proxy=None,
+                        compression=None,
+                        open_timeout=PATIENCE_SECONDS,
+                        ping_interval=None,
+                        close_timeout=0.1,
+                    )
+                )
+                await socket.send(hello)
+                await socket.recv()
+                return socket
+
+        began = time.perf_counter()
+        sockets = await asyncio.gather(*(greeted() for _ in range(SOCKETS)))
+        opened = time.perf_counter() - began
+        seconds, late = [], 0
+        for _ in range(EMULATED_CHANGES):
+            job_id = new_job_id()
+            began = time.perf_counter()
+            hearing = [asyncio.create_task(_hear(socket, job_id)) for socket in sockets]
+            await asyncio.to_thread(webhooks.send, job_id)
+            heard, silent = await asyncio.wait(hearing, timeout=PATIENCE_SECONDS)
+            late += len(silent)
+            for task in silent:
+                task.cancel()
+            seconds.append(max(task.result() for task in heard) - began)
+    print(
+        f"webhook sent -> frame at the last of {SOCKETS} sockets, emulator, {EMULATED_CHANGES} changes: "
+        f"median {statistics.median(seconds):.2f} s, worst {max(seconds):.2f} s, {late} frames not within "
+        f"{PATIENCE_SECONDS} s; opening them took {opened:.0f} s"
+    )
+
+
+async def _hear(socket: ClientConnection, job_id: str) -> float:
+    """When the socket was told of that job."""
+    while job_id not in str(await socket.recv()):
+        continue
+    return time.perf_counter()
 
 
 def counted(world: Delivery, act: Callable[[], object]) -> tuple[int, int, int]:
@@ -212,7 +268,9 @@ def main() -> None:
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
     change_to_many_sockets()
     idle_client()
-    webhook_to_frame()
+    with local_stack() as (stack, webhooks):
+        webhook_to_frame(stack, webhooks)
+        asyncio.run(change_to_many_emulated_sockets(stack, webhooks))
 
 
 if __name__ == "__main__":

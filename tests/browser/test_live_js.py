@@ -14,6 +14,8 @@ from tests.gateway import Gateway, Line
 
 QUICK = "{answer: 2000, ping: 700, backOff: 50, longestBackOff: 300, upgrade: 1500, hole: 200, poll: 500}"
 """Timing of the tests in milliseconds; what is tested does not depend on the figures."""
+PATIENT = QUICK.replace("answer: 2000", "answer: 30000")
+"""Where a test says how many sockets there were, a busy machine must not look like a dead one."""
 
 LIVE_PAGE = """<!doctype html><title>live</title><script type="module">
 import { connectLive } from "/live.js";
@@ -190,6 +192,38 @@ def test_a_server_that_falls_silent_is_left_for_a_new_socket(gateway: Gateway, v
     gateway.loses = lambda: False
 
     assert_heard_everything(page, gateway)
+
+
+def test_a_tab_that_comes_back_into_view_asks_at_once_what_it_missed(gateway: Gateway, visit: Open) -> None:
+    page = visit(live_page(PATIENT.replace("ping: 700", "ping: 600000")))
+    wait_for(page, "window.live?.state === 'live'")
+    gateway.loses = lambda: True
+    gateway.publish(3)
+    gateway.settle()
+    gateway.loses = lambda: False
+    assert heard_ids(page) == []
+
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    assert_heard_everything(page, gateway)
+    assert gateway.accepted_sockets == 1
+
+
+def test_a_server_that_greets_and_hangs_up_is_not_hammered(gateway: Gateway, visit: Open) -> None:
+    """The second such socket sends the page to the event stream, and the next is tried after a while only."""
+    gateway.world.publish()
+    page = visit(live_page(PATIENT.replace("upgrade: 1500", "upgrade: 600000")))
+    for number in (1, 2):
+        wait_for(page, "window.live?.socket?.isGreeted")
+        assert gateway.accepted_sockets == number
+        gateway.end_sockets()
+        wait_for(page, "!window.live.socket")
+    wait_for(page, "window.live.stream && window.live.state === 'live'")
+    gateway.publish(2)
+
+    assert_heard_everything(page, gateway, since=3)
+    page.wait_for_timeout(400)
+    assert gateway.accepted_sockets == 2
 
 
 def test_a_cursor_that_the_server_does_not_know_asks_the_page_to_read_anew(gateway: Gateway, visit: Open) -> None:
