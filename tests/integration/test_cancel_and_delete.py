@@ -12,7 +12,8 @@ from functions.http import cancel_job, delete_job
 from shared.config import AuthMode
 from shared.domain.errors import ProviderRefusedError, ProviderUnavailableError
 from shared.domain.event import EventType
-from shared.domain.job import Absence, Job, JobStatus
+from shared.domain.job import Absence, Job, JobKind, JobStatus
+from shared.domain.observation import Observation
 from shared.ports import JobChange
 from shared.services.authenticate import api_key_state, hash_key
 from tests.builders import a_job
@@ -61,6 +62,28 @@ def test_cancel_tells_the_provider_and_answers_with_what_was_seen_afterwards(sys
     assert answer.json() == {"success": True, "job_id": JOB, "status": "cancelled"}
     assert system.provider.cancelled == [JOB]
     assert stored(system).status is JobStatus.CANCELLED
+
+
+def test_a_slow_provider_is_looked_at_once_so_that_the_answer_comes_in_time(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(system)
+    look, tell = system.provider.get, system.provider.cancel
+
+    def tell_slowly(external_id: str, kind: JobKind) -> None:
+        system.clock.advance(8)
+        tell(external_id, kind)
+
+    def look_slowly(external_id: str, kind: JobKind) -> Observation:
+        system.clock.advance(8)
+        return look(external_id, kind)
+
+    monkeypatch.setattr(system.provider, "cancel", tell_slowly)
+    monkeypatch.setattr(system.provider, "get", look_slowly)
+    begun = system.clock.monotonic()
+    assert client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel").status_code == 200
+    assert system.provider.calls["get"] == 1
+    assert system.clock.monotonic() - begun < 25
 
 
 def test_our_own_intent_never_ends_a_job_that_the_provider_still_runs(system: System) -> None:
