@@ -73,6 +73,7 @@ def function_environment(
             "SECRETS_FILE": str(secrets_file(settings)),
             "WEBSOCKET_URL": settings.websocket_url,
             "WEBSOCKET_CALLBACK_URL": f"http://127.0.0.1:{settings.websocket_port}",
+            "PUBLIC_BASE_URL": inherited.get("PUBLIC_BASE_URL") or settings.http_url,
             "ALLOWED_ORIGINS": inherited.get("ALLOWED_ORIGINS") or ",".join(_own_origins(settings)),
             "REPLICATE_API_BASE_URL": settings.replicate_url,
             "REPLICATE_API_TOKEN": token,

@@ -48,6 +48,13 @@ def test_other_address_is_used_as_it_is() -> None:
     assert function_environment(settings, {}, inherited={})["REPLICATE_API_TOKEN"] == ""
 
 
+def test_functions_know_their_own_address_unless_another_is_given() -> None:
+    settings = read_settings({"HTTP_PORT": "9000"})
+    assert function_environment(settings, {}, inherited={})["PUBLIC_BASE_URL"] == "http://127.0.0.1:9000"
+    given = {"PUBLIC_BASE_URL": "https://tunnel.example.com"}
+    assert function_environment(settings, {}, inherited=given)["PUBLIC_BASE_URL"] == "https://tunnel.example.com"
+
+
 def test_functions_can_not_reach_a_real_account() -> None:
     inherited = {"AWS_PROFILE": "production", "AWS_SESSION_TOKEN": "t", "AWS_ACCESS_KEY_ID": "AKIA", "HOME": "/home/me"}
     environment = function_environment(read_settings({}), {}, inherited=inherited)
