@@ -128,7 +128,7 @@ def _with_facts(job: Job, seen: Observation) -> Job:
     changed = replace(
         job,
         started_at=_earliest(job.started_at, seen.started_at),
-        model=job.model or _cut(seen.model, MAX_NAME_LENGTH),
+        model=job.model or shortened(seen.model, MAX_NAME_LENGTH),
         output_url=job.output_url or _cut_url(seen.output_url),
         webhook_covered=job.webhook_covered or bool(seen.webhook_covered),
         absence=PRESENT,
@@ -140,7 +140,7 @@ def _with_facts(job: Job, seen: Observation) -> Job:
             changed,
             completed_at=_earliest(job.completed_at, seen.completed_at),
             predict_seconds=_largest(job.predict_seconds, seen.predict_seconds),
-            error_message=job.error_message or _cut(seen.error, MAX_ERROR_LENGTH),
+            error_message=job.error_message or shortened(seen.error, MAX_ERROR_LENGTH),
             provider_status=job.provider_status if job.status.is_terminal else seen.provider_status,
         )
         changed = replace(changed, cost_usd=_final_cost(changed))
@@ -211,7 +211,7 @@ def _with_unknown_status(job: Job, seen: Observation) -> Job:
     lost_at = job.absence.lost_at
     if lost_at is None and seen.observed_at - since >= UNKNOWN_STATUS_LIMIT:
         lost_at = seen.observed_at
-    word = _cut(seen.provider_status, MAX_NAME_LENGTH)
+    word = shortened(seen.provider_status, MAX_NAME_LENGTH)
     looked_at = None
     if lost_at is not None:
         last = job.absence.last_miss_at
@@ -239,7 +239,7 @@ def _largest(known: Decimal | None, seen: Decimal | None) -> Decimal | None:
     return max(known, seen)
 
 
-def _cut(text: str | None, limit: int) -> str | None:
+def shortened(text: str | None, limit: int) -> str | None:
     """Cap a field by its UTF-8 bytes, so that the job item stays within 2 kB."""
     if not text:
         return None

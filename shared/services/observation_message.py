@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.errors import InvalidRequestError
-from shared.domain.observation import Observation
+from shared.domain.job import MAX_ERROR_LENGTH
+from shared.domain.observation import Observation, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,17 @@ class ObservationMessage:
 _MESSAGE = TypeAdapter(ObservationMessage)
 
 
+MAX_MESSAGE_BYTES = 4096
+
+
 def encode_observation(observation: Observation, mark: str | None = None) -> str:
-    trimmed = replace(observation, logs=None, error=(observation.error or "")[:500] or None)
-    return _MESSAGE.dump_json(ObservationMessage(trimmed, mark)).decode()
+    """The error is cut as the job's is, and further where its characters take six bytes each."""
+    for error_bytes in (MAX_ERROR_LENGTH, MAX_ERROR_LENGTH // 5):
+        trimmed = replace(observation, logs=None, error=shortened(observation.error, error_bytes))
+        encoded = _MESSAGE.dump_json(ObservationMessage(trimmed, mark))
+        if len(encoded) <= MAX_MESSAGE_BYTES:
+            break
+    return encoded.decode()
 
 
 def decode_observation(text: str) -> ObservationMessage:

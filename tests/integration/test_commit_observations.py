@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from functions.work import record_observations
+from shared.adapters.replicate_answers import observation_from_body
 from shared.domain.job import JobStatus
+from shared.domain.observation import merge_observations
 from shared.ports import JobChange
 from shared.services.commit_observations import LEASE, LEASE_STATE
-from shared.services.observation_message import encode_observation
-from tests.builders import a_sighting
+from shared.services.observation_message import decode_observation, encode_observation
+from tests.builders import NOON, a_job, a_sighting
 from tests.engine import Engine, an_engine
 
 
@@ -43,6 +45,26 @@ def test_a_batch_is_folded_per_job_and_written_in_groups(engine: Engine) -> None
     assert stores.events.head().seq == 100
     assert len(stores.mark_rows) == 100
     assert stores.usage["jobs.commit"].calls <= 4
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", "😀", '"', "\ud800"])
+def test_a_message_has_four_kilobytes_at_most_and_tells_the_error_as_the_job_does(character: str) -> None:
+    body = {
+        "id": "a" * 64,
+        "status": "failed",
+        "model": character * 200,
+        "error": character * 3000,
+        "output": "https://example.org/" + "x" * 280,
+        "created_at": "2026-03-01T11:50:00.360785Z",
+        "completed_at": "2026-03-01T11:59:00.360785Z",
+        "metrics": {"predict_time": 12345.678901},
+    }
+    seen = observation_from_body(body, observed_at=NOON, job_id="j" * 64)
+    text = encode_observation(seen, "replicate#" + "m" * 128)
+    assert len(text.encode()) <= 4096
+    told = decode_observation(text).observation
+    if character != "\x01":
+        assert merge_observations(a_job(), [told]).job == merge_observations(a_job(), [seen]).job
 
 
 def test_a_batch_delivered_twice_changes_nothing_more(engine: Engine) -> None:
