@@ -127,7 +127,10 @@ class ReplicateProvider:
         return full_log(self._job(external_id, kind))
 
     def cancel(self, external_id: str, kind: JobKind) -> None:
-        self._call("POST", f"{_job_path(external_id, kind)}/cancel", of_job=True)
+        answer = self._call("POST", f"{_job_path(external_id, kind)}/cancel", of_job=True)
+        if answer.body:
+            # What it says of the job is no observation, but a page of some proxy is no cancel.
+            parse_object(answer.body)
 
     def webhook_secret(self) -> str:
         key = parse_object(self._call("GET", "webhooks/default/secret").body).get("key")

@@ -194,6 +194,16 @@ def test_a_cancel_ends_the_job_at_the_provider(simulator: RunningSimulator, repl
     assert replicate.get(job_id, JobKind.PREDICTION).status is JobStatus.CANCELLED
 
 
+def test_a_page_that_is_not_the_providers_is_no_cancel(
+    simulator: RunningSimulator, replicate: ReplicateProvider
+) -> None:
+    job_id = simulator.control.create_job(boot_seconds=0, run_seconds=3600)
+    simulator.control.add_fault(FaultKind.HTML, method="POST")
+    with pytest.raises(ProviderAnswerInvalidError):
+        replicate.cancel(job_id, JobKind.PREDICTION)
+    assert replicate.get(job_id, JobKind.PREDICTION).status is JobStatus.RUNNING
+
+
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
