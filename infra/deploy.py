@@ -6,10 +6,12 @@ Run as `python -m infra.deploy --stage prod --region eu-central-1` (`make deploy
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,15 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import layer
+from shared.domain.errors import ConfigurationError
+from shared.enterprise_config import FILE_NAME, load_enterprise_config
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STORAGE = REPOSITORY / "infra" / "storage.yml"
+DEPLOYED_ENVIRONMENT = REPOSITORY / "infra" / "environment" / "deployed.yml"
 SERVICE = "simpletuner-cloud"
 CHANGE_SET = "deploy"
 
@@ -80,6 +85,30 @@ def refuse_loss(changes: list[Any]) -> None:
             )
 
 
+def refuse_unreadable_config(path: Path = REPOSITORY / FILE_NAME, given: Mapping[str, str] = os.environ) -> None:
+    """Raises DeploymentRefused when the deployed functions could not read the operator's file.
+
+    They have only the variables of their environment, of which CloudFormation fills in some.
+    """
+    elsewhere = given.get("SIMPLETUNER_ENTERPRISE_CONFIG")
+    if elsewhere and (REPOSITORY / elsewhere).resolve() != path.resolve():
+        raise DeploymentRefused(
+            f"Only {FILE_NAME} in the project's root is packed; move {elsewhere} there, and unset "
+            "SIMPLETUNER_ENTERPRISE_CONFIG."
+        )
+    if not path.exists():
+        return
+    names = re.findall(r"^([A-Z_]+):", DEPLOYED_ENVIRONMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    environment = {"PUBLIC_BASE_URL": "https://deployed.example.com"}
+    environment |= {name: given[name] for name in names if given.get(name)}
+    try:
+        load_enterprise_config(path, environment)
+    except ConfigurationError as error:
+        raise DeploymentRefused(
+            f"{error.detail} The deployed functions know only the variables of {DEPLOYED_ENVIRONMENT.name}."
+        ) from None
+
+
 def deploy_storage(client: CloudFormationClient, stage: str) -> None:
     """Creates or changes the storage stack and protects it from deletion. Raises DeploymentRefused."""
     name = storage_stack_name(stage)
@@ -110,6 +139,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--region", default="us-east-1")
     options = parser.parse_args(arguments)
     try:
+        refuse_unreadable_config()
         account = boto3.client("sts", region_name=options.region).get_caller_identity()["Account"]
         print(plan(options.stage, options.region, account))
         if input(f"Type {options.stage} to go on: ").strip() != options.stage:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.deploy import DeploymentRefused, plan, refuse_loss
+from infra.deploy import DeploymentRefused, plan, refuse_loss, refuse_unreadable_config
 from infra.layer import IN_THE_RUNTIME, LOCK, layer_requirements
 
 
@@ -23,6 +24,28 @@ def test_change_that_would_lose_a_table_is_refused(change: dict[str, Any]) -> No
 
 def test_other_changes_pass() -> None:
     refuse_loss([_change("Add"), _change("Modify", "False"), _change("Remove", kind="AWS::SSM::Parameter")])
+
+
+@pytest.mark.parametrize(
+    ("variable", "exported", "complaint"),
+    [
+        ("PUBLIC_BASE_URL", {}, None),
+        ("ALLOWED_ORIGINS", {"ALLOWED_ORIGINS": "https://a.example.com"}, None),
+        ("PUBLIC_URL", {"PUBLIC_URL": "https://a.example.com"}, "line 3: .*PUBLIC_URL"),
+        ("PUBLIC_BASE_URL", {"SIMPLETUNER_ENTERPRISE_CONFIG": "/etc/other.yaml"}, "/etc/other.yaml"),
+    ],
+)
+def test_a_config_that_the_deployed_functions_could_not_read_is_refused(
+    tmp_path: Path, variable: str, exported: dict[str, str], complaint: str | None
+) -> None:
+    path = tmp_path / "simpletuner-enterprise.yaml"
+    refuse_unreadable_config(path, {})
+    path.write_text(f"providers:\n  replicate:\n    webhook_url: ${{{variable}}}/api/webhooks/replicate\n")
+    if complaint is None:
+        refuse_unreadable_config(path, exported)
+    else:
+        with pytest.raises(DeploymentRefused, match=complaint):
+            refuse_unreadable_config(path, exported)
 
 
 def test_plan_names_the_account_and_that_it_is_billed() -> None:
