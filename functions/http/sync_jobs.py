@@ -47,7 +47,8 @@ def sync_jobs(caller: Operator, request: Annotated[SyncRequest | None, Body()] =
 def _incomplete(result: Synced, error: ProviderError) -> ProviderError:
     """The provider's own reason, and what was kept all the same."""
     if result.discovered or result.updated:
-        error.detail += f" What was read is kept: {result.discovered} new and {result.updated} changed jobs."
+        kept = f"{result.discovered} new and {result.updated} changed jobs"
+        error.detail = f"{error.detail.removesuffix('.')}; what was read is kept: {kept}."
     return error
 
 

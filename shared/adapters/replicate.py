@@ -43,7 +43,7 @@ _HEADER_TOKEN = re.compile(r"[!-~]{1,512}", re.ASCII)
 _CORRELATION_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 _WEBHOOK_SECRET = re.compile(r"whsec_[!-~]{1,500}", re.ASCII)
 
-_TRY_LATER = "nothing was changed, please try again in a minute (https://www.replicatestatus.com)"
+_TRY_LATER = "please try again in a minute (https://www.replicatestatus.com)"
 
 
 class ReplicateProvider:
@@ -218,7 +218,9 @@ class ReplicateProvider:
             case status if status >= 500:
                 return ProviderUnavailableError(f"Replicate has a fault of its own (HTTP {status}); {_TRY_LATER}.")
             case status if status >= 400:
-                return ProviderRefusedError(f"Replicate refused the request (HTTP {status}){_quoted(told)}.")
+                return ProviderRefusedError(
+                    f"Replicate refused the request (HTTP {status}){_quoted(told)}; see https://replicate.com/account."
+                )
             case status:
                 return ProviderAnswerInvalidError(
                     f"Replicate answered with HTTP {status}, which is not followed; check REPLICATE_API_BASE_URL."
@@ -243,8 +245,7 @@ def _error_of_fault(fault: Fault, limits: HttpLimits) -> ProviderError:
             return ProviderAnswerInvalidError(f"Replicate's answer ended too early; {_TRY_LATER}.")
         case Fault.TOO_LARGE:
             return ProviderAnswerInvalidError(
-                f"Replicate's answer is larger than {limits.body_bytes // 1_000_000} MB and was not read; "
-                "nothing was changed."
+                f"Replicate's answer is larger than {limits.body_bytes // 1_000_000} MB and was not read; {_TRY_LATER}."
             )
         case Fault.UNREADABLE:
             return ProviderAnswerInvalidError(f"Replicate's answer came in an unreadable encoding; {_TRY_LATER}.")

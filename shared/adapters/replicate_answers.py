@@ -86,7 +86,9 @@ def parse_object(raw: bytes) -> Mapping[str, object]:
     """As `parse_json`, and the answer must be an object."""
     body = parse_json(raw)
     if not isinstance(body, dict):
-        raise ProviderAnswerInvalidError("Replicate answered with JSON of an unexpected form; nothing was changed.")
+        raise ProviderAnswerInvalidError(
+            "Replicate answered with JSON of an unexpected form; please try again in a minute."
+        )
     return body
 
 
@@ -172,14 +174,14 @@ def page_from_body(
     """
     results = body.get("results")
     if not isinstance(results, list):
-        raise ProviderAnswerInvalidError("Replicate's list of jobs has no results; nothing was changed.")
+        raise ProviderAnswerInvalidError("Replicate's list of jobs has no results; please try again in a minute.")
     observations: list[Observation] = []
     for item in results:
         observation = _item(item, kind, observed_at, our_webhook_url)
         if observation is not None:
             observations.append(observation)
     if len(results) > 1 and not observations:
-        raise ProviderAnswerInvalidError("None of the jobs in Replicate's list could be read; nothing was changed.")
+        raise ProviderAnswerInvalidError("None of the jobs in Replicate's list could be read; please try again.")
     return ListPage(
         tuple(observations), _next_query(body.get("next"), list_url), malformed=len(results) - len(observations)
     )

@@ -68,7 +68,7 @@ def test_what_was_read_before_a_failure_is_kept_and_told(system: System, client:
     system.provider.list_page = trainings_fail  # type: ignore[method-assign]
     answer = client.post(SYNC)
     assert answer.status_code == 503
-    assert "1 new" in answer.json()["detail"]
+    assert answer.json()["detail"] == ("Replicate did not answer; what was read is kept: 1 new and 0 changed jobs.")
     assert "halfway1job" in system.stores.job_rows
 
 
