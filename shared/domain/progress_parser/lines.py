@@ -52,7 +52,7 @@ _NUMBER = r"(\d[\d,]{0,30})(?![\d,]*\d)"
 _MENTIONS = re.compile(
     r"progress|sanity|step|epoch|iter|loss|valid|eval|sampl|generat|checkpoint|ckpt|sav(?:ing|ed)|warm|train|load|cach"
     r"|process|prepar|token|download|initi|comput|build|bucket|embed|fetch|quanti|moving|config|collect|backend|dataset|mapping|filter"
-    r"|discover|scann|extract|zip|install|encoder|vae|import|creat|enabl|resum|setting up|latent|split|学習"
+    r"|discover|scann|extract|zip|install|encoder|vae|import|creat|enabl|resum|setting up|latent|split|captioning|学習"
 )
 
 _STEP_PAIR = re.compile(
@@ -145,11 +145,12 @@ _VALIDATING = re.compile(
     rf"|{_WORD}(?:validating|evaluating){_WORD_END}|generating (?:\w{{1,16}} ){{0,2}}(?:samples?|images?|videos?)\b"
     r"|sanity check|sampl(?:ing|e) (?:images?|prompts?|at step|videos?)|\*{3,5} ?(?:running )?(?:eval|predict|valid)"
 )
-_VALIDATION = re.compile(rf"(?<![\w./\\(-])(?:validat(?:ion|ions|e)|evaluation){_WORD_END}(?!['\"]?\s?=)")
+_VALIDATION = re.compile(rf"(?<![\w./\\(-])(?:validat(?:ion|ions|e)|evaluation){_WORD_END}(?!['\"]?\s?=(?!=))")
 _VALIDATION_THING = re.compile(
     r"prompt gathering|for (?:\w{1,16} )?validation|(?:no|num|without|skip\w*|disabl\w*|number of) (?:\w{1,12} )?valid"
     r"|validation (?:image|prompt|set|data|sample|split|resolution|step|negative|config|seed|guidance|batch|interval"
-    r"|file|frequency|every)|train.{0,80}validat|load|cach|comput|creat|build|prepar|argument|schema|error|every"
+    r"|file|frequency|every|results? will)|train.{0,80}validat|load|cach|comput|creat|build|prepar|argument|schema"
+    r"|error|every"
 )
 _VALIDATED_INPUT = re.compile(
     r"validat\w{1,4} (?:\w{1,16} ){0,2}"
@@ -161,8 +162,8 @@ _PREPARING = re.compile(
     r"pre-?process|load(?:ing|ed|s)?\b|cach(?:e|es|ed|ing)\b|tokeni[sz]|download|prepar(?:e|ing|ed|ation)|initiali[sz]"
     r"|initiat|comput(?:ing|ed)|building|buckets?\b|embeds?\b|embedding|fetching|quantiz|moving|configur|collected"
     r"|data ?backend|dataset|mapping\b|filter(?:ing|ed)|discover|scann(?:ing|ed)|extracting|unzip|install"
-    r"|import network|text.?encoder|\bvae\b|creat(?:e|ing|ed) (?:lora|network|data|buck|new|optim)|enabl(?:e|ing|ed) "
-    r"|resum|setting up|latents?\b|generating \w{1,12} split"
+    r"|captioning|import network|text.?encoder|\bvae\b|creat(?:e|ing|ed) (?:lora|network|data|buck|new|optim)"
+    r"|enabl(?:e|ing|ed) |resum|setting up|latents?\b|generating \w{1,12} split"
     r"|processing (?:images?|prompts?|captions?|files?|samples?|dataset|\d|bucket)"
 )
 _PREPARED = re.compile(r"\b(?:loaded|completed|finished|done|patched|took)\b")
@@ -172,7 +173,7 @@ _TRAINED = re.compile(
     r"[*'\"]{0,2}[-+]?[\dni.]|'train_runtime'"
 )
 
-_SETTING = re.compile(r"\W{0,6}(?:export )?(?P<key>[\w.\-/]{1,60})['\"]?\s{0,3}[:=]\s{0,3}\S{0,200}\s{0,3}$")
+_SETTING = re.compile(r"\W{0,6}(?:export )?(?P<key>[\w.\-/]{1,60})['\"]?\s{0,3}[:=](?![:=])\s{0,3}\S{0,200}\s{0,3}$")
 _MEMBER = re.compile(r"\s{0,40}(['\"])(?!loss|train_loss)[\w.\-/ ]{1,60}\1: [^,{}]{0,200},?\s{0,8}$")
 _ASSIGNS = frozenset({"", ":", "="})
 _SETTING_HEAD = 12

@@ -43,6 +43,7 @@ class Evidence:
     steps_restart: bool = False
     steps_go_on: bool = False
     first_step: int | None = None
+    counts_epoch: float | None = None
     steps_left: int | None = None
     total_steps: int | None = None
     epoch: float | None = None
@@ -94,7 +95,9 @@ def _of_bar(evidence: Evidence, bar: Bar, total: int) -> Position:
     if is_of_job:
         newer = evidence.counts
         step = newer.step if newer and newer.step and newer.total_steps == total else bar.done
-        return _finished(Position(step=max(step, bar.done), total_steps=total, eta_seconds=_eta(bar)), bar)
+        told = _step_of_record(evidence, total)
+        eta = _eta(bar) if told <= bar.done else None
+        return _finished(Position(step=max(step, told, bar.done), total_steps=total, eta_seconds=eta), bar)
     before, epochs = _epochs_before(evidence, bar)
     if before is None or not epochs or not total:
         return Position(eta_seconds=_eta(bar), steps_per_second=steps_a_second(bar.tail))
@@ -102,6 +105,15 @@ def _of_bar(evidence: Evidence, bar: Bar, total: int) -> Position:
     if epochs >= _FINE_ENOUGH and (evidence.epochs_bar is not None or "smooth loss" in bar.tail):
         return replace(position, percent=percent_of(before, epochs))
     return position
+
+
+def _step_of_record(evidence: Evidence, total: int) -> int:
+    """The step that a trainer's record of epochs stands for; 0 unless it is clearly ahead of a bar that stopped."""
+    bar, epoch, epochs = evidence.bar, evidence.epoch, evidence.total_epochs
+    if bar is None or not evidence.epoch_is_done or epoch is None or not epochs:
+        return 0
+    step = round(min(epoch / epochs, 1.0) * total)
+    return step if step > bar.done + max(1, total // 50) else 0
 
 
 def _is_of_round(evidence: Evidence, bar: Bar, total: int) -> bool:
@@ -148,9 +160,9 @@ def _of_counts(evidence: Evidence, counts: Counts) -> Position | None:
 
 def _counts_within_epoch(evidence: Evidence, counts: Counts) -> bool:
     """Steps that start anew, or are not where the epochs are, are steps of one epoch; those that go on are not."""
-    if evidence.steps_restart or (counts.is_of_epoch and not evidence.steps_go_on):
-        return True
-    return is_out_of_epoch(counts, evidence) or _is_there_by_chance(evidence, counts)
+    if evidence.steps_restart or evidence.steps_go_on:
+        return evidence.steps_restart
+    return counts.is_of_epoch or is_out_of_epoch(counts, evidence) or _is_there_by_chance(evidence, counts)
 
 
 def is_out_of_epoch(counts: Counts, evidence: Evidence) -> bool:
@@ -166,7 +178,7 @@ def _is_there_by_chance(evidence: Evidence, counts: Counts) -> bool:
     """A single short counter told within one of few epochs counts that epoch, though it fits the whole job as well."""
     step, total, first = counts.step, counts.total_steps, evidence.first_step
     epoch, epochs = evidence.epoch, evidence.total_epochs
-    if not counts.is_after_epoch or evidence.steps_go_on or step is None or not total or not epoch or not epochs:
+    if not counts.is_after_epoch or step is None or not total or not epoch or not epochs:
         return False
     if epochs > _FEW_EPOCHS or total >= _SHORT_EPOCH or step * epochs == total * epoch:
         return False

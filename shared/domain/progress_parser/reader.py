@@ -17,7 +17,7 @@ from shared.domain.progress_parser.numbers import (
     remaining_time,
     training_loss,
 )
-from shared.domain.progress_parser.position import Evidence, is_out_of_epoch, position_of
+from shared.domain.progress_parser.position import Evidence, Position, is_out_of_epoch, position_of
 
 _STAGES = {
     Signal.PREPARING: Stage.PREPROCESSING,
@@ -76,6 +76,7 @@ class Reader:
         self._context: Signal | None = None
         self._in_traceback = False
         self._settings = 0
+        self._awaits_result = False
 
     @property
     def has_numbers(self) -> bool:
@@ -110,7 +111,8 @@ class Reader:
     def progress(self) -> Progress:
         """What all lines together tell; `last_log` is left to the caller."""
         evidence, previous = self._evidence, self._previous
-        position = position_of(evidence, previous)
+        is_before_training = self.stage is Stage.PREPROCESSING and not self._started
+        position = Position() if is_before_training else position_of(evidence, previous)
         loss, rate = self._newest_metrics()
         newest = self._metrics[-1] if self._metrics else ""
         eta = position.eta_seconds if position.eta_seconds is not None else remaining_time(newest)
@@ -160,7 +162,8 @@ class Reader:
             self.stage = _SIDE_STAGES[kind]
         elif kind is BarKind.EPOCHS:
             self._evidence.epochs_bar = bar
-            self._train()
+            self._started = self._started or bar.done > 0
+            self.stage = Stage.TRAINING
         elif kind is BarKind.UNNAMED:
             self._read_unnamed(bar)
         elif kind is not BarKind.OTHER:
@@ -183,7 +186,7 @@ class Reader:
             self._take(bar, is_of_job=True)
         elif self._is_of_one_epoch(bar) and not self._has_job_bar():
             self._take(bar, is_of_job=False)
-        elif (self._context is Signal.VALIDATION and not bar.name) or self._is_beside_training(bar):
+        elif self._is_evaluation(bar) or self._is_beside_training(bar):
             self.stage = Stage.VALIDATION
         elif not self._started and (self._context is Signal.PREPARING or is_too_fast(bar)):
             if self.stage not in {Stage.VALIDATION, Stage.SAVING_CHECKPOINT}:
@@ -196,6 +199,12 @@ class Reader:
         if main is None or self.stage is not Stage.VALIDATION or main.total != bar.total:
             return False
         return bar.done < main.done or main.done == main.total
+
+    def _is_evaluation(self, bar: Bar) -> bool:
+        """Whether the bar belongs to an evaluation that was told right before, or that waits for its result."""
+        main = self._evidence.bar
+        waits = self._awaits_result and self.stage is Stage.VALIDATION and (main is None or main.total != bar.total)
+        return not bar.name and (waits or self._context is Signal.VALIDATION)
 
     def _has_job_bar(self) -> bool:
         return self._evidence.bar is not None and self._evidence.bar_is_of_job and self._bar_is_sure
@@ -214,10 +223,11 @@ class Reader:
     def _take(self, bar: Bar, *, is_of_job: bool, is_sure: bool = True) -> None:
         epoch, total_epochs = lines.epoch_of(bar.name)
         self._note_epoch(epoch, total_epochs)
+        before = self._evidence.bar.done if self._evidence.bar is not None else None
         self._evidence.bar = bar
         self._evidence.bar_is_of_job = is_of_job
         self._evidence.counts = None
-        self._evidence.finished = self._evidence.finished and bar.done == bar.total
+        self._evidence.finished = self._evidence.finished and bar.done in {bar.total, before}
         self._bar_is_sure = is_sure
         self.stage = Stage.TRAINING
         self._started = self._started or is_sure
@@ -234,10 +244,6 @@ class Reader:
             self._evidence.epochs_from_zero = self._evidence.epochs_from_zero or epoch == 0
         if total is not None:
             self._evidence.total_epochs = total
-
-    def _train(self) -> None:
-        self._started = True
-        self.stage = Stage.TRAINING
 
     def _prepare(self) -> None:
         """Preparation counts until the training has begun; what looked like a bar of training before it was none."""
@@ -302,6 +308,9 @@ class Reader:
             signal is Signal.VALIDATION and lines.is_banner_of_evaluation(line)
         ):
             self._started = True
+        self._awaits_result = signal is Signal.VALIDATION and (
+            self._awaits_result or lines.is_banner_of_evaluation(line)
+        )
         if found.is_pair and signal in {Signal.SAVING, Signal.RESULT, Signal.VALIDATION}:
             self._count(found, line)
         self.stage = _STAGES[signal]
@@ -333,14 +342,24 @@ class Reader:
             is_of_training = found.epoch is not None or lines.shows_training(line)
             if evidence.bar is not None and is_of_training and self._bar_is_too_short(evidence.bar, found.step):
                 evidence.bar_is_of_job = False
-            goes_back = before and before.step and before.total_steps == found.total_steps and found.step < before.step
-            if goes_back or (found.is_after_epoch and is_out_of_epoch(found, evidence)):
-                evidence.steps_restart = True
-            elif before and found.total_steps and found.epoch not in {None, epoch_before}:
-                evidence.steps_go_on = found.total_steps == before.total_steps
-            evidence.counts = found
+            self._see_where_steps_lead(before, found)
             if evidence.first_step is None or found.epoch != epoch_before:
                 evidence.first_step = found.step
+            evidence.counts = found
+            evidence.counts_epoch = evidence.epoch
+
+    def _see_where_steps_lead(self, before: Counts | None, found: Counts) -> None:
+        """Notes whether the steps start anew with an epoch, or go on through the whole job."""
+        evidence = self._evidence
+        is_out = found.is_after_epoch and is_out_of_epoch(found, evidence)
+        evidence.steps_restart = evidence.steps_restart or is_out
+        if before is None or before.step is None or found.step is None or found.total_steps != before.total_steps:
+            return
+        is_new_epoch = evidence.epoch is not None and evidence.epoch != evidence.counts_epoch
+        if found.step < before.step or (is_new_epoch and found.step == before.step and found.total_steps):
+            evidence.steps_restart = True
+        elif is_new_epoch and found.total_steps and not (found.epoch and is_out_of_epoch(found, evidence)):
+            evidence.steps_go_on = True
 
     @staticmethod
     def _bar_is_too_short(bar: Bar, step: int) -> bool:

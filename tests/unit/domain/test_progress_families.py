@@ -827,6 +827,55 @@ SURROUNDINGS: dict[str, Case] = {
         28.0,
     ),
     "steps-and-epochs-at-the-same-place": ("Epoch 3/10 - step 150/500 - loss 0.39", TRAINING, 30.0),
+    "records-ahead-of-a-bar-that-stopped": (
+        (
+            f"  Num Epochs = 3 | Total steps = 120\n  0%|{EMPTY}| 0/120 [00:00<?, ?it/s]\n"
+            "{'loss': '1.5', 'learning_rate': '4e-05', 'epoch': '0.25'}\n"
+            "{'loss': '0.7', 'learning_rate': '2e-04', 'epoch': '1.5'}"
+        ),
+        TRAINING,
+        50.0,
+    ),
+    "steps-that-go-on-behind-an-epoch": (
+        "  step 200/600  loss=3.0\n  Epoch 1/3 done.\n  step 210/600  loss=2.8",
+        TRAINING,
+        35.0,
+    ),
+    "ends-of-two-epochs": ("Epoch 1/5, step 600/600, loss 0.4\nEpoch 2/5, step 600/600, loss 0.3", TRAINING, 40.0),
+    "evaluation-without-a-training-before": (
+        f"***** Running Evaluation *****\n  Num examples = 50000\n 20%|{BAR}| 625/3125 [00:20<01:20, 31.2it/s]",
+        VALIDATION,
+        None,
+    ),
+    "training-behind-the-result-of-an-evaluation": (
+        (
+            "***** Running Evaluation *****\n  Num examples = 500\n{'eval_loss': 0.4, 'epoch': 1.0}\n"
+            f" 50%|{BAR}| 501/1000 [10:00<10:00,  1.2s/it]"
+        ),
+        TRAINING,
+        50.1,
+    ),
+    "validation-that-will-be": ("[INFO] Validation results will be saved to /out/save", None, None),
+    "limit-of-steps-within-an-epoch": (
+        (
+            f"Epoch 0:   0%|{EMPTY}| 10/59674 [12:17<1221:29:06]`Trainer.fit` stopped: `max_steps=10` reached.\n"
+            f"Epoch 0:   0%|{EMPTY}| 10/59674 [12:17<1221:29:09,  0.01it/s]"
+        ),
+        TRAINING,
+        100.0,
+    ),
+    "headline-of-a-validation": ("Step: 1100|accuracy: 0.85|loss: 0.33\n====Validation====", VALIDATION, None),
+    "captioning": ("Captioning the images of the dataset", PREPROCESSING, None),
+    "caching-before-the-first-step": (
+        f"epoch:   0%|{EMPTY}| 0/100 [00:00<?, ?it/s]\ncaching:  51%|{BAR}| 20/39 [00:06<00:05,  3.1it/s]",
+        PREPROCESSING,
+        None,
+    ),
+    "caching-between-epochs": (
+        f"epoch:   1%|{EMPTY}| 1/100 [02:00<3:18:00, 120.0s/it]\ncaching:  51%|{BAR}| 20/39 [00:06<00:05,  3.1it/s]",
+        TRAINING,
+        1.0,
+    ),
     "bar-without-its-end": ("flux_train_replicate:  40% | 400/1000 [02:30<03:45, 2.67it/s]", TRAINING, 40.0),
 }
 
