@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from shared.domain.errors import StaleWrite, StoreUnavailableError
-from shared.domain.event import EventType, LogHead, deletion_event
+from shared.domain.event import EventType, LogHead, deletion_event, status_event
 from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, Observed, merge_observations
 from shared.domain.totals import day_share
-from shared.ports import ExternalKey, JobChange
+from shared.ports import JobChange
 from shared.services import record_observations as recording
 from shared.services.observation_message import decode_observation
 from shared.services.record_observations import Recorded, RecordObservations
-from tests.builders import H100, a_sighting
+from tests.builders import H100, a_job, a_sighting
 from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeQueue, FakeTelemetry
 from tests.fakes.faults import Crash
@@ -33,11 +33,14 @@ from tests.fakes.stores import FakeJobStore, FakeStores
 from tests.proof import scaled
 
 REMOTE_IDS = [f"remote{number}aaaaaaaa" for number in range(4)]
+LOCAL_IDS = [f"local{number}bbbbbbbb" for number in range(3)]
 STATUSES = [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, None]
 EXAMPLES = scaled(2000)
 STEPS = 50
 
 remote_ids = st.sampled_from(REMOTE_IDS)
+local_ids = st.sampled_from(LOCAL_IDS)
+hints = st.sampled_from([None, None, *LOCAL_IDS])
 statuses = st.sampled_from(STATUSES)
 webhook_ids = st.sampled_from([f"msg_{number}" for number in range(12)])
 
@@ -57,8 +60,9 @@ class StatusMachine(RuleBasedStateMachine):
         self.recorder = self._recorder(self.queue)
         self.committer = self._recorder(None)
         self.first_end: dict[str, JobStatus] = {}
-        self.deliveries: dict[str, tuple[str, JobStatus | None]] = {}
+        self.deliveries: dict[str, tuple[str, JobStatus | None, str | None]] = {}
         self.deleted: set[str] = set()
+        self.given_up: set[str] = set()
         self.last_known: dict[str, Job] = {}
 
     def _recorder(self, overflow: FakeQueue | None) -> RecordObservations:
@@ -70,8 +74,16 @@ class StatusMachine(RuleBasedStateMachine):
             overflow=overflow,
         )
 
-    def _sighting(self, remote_id: str, status: JobStatus | None) -> Observation:
-        return a_sighting(remote_id, status, observed_at=self.clock.now())
+    def _sighting(self, remote_id: str, status: JobStatus | None, hint: str | None = None) -> Observation:
+        return a_sighting(remote_id, status, observed_at=self.clock.now(), job_id=hint)
+
+    def _change(self, job_id: str, decide: Callable[[Job | None], JobChange | None]) -> None:
+        """A deliberate change, tried once."""
+        with suppress(Crash, StaleWrite, StoreUnavailableError):
+            snapshot = self.jobs.snapshot(job_ids=[job_id])
+            change = decide(snapshot.jobs.get(job_id))
+            if change is not None:
+                self.jobs.commit([change], head=snapshot.head, at=self.clock.now())
 
     def _record(self, looks: Sequence[Observation], marks: Sequence[str | None] = ()) -> Recorded | None:
         """None when the process died or the store was down: the caller was not told yes."""
@@ -79,13 +91,37 @@ class StatusMachine(RuleBasedStateMachine):
             return self.recorder.record(looks, marks=marks)
         return None
 
-    @rule(remote_id=remote_ids, status=statuses, webhook_id=webhook_ids)
-    def webhook(self, remote_id: str, status: JobStatus | None, webhook_id: str) -> None:
+    @rule(local_id=local_ids)
+    def submit(self, local_id: str) -> None:
+        """A job of our own that the provider does not know yet."""
+        job = a_job(local_id, JobStatus.PENDING, external_id=None, created_at=self.clock.now())
+
+        def decide(stored: Job | None) -> JobChange | None:
+            is_new = stored is None and local_id not in self.deleted
+            return JobChange(before=None, after=job, events=(status_event(job, None),)) if is_new else None
+
+        self._change(local_id, decide)
+
+    @rule(local_id=local_ids)
+    def give_up(self, local_id: str) -> None:
+        """Only a job that the provider does not know is ours to end (I8)."""
+
+        def decide(stored: Job | None) -> JobChange | None:
+            if stored is None or stored.external_id is not None or stored.status.is_terminal:
+                return None
+            self.given_up.add(local_id)
+            ended = replace(stored, status=JobStatus.CANCELLED, completed_at=self.clock.now())
+            return JobChange(before=stored, after=ended, events=(status_event(ended, stored.status),))
+
+        self._change(local_id, decide)
+
+    @rule(remote_id=remote_ids, status=statuses, webhook_id=webhook_ids, hint=hints)
+    def webhook(self, remote_id: str, status: JobStatus | None, webhook_id: str, hint: str | None) -> None:
         """The same id always brings the same body, but may come at any time again."""
-        remote_id, status = self.deliveries.setdefault(webhook_id, (remote_id, status))
+        remote_id, status, hint = self.deliveries.setdefault(webhook_id, (remote_id, status, hint))
         before = len(self.stores.event_rows)
         known = webhook_id in self.stores.mark_rows
-        self._record([self._sighting(remote_id, status)], [webhook_id])
+        self._record([self._sighting(remote_id, status, hint)], [webhook_id])
         if known:
             assert len(self.stores.event_rows) == before, "a webhook id had an effect twice"
 
@@ -93,11 +129,11 @@ class StatusMachine(RuleBasedStateMachine):
     def poll(self, looks: list[tuple[str, JobStatus | None]]) -> None:
         self._record([self._sighting(remote_id, status) for remote_id, status in looks])
 
-    @rule(remote_id=remote_ids, first=statuses, second=statuses)
-    def race(self, remote_id: str, first: JobStatus | None, second: JobStatus | None) -> None:
+    @rule(remote_id=remote_ids, first=statuses, second=statuses, hint=hints)
+    def race(self, remote_id: str, first: JobStatus | None, second: JobStatus | None, hint: str | None) -> None:
         """A second writer commits between this one's read and its write."""
         other = self._recorder(FakeQueue())
-        looks = [self._sighting(remote_id, second)]
+        looks = [self._sighting(remote_id, second, hint)]
         self.stores.before_commit(lambda changes: self._quietly(lambda: other.record(looks)))
         self._record([self._sighting(remote_id, first)])
 
@@ -111,14 +147,14 @@ class StatusMachine(RuleBasedStateMachine):
         seen = a_sighting(remote_id, None, observed_at=self.clock.now(), found=False)
         self._record([seen])
 
-    @rule(remote_id=remote_ids)
-    def delete(self, remote_id: str) -> None:
-        with suppress(Crash, StaleWrite, StoreUnavailableError):
-            snapshot = self.jobs.snapshot([ExternalKey("replicate", remote_id)])
-            job = snapshot.jobs.get(remote_id)
-            if job is not None and job.status.is_terminal:
-                gone = JobChange(before=job, after=None, events=(deletion_event(job, self.clock.now()),))
-                self.jobs.commit([gone], head=snapshot.head, at=self.clock.now())
+    @rule(job_id=st.one_of(remote_ids, local_ids))
+    def delete(self, job_id: str) -> None:
+        def decide(stored: Job | None) -> JobChange | None:
+            if stored is None or stored.status.is_active:
+                return None
+            return JobChange(before=stored, after=None, events=(deletion_event(stored, self.clock.now()),))
+
+        self._change(job_id, decide)
 
     @precondition(lambda self: self.queue.messages)
     @rule(order=st.randoms(use_true_random=False), twice=st.booleans())
@@ -150,10 +186,11 @@ class StatusMachine(RuleBasedStateMachine):
 
     @invariant()
     def ends_stand(self) -> None:
-        """I1, I2, I3."""
+        """I1, I2, I3; and only what the provider does not know ended by our word (I8)."""
         for job in self.stores.job_rows.values():
             if job.status.is_terminal:
                 assert self.first_end.setdefault(job.job_id, job.status) is job.status
+                assert job.external_id is not None or job.job_id in self.given_up
 
     @invariant()
     def log_and_jobs_agree(self) -> None:
@@ -201,16 +238,20 @@ class StatusMachine(RuleBasedStateMachine):
     @invariant()
     def one_remote_job_is_one_job(self) -> None:
         """I7, and a deleted job stays deleted."""
-        owners = Counter((job.provider, job.external_id) for job in self.stores.job_rows.values())
+        owners = Counter(job.external_id for job in self.stores.job_rows.values() if job.external_id)
         assert all(count == 1 for count in owners.values())
+        buried = {self.last_known[job_id].external_id for job_id in self.deleted if job_id in self.last_known}
+        assert not buried.intersection(owners)
         assert not self.deleted.intersection(self.stores.job_rows)
 
     @invariant()
     def marks_have_effects(self) -> None:
         """I33: a mark without its effect would swallow the provider's repeat."""
+        known = {job.external_id: job for job in self.last_known.values()}
         for webhook_id in self.stores.mark_rows:
-            remote_id, _ = self.deliveries[webhook_id]
-            assert remote_id in self.stores.job_rows or remote_id in self.deleted
+            remote_id, status, _ = self.deliveries[webhook_id]
+            assert remote_id in known
+            assert status is None or known[remote_id].status.rank >= status.rank
 
 
 def run(machine: type[StatusMachine], examples: int) -> None:
