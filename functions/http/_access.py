@@ -18,7 +18,7 @@ READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 def authenticated(request: Request) -> Principal:
     """The principal of this request: by a key in its headers, else by the page's session cookie.
 
-    Raises AuthenticationRequiredError (401), PermissionDeniedError (403) for a change that another site asks for (T12).
+    Raises AuthenticationRequiredError (401), PermissionDeniedError (403) for what another site asks for (T12).
     """
     refuse_other_sites(request)
     key = _key_of(request)
@@ -74,11 +74,14 @@ def is_change(request: Request) -> bool:
 
 
 def refuse_other_sites(request: Request) -> None:
-    """Changes come from programs, from this page, or from a listed origin; browsers say which it is (T12).
+    """Requests come from programs, from this page, or from a listed origin; browsers say which it is (T12).
 
-    This holds with AUTH_MODE=none, too: any page that a person opens can send requests to this machine.
+    This holds with AUTH_MODE=none, too: any page that a person opens can send requests to this machine. A script that
+    reads tells its origin, and the emulated gateway would let every origin have the answer; what tells none, a link or
+    a picture, cannot see it.
     """
-    if not is_change(request) or request.headers.get("sec-fetch-site") not in ("cross-site", "same-site"):
+    origin = request.headers.get("origin")
+    if request.headers.get("sec-fetch-site") not in ("cross-site", "same-site"):
         return
-    if request.headers.get("origin") not in wiring().settings.page_origins:
-        raise PermissionDeniedError("Another site asked for this change; list it in ALLOWED_ORIGINS to allow that.")
+    if (is_change(request) or origin is not None) and origin not in wiring().settings.page_origins:
+        raise PermissionDeniedError("Another site asked for this; list it in ALLOWED_ORIGINS to allow that.")

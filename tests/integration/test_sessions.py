@@ -94,9 +94,25 @@ def test_an_open_service_on_one_machine_takes_no_change_from_another_site() -> N
         assert client.post("/api/cloud/jobs/sync", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
 
 
-def test_a_listed_origin_may_ask_for_a_change() -> None:
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+def test_an_open_service_on_one_machine_lets_no_script_of_another_site_read(origin: str) -> None:
+    with a_system(auth_mode=AuthMode.NONE):
+        client = client_of("http://127.0.0.1")
+        headers = {"Sec-Fetch-Site": "cross-site", "Origin": origin}
+        assert client.get("/api/cloud/jobs", headers=headers).status_code == 403
+        assert client.get("/api/cloud/jobs", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+
+
+def test_a_link_from_another_site_still_leads_here() -> None:
+    with a_system(auth_mode=AuthMode.NONE):
+        headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+        assert client_of("http://127.0.0.1").get("/api/cloud/jobs", headers=headers).status_code == 200
+
+
+def test_a_listed_origin_may_read_and_ask_for_a_change() -> None:
     with a_system(auth_mode=AuthMode.NONE, allowed_origins=("https://ui.example",)):
         headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://ui.example"}
+        assert client_of("http://127.0.0.1").get("/api/cloud/jobs", headers=headers).status_code == 200
         assert client_of("http://127.0.0.1").post("/api/cloud/jobs/sync", headers=headers).status_code == 200
 
 
