@@ -71,7 +71,7 @@ _PREFIX = re.compile(
 )
 _EVALUATING = re.compile(
     r"idat(?:ion|ing)|evaluat|sanity|denois|inference|predict|generat(?:e|ing) (?!.{0,40}(?:split|dataset|class))"
-    r"|(?<![\w-])(?:eval|val|sampl(?:ing|es?))(?![\w-])|^test(?:ing)?\b(?!-)"
+    r"|(?<![\w-])(?:eval|val|valid|sampl(?:ing|es?)(?! paths?))(?![\w-])|^test(?:ing)?\b(?!-)"
 )
 _PREPARING = re.compile(
     r"load|shard|cach|latent|embed|download|fetch|\bmap\b|mapping|tokeni|process|prepar|filter|split|scan|bucket|discover"
@@ -82,7 +82,8 @@ _PREPARING = re.compile(
 _TRAINING_START = re.compile(r"(?:global )?(?:train(?:ing)?\b|epochs?\b|steps?\b|iter(?:ation)?s?\b)")
 _JOB_STEPS = re.compile(r"\bsteps[:\s]*$")
 _EPOCH_NUMBER = re.compile(
-    r"epochs?\b[\s:=\[(#-]{0,4}\d|^\d{1,6}\|\d{1,9}\|loss|^\d{1,6}/\d{1,6}\s+[\d.]+g\b", re.ASCII
+    r"epochs?\b[\s:=\[(#-]{0,4}\d|\d/\d{1,9} ?\* ?epoch\b|^\d{1,6}\|\d{1,9}\|loss|^\d{1,6}/\d{1,6}\s+[\d.]+g\b",
+    re.ASCII,
 )
 _FIRST_OF_TORCHTUNE = re.compile(r"1\|\d{1,9}\|loss", re.ASCII)
 _EPOCHS_ALONE = re.compile(r"(?:training )?epochs?(?: progress)?[:\s]*$")

@@ -76,6 +76,7 @@ _EPOCH_PAIR = re.compile(
     r"(\d{1,9})(?![\d/])",
     re.ASCII,
 )
+_EPOCH_BEHIND_PAIR = re.compile(r"(\d{1,9})/(\d{1,9}) ?\* ?epoch\b", re.ASCII)
 _STEP = re.compile(
     rf"(?<![\w/\\{{-])(?:(?:global|current|train|training)[ _-])?"
     rf"(?:step|iter|iteration|iter_num|steps completed){_LINK}{_NUMBER}",
@@ -143,7 +144,8 @@ _VALIDATING = re.compile(
     r"(?:\w{1,16} ){0,2}(?:validation|evaluation|eval\b)"
     r"|(?<![\w-])(?:val|eval|validation|evaluation|test) (?:step|iter|batch)\b\W{0,4}\d"
     rf"|{_WORD}(?:validating|evaluating){_WORD_END}|generating (?:\w{{1,16}} ){{0,2}}(?:samples?|images?|videos?)\b"
-    r"|sanity check|sampl(?:ing|e) (?:images?|prompts?|at step|videos?)|\*{3,5} ?(?:running )?(?:eval|predict|valid)"
+    r"|sanity check|sampl(?:ing|e) (?:images?|at step|videos?)|sampling prompts?"
+    r"|\*{3,5} ?(?:running )?(?:eval|predict|valid)"
 )
 _VALIDATION = re.compile(rf"(?<![\w./\\(-])(?:validat(?:ion|ions|e)|evaluation){_WORD_END}(?!['\"]?\s?=(?!=))")
 _VALIDATION_THING = re.compile(
@@ -155,11 +157,14 @@ _VALIDATION_THING = re.compile(
 _VALIDATED_INPUT = re.compile(
     r"validat\w{1,4} (?:\w{1,16} ){0,2}"
     r"(?:config|dataset|data|argument|schema|environment|input|param|file|caption|image)"
-    r"|validat\w{1,4} .{1,200} existence\b"
+    r"|validat\w{1,4} .{1,200} existence\b|validat\w{1,4} (?:with|on) \d"
 )
-_PREPARING_PLAINLY = re.compile(r"pre-?process|loading|preparing|caching|building")
+_PREPARING_PLAINLY = re.compile(
+    r"pre-?process|loading|preparing|caching|building|tokenizing|creat(?:e|ing) (?:lora|network)|enable lora"
+    r"|import network|prepare (?:optim|accel|data)"
+)
 _PREPARING = re.compile(
-    r"pre-?process|load(?:ing|ed|s)?\b|cach(?:e|es|ed|ing)\b|tokeni[sz]|download|prepar(?:e|ing|ed|ation)|initiali[sz]"
+    r"pre-?process|load(?:ing|ed|s)?\b|(?<![_.])cach(?:e|es|ed|ing)\b|tokeni[sz]|download|prepar(?:e|ing|ed|ation)|initiali[sz]"
     r"|initiat|comput(?:ing|ed)|building|buckets?\b|embeds?\b|embedding|fetching|quantiz|moving|configur|collected"
     r"|data ?backend|dataset|mapping\b|filter(?:ing|ed)|discover|scann(?:ing|ed)|extracting|unzip|install"
     r"|captioning|import network|text.?encoder|\bvae\b|creat(?:e|ing|ed) (?:lora|network|data|buck|new|optim)"
@@ -345,6 +350,8 @@ def epoch_of(title: str) -> tuple[float | None, int | None]:
     title = title.lower()
     if torchtune := _TORCHTUNE.match(title):
         return float(torchtune[1]), None
+    if behind := _EPOCH_BEHIND_PAIR.search(title):
+        return float(behind[1]), whole_number(behind[2]) or None
     epoch, total = _epoch_pair(title)
     return (_single_epoch(title), None) if epoch is None else (epoch, total)
 

@@ -45,6 +45,17 @@ def _has_counter(found: Counts) -> bool:
     return any(counter is not None for counter in (found.step, found.epoch, found.percent))
 
 
+def _is_weak(previous: Progress) -> bool:
+    """Whether an earlier reading saw an evaluation, but no training: a word of the preparation may look like that."""
+    return previous.stage is Stage.VALIDATION and previous.loss is None and previous.step is None
+
+
+def _told_epochs(previous: Progress) -> bool:
+    """Whether an earlier reading saw a bar of one epoch: its pace is known, its place in the job is not."""
+    epoch = previous.epoch
+    return epoch is not None and epoch == int(epoch) and previous.percent is None and bool(previous.steps_per_second)
+
+
 def _moves_on(text: str, following: str) -> bool:
     """Whether the next line is the same bar a little later: the same name before its percent, and the same total."""
     percent = text.find("%|", 0, _TITLE_WINDOW)
@@ -64,14 +75,16 @@ class Reader:
     def __init__(self, previous: Progress | None = None) -> None:
         self._previous = previous or Progress()
         self.stage = self._previous.stage
-        self._started = self.stage in _AFTER_START or self._previous.percent is not None
+        self._started = (
+            self.stage in _AFTER_START and not _is_weak(self._previous)
+        ) or self._previous.percent is not None
         self._evidence = Evidence(
             earlier_epoch=self._previous.epoch,
             total_steps=self._previous.total_steps,
             total_epochs=self._previous.total_epochs,
         )
         self._bar_is_sure = True
-        self._epochs_are_told = self._previous.epoch is not None and self._previous.percent is None
+        self._epochs_are_told = _told_epochs(self._previous)
         self._metrics: list[str] = []
         self._context: Signal | None = None
         self._in_traceback = False
@@ -286,8 +299,9 @@ class Reader:
             return
         signal = lines.signal_of(line)
         is_training = signal is None and lines.shows_training(line)
+        is_counted = found.is_pair or self._evidence.bar is not None
         self._announce(found)
-        if signal is None and not is_training and not self._started and lines.prepares(line, is_counted=found.is_pair):
+        if signal is None and not is_training and not self._started and lines.prepares(line, is_counted=is_counted):
             signal = Signal.PREPARING
         elif signal is None and (is_training or found.is_pair or _has_counter(found)):
             signal = Signal.TRAINING

@@ -876,6 +876,36 @@ SURROUNDINGS: dict[str, Case] = {
         TRAINING,
         1.0,
     ),
+    "remark-on-the-cache-behind-the-first-bar": (
+        f"  0%|{EMPTY}| 0/900 [00:00<?, ?it/s]`use_cache=True` is incompatible with gradient checkpointing.",
+        TRAINING,
+        0.0,
+    ),
+    "remark-on-the-tokenizer-behind-the-first-bar": (
+        f"  0%|{EMPTY}| 0/900 [00:00<?, ?it/s]\nYou're using a fast tokenizer. Operations will not be computed",
+        TRAINING,
+        0.0,
+    ),
+    "network-created-behind-an-unnamed-bar": (
+        f"100%|{FULL}| 20/20 [00:31<00:00,  1.57s/it]\nINFO create LoRA network. base dim (rank): 16",
+        PREPROCESSING,
+        None,
+    ),
+    "epoch-behind-its-pair": (
+        "3/10 * Epoch (train):  50% 16/32 [00:20<00:20,  2.39s/it, _fps=11.486, loss=0.89]",
+        TRAINING,
+        25.0,
+    ),
+    "valid-epoch-behind-its-pair": (
+        (
+            "3/10 * Epoch (train): 100% 32/32 [00:41<00:00,  2.39s/it, _fps=11.486, loss=0.89]\n"
+            "3/10 * Epoch (valid):   3% 1/32 [00:01<00:46,  1.50s/it, _fps=21.531, loss=1.65]"
+        ),
+        VALIDATION,
+        30.0,
+    ),
+    "sample-paths": (f"enumerating sample paths: 100%|{FULL}| 1/1 [00:00<00:00, 749.12it/s]", PREPROCESSING, None),
+    "examples-of-both-sets": ("Training with 900 examples and validating with 24 examples.", None, None),
     "bar-without-its-end": ("flux_train_replicate:  40% | 400/1000 [02:30<03:45, 2.67it/s]", TRAINING, 40.0),
 }
 

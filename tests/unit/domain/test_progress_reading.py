@@ -248,6 +248,19 @@ def test_a_bar_of_one_epoch_stays_one_when_the_line_that_told_so_scrolled_by(
     assert read_progress(second, before).percent == percent
 
 
+def test_records_alone_never_make_a_later_bar_one_of_an_epoch() -> None:
+    before = read_progress("{'loss': 0.9, 'learning_rate': 2e-05, 'epoch': 0.52}")
+
+    assert read_progress(" 53%|█████     | 530/1000 [09:00<08:00,  1.0s/it]", before).percent == 53.0
+
+
+def test_a_word_of_validation_in_the_preparation_never_holds_back_the_stage() -> None:
+    before = read_progress("INFO --- validate the model that was given ---")
+
+    assert before.stage is Stage.VALIDATION
+    assert read_progress("INFO Loading the weights", before).stage is Stage.PREPROCESSING
+
+
 def test_a_line_to_show_is_cut_to_eighty_characters() -> None:
     assert shorten_line("x" * 80) == "x" * 80
     assert shorten_line("x" * 81) == "x" * 77 + "..."
