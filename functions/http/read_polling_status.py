@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, StrictBool
 
@@ -11,6 +13,9 @@ from shared.domain.job import to_iso
 from shared.services.decide_polling import PollingDecision
 from shared.services.poll_provider import read_poll_state
 from shared.wiring import wiring
+
+FAULT_SHOWN_FOR = timedelta(hours=1)
+"""While nothing is active nobody asks again, and an old fault says nothing about now."""
 
 router = APIRouter()
 
@@ -44,7 +49,7 @@ def read_polling_status() -> dict[str, object]:
         "last_errors": [
             {"provider": name, "error": state.fault.code, "message": state.fault.detail, "at": to_iso(state.fault.at)}
             for name, state in states.items()
-            if state.fault is not None
+            if state.fault is not None and now - state.fault.at <= FAULT_SHOWN_FOR
         ],
     }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.errors import StaleWrite, StoreUnavailableError
+from shared.domain.errors import ProviderThrottledError, StaleWrite, StoreUnavailableError
 from shared.domain.job import JobKind, from_iso, to_iso
 from shared.ports import Clock, Provider, StateStore, Telemetry
 from shared.services.refresh_active import KEPT_IDS, START, Place, RefreshActive, Refreshed
@@ -18,6 +18,10 @@ TICK_BUDGET = 16.0
 LEASE = timedelta(seconds=30)
 """Longer than the function may run (28 s), so that only a frozen process can be overtaken."""
 ROUND_FACTOR = 3
+LONGEST_ROUND = 600.0
+"""Seconds that a round may count for: a machine that slept within one must not stop polling for days."""
+PLACE_KEPT_FOR = timedelta(minutes=3)
+"""A round goes on within seconds, or a minute at most; one that was broken off for longer begins anew."""
 JITTER = 2.0
 """Seconds that a tick may be early: SQS delays whole seconds, and schedules are not exact."""
 
@@ -62,13 +66,19 @@ class PollState:
 
     def effective_interval(self, configured: float) -> float:
         """A round that takes long leaves the provider in peace twice as long as it took."""
-        return max(configured, float(math.ceil(ROUND_FACTOR * self.round_seconds)))
+        return max(configured, float(math.ceil(ROUND_FACTOR * min(self.round_seconds, LONGEST_ROUND))))
 
     def is_round_due(self, now: datetime, interval: float, *, early: float = 0) -> bool:
         """Whether a new round may begin, `early` seconds before its time."""
         if self.round_began_at is None or self.round_began_at > now:
             return True
         return (now - self.round_began_at).total_seconds() + early >= interval
+
+    def is_broken_off(self, now: datetime) -> bool:
+        """Whether a round was left in its midst, because polling was off or nothing was active."""
+        if self.place is None:
+            return False
+        return self.last_tick_at is None or not timedelta(0) <= now - self.last_tick_at <= PLACE_KEPT_FOR
 
     @property
     def has_rest(self) -> bool:
@@ -107,14 +117,16 @@ class PollProvider:
         known = decode_poll_state(item.value) if item else PollState()
         if known.is_leased(now):
             return TickOutcome.BUSY
+        if known.is_broken_off(now):
+            known = replace(known, round_began_at=None, place=None, failed=())
         effective = known.effective_interval(interval)
         is_round_due = known.is_round_due(now, effective, early=_early(interval, effective) if early is None else early)
         place = _next_place(known, is_round_due=is_round_due)
         if place is None:
             return TickOutcome.NOT_DUE
-        begun = replace(known, lease_until=now + LEASE, last_tick_at=now)
+        begun = replace(known, lease_until=now + LEASE, last_tick_at=now, round_began_at=_began_at(known, place, now))
         if place == START:
-            begun = replace(begun, round_began_at=now, place=None, failed=())
+            begun = replace(begun, place=None, failed=())
         try:
             version = self.state.put(key, encode_poll_state(begun), now=now, if_version=item.version if item else 0)
         except StaleWrite:
@@ -148,6 +160,16 @@ class PollProvider:
             self.telemetry.warning("tick overtaken", key=key)
             return TickOutcome.OVERTAKEN
         return TickOutcome.RAN
+
+
+def _began_at(known: PollState, place: Place, now: datetime) -> datetime | None:
+    """When the round began; the time for which the provider held its last tick back is no part of it."""
+    if place == START:
+        return now
+    was_held = known.fault is not None and known.fault.code == ProviderThrottledError.code
+    if known.place is None or not was_held or known.round_began_at is None or known.last_tick_at is None:
+        return known.round_began_at
+    return known.round_began_at + (now - known.last_tick_at)
 
 
 def _early(interval: float, effective: float) -> float:

@@ -365,6 +365,54 @@ def test_a_round_longer_than_a_tick_goes_on_where_it_stopped(engine: Engine) -> 
     assert provider.calls["get"] == 0
 
 
+def test_a_round_that_was_broken_off_for_long_begins_anew_and_makes_no_long_interval(engine: Engine) -> None:
+    """Its rest was dealt with by webhooks, and what comes a day later must not wait for three days."""
+    active_jobs(engine, 900)
+    slow(engine, seconds=3)
+    start_tick.handler({}, None)
+    engine.tick(engine.ticks.drain()[0])
+    assert state_of(engine).place is not None
+    end_all(engine)
+    engine.system.sync()
+    engine.system.clock.advance(86_400)
+    engine.system.remote_job("newcomer0001", JobStatus.RUNNING)
+    engine.system.sync()
+    engine.system.remote_job("newcomer0001", JobStatus.COMPLETED)
+    engine.run(1)
+    assert engine.job("newcomer0001").status is JobStatus.COMPLETED
+    assert state_of(engine).effective_interval(30) == 30
+
+
+def test_the_time_in_which_the_provider_held_us_back_is_no_part_of_a_round(engine: Engine) -> None:
+    active_jobs(engine, 300)
+    provider = slow(engine)
+    held = ProviderThrottledError("Replicate asks to wait.", retry_after=900)
+    real, held_until = provider.list_page, engine.system.clock.now() + timedelta(minutes=15)
+
+    def list_page(kind: JobKind, **options: Any) -> ObservationPage:
+        if provider.calls["list_page"] > 1 and engine.system.clock.now() < held_until:
+            raise held
+        return real(kind, **options)
+
+    provider.list_page = list_page  # type: ignore[method-assign]
+    engine.run(16)
+    assert state_of(engine).place is None
+    assert state_of(engine).effective_interval(30) <= 90
+
+
+def test_a_clock_that_jumps_within_a_round_makes_no_endless_interval(engine: Engine) -> None:
+    active_jobs(engine, 2)
+    real = engine.system.provider.list_page
+
+    def list_page(kind: JobKind, **options: Any) -> ObservationPage:
+        engine.system.clock.advance(86_400)
+        return real(kind, **options)
+
+    engine.system.provider.list_page = list_page  # type: ignore[method-assign]
+    engine.system.wiring.poller.poll(engine.system.provider, interval=30)
+    assert state_of(engine).effective_interval(30) <= 1800
+
+
 def test_jobs_that_no_list_shows_are_asked_singly_each_once_a_round(engine: Engine) -> None:
     """Behind four pages of finished jobs: 900 single requests, over several ticks."""
     hidden = active_jobs(engine, 900, spacing=0.1)

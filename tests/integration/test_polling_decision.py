@@ -106,6 +106,8 @@ def test_a_fault_of_the_last_round_is_shown(engine: Engine) -> None:
     engine.minute()
     status = engine.system.client(read_polling_status.router).get(STATUS).json()
     assert status["last_errors"][0]["message"] == "Replicate did not answer."
+    engine.system.clock.advance(3601)
+    assert engine.system.client(read_polling_status.router).get(STATUS).json()["last_errors"] == []
 
 
 def test_the_age_of_the_last_tick_is_told_by_health_and_metrics(engine: Engine) -> None:
