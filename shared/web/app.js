@@ -2,8 +2,8 @@
 
 import { BASE, get, listen, post } from "./api.js";
 import { Details } from "./details.js";
-import { clean, dialog, el, setAttribute, setText, show } from "./dom.js";
-import { currentLanguage, LANGUAGES, preferredLanguage, remember, remembered, rememberLanguage, t, useLanguage } from "./i18n.js";
+import { clean, dialog, el, onTop, setAttribute, setText, show } from "./dom.js";
+import { currentLanguage, LANGUAGES, preferredLanguage, reasonOf, remember, remembered, rememberLanguage, t, useLanguage } from "./i18n.js";
 import { JobList } from "./jobs.js";
 import { Overview, providerOptions, statusOptions } from "./overview.js";
 
@@ -19,6 +19,7 @@ const THEME_STORED = "simpletuner-theme";
 const $ = (id) => document.getElementById(id);
 
 function toast(text, kind = "good") {
+  if ($("toasts").parentNode !== onTop()) onTop().append($("toasts"));
   const note = el("div", { class: "toast", "data-kind": kind, role: kind === "bad" ? "alert" : null }, el("span", { text }), el("button", { type: "button", class: "ghost", "aria-label": t("close"), text: "✕", on: { click: () => note.remove() } }));
   $("toasts").append(note);
   while ($("toasts").childElementCount > 4) $("toasts").firstChild.remove();
@@ -31,7 +32,7 @@ class Page {
     await useLanguage(preferredLanguage());
     listen({ signedOut: () => this.askForKey(), reached: (isReached) => this.noteReached(isReached) });
     this.list = new JobList($("list"), { onUnread: () => this.soonReadProgress(), explainEmpty: () => this.explainEmpty() });
-    this.overview = new Overview($("overview"), { toast, onProvider: () => this.list.load() });
+    this.overview = new Overview($("overview"), { toast, onProvider: () => this.onProvider() });
     this.details = new Details({
       toast,
       onJob: (job) => this.list.jobs.has(job.job_id) && this.list.merge(this.list.jobs.get(job.job_id), job),
@@ -135,6 +136,7 @@ class Page {
   async loadProviders() {
     try {
       this.providers = (await get("api/cloud/providers")).providers;
+      this.overview.takeProviders(this.providers);
       this.fill($("provider-filter"), providerOptions(this.providers));
     } catch {
       // The list itself says when the service cannot be reached.
@@ -149,12 +151,18 @@ class Page {
     }
   }
 
+  async onProvider() {
+    await Promise.all([this.list.load(), this.loadProviders()]);
+    this.list.sayEmpty();
+  }
+
   explainEmpty() {
-    const add = el("button", { type: "button", class: "primary", text: t("provider.add"), on: { click: () => this.overview.editToken() } });
-    const sync = el("button", { type: "button", text: t("sync"), on: { click: () => this.sync() } });
-    return this.overview.isConnected === false
-      ? [el("p", { class: "strong", text: t("empty.noProvider") }), el("p", { text: t("empty.addToken") }), add]
-      : [el("p", { class: "strong", text: t("empty.none") }), el("p", { text: t("empty.howTo") }), el("p", {}, el("code", { text: "simpletuner cloud jobs submit <config>" })), sync];
+    const button = (text, click, kind = null) => el("button", { type: "button", class: kind, text, on: { click } });
+    const sync = button(t("sync"), () => this.sync());
+    if (this.overview.isConnected !== false) return [el("p", { class: "strong", text: t("empty.none") }), el("p", { text: t("empty.howTo") }), el("p", {}, el("code", { text: "simpletuner cloud jobs submit <config>" })), sync];
+    const edit = button(this.overview.tokenAct, () => this.overview.editToken(), "primary");
+    if (!this.overview.hasToken) return [el("p", { class: "strong", text: t("empty.noProvider") }), el("p", { text: t("empty.addToken") }), edit];
+    return [el("p", { class: "strong", text: t("empty.unread") }), el("p", { text: this.overview.provider.text.textContent }), el("div", { class: "buttons" }, sync, edit)];
   }
 
   async sync() {
@@ -168,12 +176,13 @@ class Page {
       const isOne = (this.providers ?? []).filter((one) => one.configured).length <= 1;
       toast(isOne ? t("discovered", { n: found.synced, provider: clean(provider ?? "Replicate") }) : clean(found.message));
     } catch (error) {
-      toast(t("syncFailed", { why: clean(error.status === 0 ? t(`error.${error.message}`) : error.message) }), "bad");
+      toast(t("syncFailed", { why: clean(reasonOf(error)) }), "bad");
     } finally {
       button.removeAttribute("aria-disabled");
       button.removeAttribute("aria-busy");
     }
-    await Promise.all([this.list.load(), this.overview.loadMetrics()]);
+    await Promise.all([this.list.load(), this.overview.loadMetrics(), this.overview.loadMissing()]);
+    this.list.sayEmpty();
   }
 
   openFromAddress() {
@@ -194,9 +203,10 @@ class Page {
       if (document.hidden) return;
       this.overview.loadMetrics();
       this.overview.loadPoller();
+      this.overview.loadMissing().then(() => this.list.sayEmpty());
     }, METRICS_EVERY_MS);
     setInterval(() => {
-      if (!document.hidden && this.linkState !== "live") this.catchUp();
+      if (!document.hidden && (this.linkState !== "live" || this.list.hasProblem)) this.catchUp();
     }, POLL_EVERY_MS);
   }
 
@@ -223,7 +233,8 @@ class Page {
   /** What may have been missed is read anew. */
   async catchUp() {
     this.lastLoad = Date.now();
-    await Promise.all([this.list.load({ syncActive: this.linkState === "polling" }), this.overview.loadMetrics()]);
+    await Promise.all([this.list.load({ syncActive: this.linkState === "polling" }), this.overview.loadMetrics(), this.overview.loadMissing()]);
+    this.list.sayEmpty();
     if (this.details.isOpen) this.details.loadJob();
   }
 
@@ -234,7 +245,7 @@ class Page {
         base: BASE,
         onEvents: (events) => this.take(events),
         onReset: () => this.catchUp(),
-        onState: (state) => this.showLink(state),
+        onState: (state) => this.hearLink(state),
       });
     } catch {
       this.showLink("polling");
@@ -248,6 +259,13 @@ class Page {
       clearTimeout(this.metricsTimer);
       this.metricsTimer = setTimeout(() => this.overview.loadMetrics(), METRICS_AFTER_MS);
     }
+  }
+
+  /** A live connection is a service that is reached: what could not be read before is read now. */
+  hearLink(state) {
+    if (state === "live") this.isUnreached = false;
+    this.showLink(state);
+    if (state === "live" && this.list.hasProblem) this.catchUp();
   }
 
   showLink(state) {
@@ -280,7 +298,7 @@ class Page {
         await post("api/auth/login", { key: key.value });
         location.reload();
       } catch (error) {
-        setText(problem, error.status === 0 ? t(`error.${error.message}`) : error.message);
+        setText(problem, error.status === 401 ? error.message : reasonOf(error));
         problem.hidden = false;
       }
     });

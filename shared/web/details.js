@@ -1,9 +1,9 @@
 // One job in full: figures, loss and pace, timeline, error, log with follow, metadata, cancel and delete.
 
-import { ApiError, get, jobPath, post, query, remove } from "./api.js";
+import { get, jobPath, post, query, remove } from "./api.js";
 import { LineChart } from "./charts.js";
 import { clean, data, dialog, el, link, safeAddress, setText, show } from "./dom.js";
-import { clock, duration, exact, figure, isNumber, money, number, percent, t } from "./i18n.js";
+import { clock, duration, exact, figure, isNumber, money, number, percent, reasonOf, t } from "./i18n.js";
 import { costOf, isActive, nameOf, progressBar, providerName, secondsOf, statusChip, updateBar, updateChip } from "./jobs.js";
 
 const LOG_EVERY_MS = 4000;
@@ -16,11 +16,10 @@ const PACE_POINTS = 60;
 const PACE_SECONDS = 20;
 const DEEP = 4;
 
-const reasonOf = (error) => (error instanceof ApiError && error.status === 0 ? t(`error.${error.message}`) : error.message);
-
 function tile(key) {
-  const value = el("dd", {});
-  return { node: el("div", { class: "tile" }, el("dt", { text: t(`tile.${key}`) }), value), value };
+  const name = el("dt", { text: t(`tile.${key}`) });
+  const value = el("dd", { text: "–" });
+  return { node: el("div", { class: "tile" }, name, value), name, value };
 }
 
 function part(title, ...children) {
@@ -38,13 +37,15 @@ class LogView {
     this.text = "";
     this.lines = 0;
     this.tail = null;
+    this.top = 0;
     // Blocks get their real height when they come into sight; the end moves with them.
     this.sizes = new ResizeObserver(() => this.scroll());
     this.follow.addEventListener("change", () => this.scroll());
     this.box.addEventListener("scroll", () => {
+      // Only a reader goes up; what the page itself does ends at the end.
       const isAtEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 24;
-      if (!isAtEnd && this.isOurs !== true) this.follow.checked = false;
-      this.isOurs = false;
+      if (!isAtEnd && this.box.scrollTop < this.top) this.follow.checked = false;
+      this.top = this.box.scrollTop;
     }, { passive: true });
   }
 
@@ -78,8 +79,8 @@ class LogView {
 
   scroll() {
     if (!this.follow.checked) return;
-    this.isOurs = true;
     this.box.scrollTop = this.box.scrollHeight;
+    this.top = this.box.scrollTop;
   }
 }
 
@@ -102,7 +103,12 @@ export class Details {
     this.build();
     if (known) this.showJob(known);
     await this.loadJob();
-    if (this.id !== id || !this.job) return;
+    if (this.id === id && this.job) this.begin();
+  }
+
+  begin() {
+    if (this.hasBegun) return;
+    this.hasBegun = true;
     this.loadProgress();
     this.loadLog();
   }
@@ -112,11 +118,12 @@ export class Details {
   }
 
   build() {
-    Object.assign(this, { job: null, next: 0, isCancelling: false, actionKinds: "", metadataText: "" });
+    Object.assign(this, { job: null, hasBegun: false, next: 0, isCancelling: false, actionKinds: "", metadataText: "" });
     this.chip = el("span", { class: "chip-place" });
     this.identity = el("p", { class: "sub identity" });
     this.actions = el("div", { class: "buttons start" });
     this.problem = el("div", { class: "problem", role: "alert", hidden: true });
+    this.waiting = el("p", { class: "sub", role: "status", text: t("loading") });
     this.progress = progressBar();
     this.stage = el("p", { class: "stage-line" }, el("span", { class: "stage" }), el("span", { class: "figure" }));
     this.progressPart = el("div", { class: "running wide", hidden: true }, this.stage, this.progress.bar);
@@ -132,6 +139,8 @@ export class Details {
     this.timeline = el("ol", { class: "timeline" });
     this.log = new LogView();
     this.metadata = el("dl", { class: "metadata" });
+    // Nothing of a job that is not known, or does not exist.
+    this.known = el("div", { class: "sheet-part", hidden: true }, this.progressPart, el("dl", { class: "tiles" }, ...Object.values(this.tiles).map((one) => one.node)), this.errorPart, this.lossPart, this.pacePart, part(t("timeline"), this.timeline), part(t("log"), this.log.node), part(t("metadata"), this.metadata));
     const id = this.id;
     this.shown = dialog(
       id,
@@ -146,7 +155,7 @@ export class Details {
           this.onClosed();
         },
       },
-      el("div", { class: "sheet-body" }, this.chip, this.identity, this.actions, this.problem, this.progressPart, el("dl", { class: "tiles" }, ...Object.values(this.tiles).map((one) => one.node)), this.errorPart, this.lossPart, this.pacePart, part(t("timeline"), this.timeline), part(t("log"), this.log.node), part(t("metadata"), this.metadata)),
+      el("div", { class: "sheet-body" }, this.chip, this.identity, this.actions, this.waiting, this.problem, this.known),
     );
   }
 
@@ -159,19 +168,24 @@ export class Details {
       this.showJob(found.job);
       this.showTimeline(found.transitions);
       this.onJob(found.job);
+      this.begin();
     } catch (error) {
       if (this.id === id) this.say(error);
     }
   }
 
   say(error) {
-    this.problem.replaceChildren(el("p", {}, data(reasonOf(error))), el("button", { type: "button", text: t("tryAgain"), on: { click: () => this.loadJob() } }));
+    const again = error.status === 404 ? { text: t("close"), on: { click: () => this.close() } } : { text: t("tryAgain"), on: { click: () => this.loadJob() } };
+    this.problem.replaceChildren(el("p", {}, data(error.status === 404 ? t("error.noJob") : reasonOf(error))), el("button", { type: "button", ...again }));
     show(this.problem, true);
+    show(this.waiting, false);
   }
 
   showJob(job) {
     const before = this.job;
     this.job = job;
+    show(this.waiting, false);
+    show(this.known, true);
     setText(this.shown.heading, nameOf(job));
     if (!this.chip.firstChild) this.chip.append(statusChip(job));
     updateChip(this.chip.firstChild, job);
@@ -243,7 +257,14 @@ export class Details {
 
   async delete() {
     const { id } = this;
-    await remove(jobPath(id));
+    // The event of this deletion may come before its answer.
+    this.deleting = id;
+    try {
+      await remove(jobPath(id));
+    } catch (error) {
+      this.deleting = null;
+      throw error;
+    }
     this.toast(t("delete.done"), "good");
     this.onDeleted(id);
     if (this.id === id) this.close();
@@ -263,6 +284,7 @@ export class Details {
   tick() {
     if (!this.isOpen || !this.job) return;
     setText(this.tiles.duration.value, duration(secondsOf(this.job)));
+    setText(this.tiles.cost.name, t(this.job.status === "running" ? "tile.costSoFar" : "tile.cost"));
     setText(this.tiles.cost.value, money(costOf(this.job)));
   }
 
@@ -379,6 +401,7 @@ export class Details {
     if (!this.isOpen) return;
     const mine = events.filter((event) => event.job_id === this.id);
     if (!mine.length) return;
+    if (this.deleting === this.id) return;
     if (mine.some((event) => event.type === "job_deleted")) {
       this.toast(t("delete.elsewhere"), "bad");
       this.close();

@@ -69,6 +69,11 @@ export function place(fragment, properties = {}, ...children) {
   return node;
 }
 
+const openDialogs = [];
+
+/** Where something must stand to be seen and heard: in the dialog on top, else in the page. */
+export const onTop = () => openDialogs.at(-1) ?? document.body;
+
 /** A dialog that closes by Escape, by its button and by a click beside it, and gives the focus back. */
 export function dialog(title, { className = "", closeText, onClose = () => {} }, ...children) {
   const heading = el("h2", { text: title, id: `d${Math.random().toString(36).slice(2)}` });
@@ -80,11 +85,14 @@ export function dialog(title, { className = "", closeText, onClose = () => {} },
     if (event.target === box) box.close();
   });
   box.addEventListener("close", () => {
+    openDialogs.splice(openDialogs.indexOf(box), 1);
+    onTop().append(...box.querySelectorAll(":scope > .toasts"));
     box.remove();
     onClose();
     if (opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true });
   });
   document.body.append(box);
   box.showModal();
+  openDialogs.push(box);
   return { box, heading, close: () => box.close() };
 }

@@ -39,6 +39,12 @@ export function t(key, values = {}) {
   return sentence.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
+/** Why a request failed, in a sentence for people. */
+export function reasonOf(error) {
+  if (error.status === 0) return t(`error.${error.message}`);
+  return error.status === 401 ? t("error.signedOut") : error.message;
+}
+
 export function remember(name, value) {
   try {
     localStorage.setItem(name, value);

@@ -2,7 +2,7 @@
 
 import { get, jobPath, query } from "./api.js";
 import { data, el, place, setAttribute, setText, show } from "./dom.js";
-import { ago, duration, exact, isNumber, money, number, percent, t } from "./i18n.js";
+import { ago, duration, exact, isNumber, money, number, percent, reasonOf, t } from "./i18n.js";
 
 export const ACTIVE = ["pending", "uploading", "queued", "running"];
 export const ENDED = ["completed", "failed", "cancelled"];
@@ -10,6 +10,10 @@ const PAGE = 50;
 const ACTIVE_PAGE = 200;
 const PROGRESS_IDS = 50;
 const SINGLE_LOOKS = 5;
+// A search reads a part of the jobs a request and may find nothing in it: so many further ones follow by themselves.
+const SEARCH_PAGE = 200;
+const SEARCH_FURTHER = 7;
+const LONG_NAME = 32;
 
 export const isActive = (job) => ACTIVE.includes(job.status);
 export const providerName = (provider) => (provider === "replicate" ? "Replicate" : provider);
@@ -86,15 +90,22 @@ class Row {
       el("div", { class: "cell" }, costLabel, this.cost, this.costNote),
       el("div", { class: "cell" }, createdLabel, this.created),
     );
+    // What has a tooltip lies above the link that fills the row, and leads there all the same.
+    this.node.addEventListener("click", (event) => {
+      if (!event.target.closest("a") && getSelection().isCollapsed) this.link.click();
+    });
     this.update(job, null);
   }
 
   update(job, progress) {
     this.job = job;
-    setText(this.name, nameOf(job));
+    const name = nameOf(job);
+    setText(this.name, name);
+    setAttribute(this.link, "title", name.length > LONG_NAME ? name : null);
     for (const [name, node] of this.labels) setText(node, `${t(`caption.${name}`)}: `);
     updateChip(this.chip, job);
     setText(this.subtitle, [job.job_id.slice(0, 10), job.hardware_type, providerName(job.provider)].filter(Boolean).join(" · "));
+    setAttribute(this.subtitle, "title", this.subtitle.textContent.length > LONG_NAME ? this.subtitle.textContent : null);
     setAttribute(this.node, "data-status", job.status);
     const runs = job.status === "running";
     show(this.running, runs);
@@ -120,6 +131,7 @@ class Row {
     setText(this.percent, isNumber(progress?.progress) ? percent(progress.progress) : "");
     updateBar(this.progress, progress?.progress ?? null, t("progressOf", { name: nameOf(this.job) }));
     setText(this.log, progress?.last_log ?? "");
+    setAttribute(this.log, "title", progress?.last_log || null);
   }
 
   /** What changes by the clock alone. */
@@ -147,15 +159,15 @@ class Section {
     this.list = el("ul", { class: "rows" });
     this.more = el("button", { type: "button", class: "more", on: { click: onMore } });
     this.title = el("h3", {}, el("span", { class: "group-name" }, this.name, this.count), ...this.captions.map(([, node]) => node));
-    this.node = el("section", { class: "group", hidden: true }, this.title, this.list, this.more);
+    this.node = el("section", { class: `group ${key}`, hidden: true }, this.title, this.list, this.more);
   }
 
-  say(total, shown) {
+  say(total, shown, isSearch) {
     setText(this.name, t(`group.${this.key}`));
     for (const [name, node] of this.captions) setText(node, name === "progress" && this.key === "ended" ? t("caption.outcome") : t(`caption.${name}`));
     setText(this.count, isNumber(total) ? number(total) : shown ? number(shown) : "");
     show(this.more, this.cursor !== null);
-    setText(this.more, t("showMore"));
+    setText(this.more, t(isSearch ? "searchOlder" : "showMore"));
   }
 }
 
@@ -174,11 +186,12 @@ export class JobList {
     this.ended = new Section("ended", () => this.loadMore(this.ended));
     this.message = el("div", { class: "message", hidden: true });
     this.problem = el("div", { class: "problem", role: "alert", hidden: true });
-    this.moved = el("button", { type: "button", class: "moved", hidden: true, on: { click: () => this.arrange(true) } });
+    this.moved = el("button", { type: "button", class: "moved", hidden: true, on: { click: () => this.putInOrder() } });
     this.root = root;
     root.append(this.problem, this.moved, this.message, this.active.node, this.ended.node);
     this.turn = 0;
     this.isLoaded = false;
+    this.hasProblem = false;
     this.unknown = new Set();
     this.observer = new IntersectionObserver((entries) => {
       for (const entry of entries) {
@@ -206,12 +219,20 @@ export class JobList {
     return all.filter((status) => status === wanted);
   }
 
-  page(section, cursor, extra = {}) {
+  async page(section, cursor, extra = {}) {
     const statuses = this.statuses(section);
-    if (!statuses.length) return Promise.resolve({ jobs: [], total: 0, next_cursor: null });
-    return get(
-      `api/cloud/jobs${query({ limit: section === this.active ? ACTIVE_PAGE : PAGE, status: statuses.join(","), q: this.filter.q, provider: this.filter.provider, cursor, ...extra })}`,
-    );
+    if (!statuses.length) return { jobs: [], total: 0, next_cursor: null };
+    const { turn } = this;
+    const { q, provider } = this.filter;
+    const limit = q ? SEARCH_PAGE : section === this.active ? ACTIVE_PAGE : PAGE;
+    const read = (from, more) => get(`api/cloud/jobs${query({ limit, status: statuses.join(","), q, provider, cursor: from, ...more })}`);
+    const found = await read(cursor, extra);
+    for (let further = 0; found.next_cursor && found.jobs.length < PAGE && further < SEARCH_FURTHER && turn === this.turn; further += 1) {
+      const next = await read(found.next_cursor);
+      found.jobs.push(...next.jobs);
+      found.next_cursor = next.next_cursor;
+    }
+    return found;
   }
 
   /** Read the list anew; what is shown stays until the answer is there, also when there is none. */
@@ -225,7 +246,7 @@ export class JobList {
       if (turn !== this.turn) return false;
       const kept = new Map(this.jobs);
       this.jobs = new Map([...active.jobs, ...ended.jobs].map((job) => [job.job_id, job]));
-      this.keepPagesBelow(kept, ended.jobs);
+      this.keepPagesBelow(kept, ended);
       [this.totals.active, this.totals.ended] = [active.total, ended.total];
       this.active.cursor = active.next_cursor;
       if (!this.hasMorePages || !this.isSameFilter) this.ended.cursor = ended.next_cursor;
@@ -243,25 +264,29 @@ export class JobList {
 
   /** A reload for the same filter keeps the further pages that were opened. */
   keepPagesBelow(kept, firstPage) {
-    if (!this.hasMorePages || !this.isSameFilter || !firstPage.length) return;
-    const last = firstPage[firstPage.length - 1].created_at;
-    for (const [id, job] of kept) if (!isActive(job) && job.created_at < last && !this.jobs.has(id)) this.jobs.set(id, job);
+    if (!this.hasMorePages || !this.isSameFilter || firstPage.next_cursor === null) return;
+    const last = firstPage.jobs.at(-1)?.created_at;
+    for (const [id, job] of kept) if (!isActive(job) && !this.jobs.has(id) && (last === undefined || job.created_at < last)) this.jobs.set(id, job);
   }
 
   async loadMore(section) {
+    if (section.more.getAttribute("aria-disabled") === "true") return;
     const turn = this.turn;
-    section.more.disabled = true;
+    const last = section.list.lastElementChild;
+    section.more.setAttribute("aria-disabled", "true");
     try {
       const found = await this.page(section, section.cursor);
       if (turn !== this.turn) return;
       for (const job of found.jobs) this.jobs.set(job.job_id, job);
       section.cursor = found.next_cursor;
       if (section === this.ended) this.hasMorePages = true;
+      const hadFocus = document.activeElement === section.more;
       this.arrange(true);
+      if (hadFocus) (last?.nextElementSibling ?? section.list.firstElementChild)?.querySelector("a").focus({ preventScroll: true });
     } catch (error) {
       this.say(error);
     } finally {
-      section.more.disabled = false;
+      section.more.removeAttribute("aria-disabled");
     }
   }
 
@@ -273,10 +298,16 @@ export class JobList {
     return this.load().finally(() => this.root.removeAttribute("aria-busy"));
   }
 
-  fits(job) {
-    const { q, status, provider } = this.filter;
+  /** Whether the job is of the status and the provider that are asked for. */
+  belongs(job) {
+    const { status, provider } = this.filter;
     if (status && (status === "active" ? !isActive(job) : job.status !== status)) return false;
-    if (provider && job.provider !== provider) return false;
+    return !provider || job.provider === provider;
+  }
+
+  fits(job) {
+    const { q } = this.filter;
+    if (!this.belongs(job)) return false;
     const text = q.toLowerCase();
     return !text || [job.job_id, job.config_name, job.metadata?.run_name, job.metadata?.model].some((name) => String(name ?? "").toLowerCase().includes(text));
   }
@@ -313,22 +344,23 @@ export class JobList {
     changed.is_terminal = !changed.is_active;
     if (changed.is_terminal && changed.started_at && changed.completed_at) changed.duration_seconds = (Date.parse(changed.completed_at) - Date.parse(changed.started_at)) / 1000;
     if (JSON.stringify(changed) === JSON.stringify(job)) return false;
-    if (isActive(job) !== isActive(changed)) {
-      this.recount(job, -1);
-      this.recount(changed, 1);
-    }
+    this.recount(job, -1);
+    this.recount(changed, 1);
     this.put(changed);
     return true;
   }
 
   recount(job, step) {
+    if (!this.belongs(job)) return;
     const name = isActive(job) ? "active" : "ended";
     if (isNumber(this.totals[name])) this.totals[name] = Math.max(0, this.totals[name] + step);
   }
 
   put(job) {
     this.jobs.set(job.job_id, job);
-    this.rows.get(job.job_id)?.update(job, this.progress.get(job.job_id));
+    const row = this.rows.get(job.job_id);
+    if (row && row.job.status !== job.status && this.isBeingRead()) row.node.style.minHeight = `${row.node.offsetHeight}px`;
+    row?.update(job, this.progress.get(job.job_id));
     if (job.status === "running" && this.visible.has(job.job_id) && !this.progress.has(job.job_id)) this.onUnread();
   }
 
@@ -353,15 +385,27 @@ export class JobList {
     return (matchMedia("(hover: hover)").matches && this.root.matches(":hover")) || this.root.contains(document.activeElement);
   }
 
+  putInOrder() {
+    this.arrange(true);
+    if (this.moved.hidden && document.activeElement === document.body) this.root.querySelector(".job-name")?.focus({ preventScroll: true });
+  }
+
   settle() {
     setTimeout(() => {
-      if (!this.moved.hidden && !this.isBeingRead()) this.arrange(true);
+      if (!this.moved.hidden && !this.isBeingRead()) this.putInOrder();
     }, 400);
   }
 
   /** Bring the rows into their order. Without `mayMove` rows stay in place, changed ones too, and a button says so. */
   arrange(mayMove) {
+    let isMoved = false;
+    for (const [id, job] of this.jobs) {
+      if (this.belongs(job)) continue;
+      if (mayMove) this.jobs.delete(id);
+      else isMoved = true;
+    }
     for (const [id, row] of this.rows) {
+      if (mayMove && row.node.style.minHeight) row.node.style.minHeight = "";
       if (this.jobs.has(id)) continue;
       this.observer.unobserve(row.node);
       row.node.remove();
@@ -369,7 +413,6 @@ export class JobList {
       this.progress.delete(id);
     }
     const newest = [...this.jobs.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.job_id < b.job_id ? 1 : -1));
-    let isMoved = false;
     for (const section of [this.active, this.ended]) {
       const wanted = newest.filter((job) => isActive(job) === (section === this.active));
       const ids = new Set(wanted.map((job) => job.job_id));
@@ -400,8 +443,8 @@ export class JobList {
         section.list.insertBefore(row.node, next);
       }
       const shown = section.list.childElementCount;
-      section.say(this.totals[section.key], shown);
-      show(section.node, shown > 0);
+      section.say(this.totals[section.key], shown, this.filter.q !== "");
+      show(section.node, shown > 0 || section.cursor !== null);
     }
     show(this.moved, isMoved);
     if (isMoved) setText(this.moved, t("listMoved"));
@@ -421,22 +464,25 @@ export class JobList {
     show(this.message, this.jobs.size === 0);
     if (this.jobs.size) return;
     const isFiltered = Object.values(this.filter).some(Boolean);
-    this.message.replaceChildren(
-      ...(isFiltered
+    const nodes = isFiltered
         ? [
-            el("p", { class: "strong", text: t("empty.filtered") }),
+            el("p", { class: "strong", text: t(this.active.cursor ?? this.ended.cursor ? "empty.soFar" : "empty.filtered") }),
             el("button", { type: "button", text: t("empty.clear"), on: { click: () => this.root.dispatchEvent(new CustomEvent("clear-filters")) } }),
           ]
-        : this.explainEmpty()),
-    );
+        : this.explainEmpty();
+    // Only where it says something else: a button in it keeps the focus.
+    const text = nodes.map((node) => node.textContent).join("\n");
+    if (text === this.messageText) return;
+    this.messageText = text;
+    this.message.replaceChildren(...nodes);
   }
 
   say(error) {
-    show(this.problem, error !== null);
+    this.hasProblem = error !== null;
+    show(this.problem, this.hasProblem);
     if (error === null) return;
-    const reason = error.status === 0 ? t(`error.${error.message}`) : error.message;
     this.problem.replaceChildren(
-      el("p", {}, el("strong", { text: t("error.list") }), " ", data(reason)),
+      el("p", {}, el("strong", { text: t("error.list") }), " ", data(reasonOf(error))),
       el("button", { type: "button", text: t("tryAgain"), on: { click: () => this.load() } }),
     );
     if (!this.isLoaded) {

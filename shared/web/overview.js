@@ -2,8 +2,8 @@
 
 import { get, post, put, query, remove } from "./api.js";
 import { BarChart } from "./charts.js";
-import { clean, dialog, el, safeAddress, setText } from "./dom.js";
-import { ago, day, duration, exact, isNumber, money, number, t } from "./i18n.js";
+import { clean, dialog, el, safeAddress, setAttribute, setText } from "./dom.js";
+import { ago, day, duration, exact, isNumber, money, number, reasonOf, t } from "./i18n.js";
 import { ACTIVE, ENDED } from "./jobs.js";
 
 const DAYS = 30;
@@ -17,26 +17,37 @@ function card(name, ...children) {
   return { node, title };
 }
 
-function reasonOf(error) {
-  return error.status === 0 ? t(`error.${error.message}`) : error.message;
-}
-
 export class Overview {
   /** `toast(text, kind)` tells what became of an act; `onProvider()` after the token has changed. */
   constructor(root, { toast, onProvider }) {
     this.toast = toast;
     this.onProvider = onProvider;
     this.isConnected = null;
-    this.config = {};
+    this.hasToken = null;
+    this.config = null;
+    this.polling = null;
     this.makeCost(root);
     this.makeJobs(root);
     this.makeLimit(root);
     this.makeService(root);
+    this.sayTitles();
+  }
+
+  /** What does not depend on any answer. */
+  sayTitles() {
+    setText(this.cost.title, t("card.cost", { days: DAYS }));
+    setText(this.jobs.title, t("card.jobs", { days: DAYS }));
+    setText(this.limit.title, t("card.limit"));
+    setText(this.service.title, t("card.service"));
+    setText(this.provider.label, "Replicate");
+    setText(this.poller.label, t("poller"));
+    setText(this.webhook.label, t("webhook"));
+    setText(this.testButton, t("webhook.test"));
   }
 
   makeCost(root) {
     this.total = el("p", { class: "big" });
-    this.chart = new BarChart(104);
+    this.chart = new BarChart(128);
     this.cost = card("cost", this.total, this.chart.node);
     root.append(this.cost.node);
   }
@@ -54,8 +65,8 @@ export class Overview {
     this.spent = el("p", { class: "big" });
     this.limitNote = el("p", { class: "sub" });
     this.limitFill = el("span", { class: "fill" });
-    this.limitBar = el("span", { class: "track", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100 }, this.limitFill);
-    this.limitButton = el("button", { type: "button", class: "quiet", on: { click: () => this.editLimit() } });
+    this.limitBar = el("span", { class: "track", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, hidden: true }, this.limitFill);
+    this.limitButton = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.editLimit() } });
     this.limit = card("limit", this.spent, this.limitBar, this.limitNote, this.limitButton);
     root.append(this.limit.node);
   }
@@ -67,10 +78,10 @@ export class Overview {
       return parts;
     };
     [this.provider, this.poller, this.webhook] = [line("provider"), line("poller"), line("webhook")];
-    this.tokenButton = el("button", { type: "button", class: "quiet", on: { click: () => this.editToken() } });
+    this.tokenButton = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.editToken() } });
     this.provider.actions.append(this.tokenButton);
-    this.urlButton = el("button", { type: "button", class: "quiet", on: { click: () => this.editWebhook() } });
-    this.testButton = el("button", { type: "button", class: "quiet", on: { click: () => this.testWebhook() } });
+    this.urlButton = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.editWebhook() } });
+    this.testButton = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.testWebhook() } });
     this.webhook.actions.append(this.urlButton, this.testButton);
     this.service = card("service", el("ul", { class: "states" }, this.provider.node, this.poller.node, this.webhook.node));
     root.append(this.service.node);
@@ -82,20 +93,38 @@ export class Overview {
   }
 
   async loadMetrics() {
+    await Promise.all([this.loadTotals(), this.loadLimit()]);
+  }
+
+  async loadTotals() {
     try {
-      const [metrics, limit] = await Promise.all([get(`api/cloud/metrics${query({ days: DAYS })}`), get("api/cloud/cost-limit/status")]);
-      [this.metrics, this.limitStatus] = [metrics, limit];
+      this.metrics = await get(`api/cloud/metrics${query({ days: DAYS })}`);
       this.showMetrics();
     } catch (error) {
-      if (!this.metrics) setText(this.average, reasonOf(error));
+      if (this.metrics) return;
+      for (const figure of [this.total, this.jobCount]) setText(figure, "–");
+      setText(this.average, reasonOf(error));
     }
   }
 
+  async loadLimit() {
+    try {
+      this.limitStatus = await get("api/cloud/cost-limit/status");
+      this.showLimit();
+    } catch (error) {
+      if (this.limitStatus) return;
+      setText(this.spent, "–");
+      setText(this.limitNote, reasonOf(error));
+    }
+  }
+
+  /** What could not be read, or was not well when it was read. */
+  async loadMissing() {
+    await Promise.all([this.isConnected === true || this.loadProvider(), this.config !== null || this.loadConfig()]);
+  }
+
   showMetrics() {
-    const { metrics, limitStatus } = this;
-    setText(this.cost.title, t("card.cost", { days: DAYS }));
-    setText(this.jobs.title, t("card.jobs", { days: DAYS }));
-    setText(this.limit.title, t("card.limit"));
+    const { metrics } = this;
     if (!metrics) return;
     setText(this.total, money(metrics.total_cost));
     this.chart.set({
@@ -117,24 +146,33 @@ export class Overview {
     this.legend.replaceChildren(
       ...shown.map((status) => el("li", { "data-status": status }, el("span", { class: "dot" }), el("span", { text: t(`status.${status}`) }), el("b", { text: number(metrics.jobs_by_status[status]) }))),
     );
-    this.showLimit(limitStatus);
   }
 
-  showLimit(limit) {
+  showLimit() {
+    const limit = this.limitStatus;
+    if (!limit) return;
     const state = !limit.enabled ? "off" : limit.is_exceeded ? "bad" : limit.is_warning ? "warn" : "good";
     this.limit.node.dataset.state = state;
     setText(this.spent, limit.enabled ? money(limit.current_spend) : "–");
     setText(this.limitNote, limit.enabled ? t(`limit.${state}`, { amount: money(limit.limit_amount), period: t(`period.${limit.period}`), percent: number(limit.percent_used, 0), action: t(`action.${limit.action}`) }) : t("limit.off"));
     this.limitBar.hidden = !limit.enabled;
+    this.limitButton.hidden = false;
     this.limitBar.setAttribute("aria-valuenow", Math.min(100, limit.percent_used));
     this.limitBar.setAttribute("aria-label", t("card.limit"));
     this.limitFill.style.transform = `scaleX(${Math.min(1, limit.percent_used / 100)})`;
     setText(this.limitButton, limit.enabled ? t("change") : t("limit.set"));
   }
 
+  get tokenAct() {
+    return t(this.hasToken || this.isConnected ? "provider.change" : "provider.add");
+  }
+
+  takeProviders(providers) {
+    this.hasToken = providers.some((provider) => provider.id === PROVIDER && provider.configured);
+    setText(this.tokenButton, this.tokenAct);
+  }
+
   async loadProvider() {
-    setText(this.service.title, t("card.service"));
-    setText(this.provider.label, "Replicate");
     try {
       const found = await get(`api/cloud/${PROVIDER}/validate`);
       this.isConnected = found.valid;
@@ -142,28 +180,37 @@ export class Overview {
     } catch (error) {
       this.say(this.provider, "unknown", reasonOf(error));
     }
-    setText(this.tokenButton, this.isConnected ? t("provider.change") : t("provider.add"));
+    setText(this.tokenButton, this.tokenAct);
+    this.tokenButton.hidden = false;
   }
 
   async loadPoller() {
-    setText(this.poller.label, t("poller"));
     try {
-      const found = await get("api/cloud/polling/status");
-      const last = found.last_tick_at ? t("poller.last", { ago: ago(found.last_tick_at) }) : t("poller.never");
-      const every = duration(found.effective_interval_seconds ?? found.interval_seconds);
-      this.say(this.poller, found.is_active ? "good" : "off", found.is_active ? `${t("poller.on", { every })} ${last}` : `${t("poller.off")} ${last}`);
-      this.poller.text.title = [found.reason, found.last_tick_at ? exact(found.last_tick_at) : ""].filter(Boolean).map(clean).join(" · ");
+      this.polling = await get("api/cloud/polling/status");
+      this.showPoller();
     } catch (error) {
-      this.say(this.poller, "unknown", error.status === 404 ? t("poller.unknown") : reasonOf(error));
+      if (!this.polling) this.say(this.poller, "unknown", reasonOf(error));
     }
   }
 
+  /** Poller and webhook stand in for each other, so each is told by the other's state, too. */
+  showPoller() {
+    const { polling } = this;
+    if (!polling) return;
+    const [fault] = polling.last_errors ?? [];
+    const last = polling.last_tick_at ? t("poller.last", { ago: ago(polling.last_tick_at) }) : t("poller.never");
+    if (!polling.is_active) this.say(this.poller, this.config?.webhook_url ? "off" : "warn", t(this.config?.webhook_url ? "poller.off" : "poller.offAll"));
+    else if (fault) this.say(this.poller, "bad", t("poller.fault", { why: clean(fault.message) }));
+    else this.say(this.poller, "good", t("sentences", { first: t("poller.on", { every: duration(polling.effective_interval_seconds ?? polling.interval_seconds) }), second: last }));
+    setAttribute(this.poller.text, "title", [polling.reason, polling.last_tick_at ? t("poller.last", { ago: exact(polling.last_tick_at) }) : last].filter(Boolean).join(" · "));
+    if (this.config) this.showConfig();
+  }
+
   async loadConfig() {
-    setText(this.webhook.label, t("webhook"));
-    setText(this.testButton, t("webhook.test"));
     try {
       this.config = (await get(CONFIG)).config;
       this.showConfig();
+      this.showPoller();
     } catch (error) {
       this.say(this.webhook, "unknown", reasonOf(error));
     }
@@ -171,8 +218,10 @@ export class Overview {
 
   showConfig() {
     const url = this.config.webhook_url;
-    this.say(this.webhook, url ? "good" : "off", url || t("webhook.off"));
+    this.say(this.webhook, url ? "good" : "off", url || t(this.polling?.is_active === false ? "webhook.none" : "webhook.off"));
+    setAttribute(this.webhook.text, "title", url || null);
     setText(this.urlButton, url ? t("change") : t("webhook.set"));
+    this.urlButton.hidden = false;
     this.testButton.hidden = !url;
   }
 
@@ -182,7 +231,9 @@ export class Overview {
   }
 
   renew() {
+    this.sayTitles();
     this.showMetrics();
+    this.showLimit();
     this.loadProvider();
     this.loadPoller();
     this.loadConfig();
@@ -225,6 +276,10 @@ export class Overview {
       text: t("provider.forget"),
       on: {
         click: async () => {
+          if (forget.textContent !== t("provider.forgetSure")) {
+            setText(forget, t("provider.forgetSure"));
+            return;
+          }
           try {
             const answer = await remove(`api/cloud/providers/${PROVIDER}/token`);
             this.toast(answer.success ? t("provider.forgotten") : answer.error, answer.success ? "good" : "bad");
@@ -233,6 +288,7 @@ export class Overview {
           }
           shown.close();
           await this.loadProvider();
+          this.onProvider();
         },
       },
     });
@@ -251,7 +307,7 @@ export class Overview {
   }
 
   editWebhook() {
-    const input = el("input", { type: "url", autocomplete: "off", spellcheck: "false", maxlength: 300, placeholder: "https://…/api/webhooks/replicate", value: this.config.webhook_url ?? "" });
+    const input = el("input", { type: "url", autocomplete: "off", spellcheck: "false", maxlength: 300, placeholder: "https://…/api/webhooks/replicate", value: this.config?.webhook_url ?? "" });
     this.form(t("webhook.dialog"), el("p", { text: t("webhook.intro") }), [this.field(t("webhook.url"), input, t("webhook.hint"))], async () => {
       this.config = (await put(CONFIG, { webhook_url: input.value.trim() })).config;
       this.showConfig();
@@ -263,7 +319,7 @@ export class Overview {
   async testWebhook() {
     this.testButton.disabled = true;
     try {
-      const found = await post("api/cloud/webhook/test", { webhook_url: this.config.webhook_url, provider: PROVIDER, method: "POST" });
+      const found = await post("api/cloud/webhook/test", { webhook_url: this.config?.webhook_url, provider: PROVIDER, method: "POST" });
       this.toast(found.success ? t("webhook.works", { ms: number(Math.round(found.latency_ms ?? 0)) }) : t("webhook.fails", { why: clean(found.error) }), found.success ? "good" : "bad");
     } catch (error) {
       this.toast(reasonOf(error), "bad");

@@ -14,6 +14,7 @@ from tests.browser.browsers import PHONE, Visit, a_browser, chromium_path
 from tests.browser.page_server import PageServer
 from tests.browser.scenery import furnish
 
+expect.set_options(timeout=60_000)
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 FLUX = "p7k2m9x4q1rmc0csh3a5d8e6f0"
 Act = Callable[[Page, PageServer, Visit], None]

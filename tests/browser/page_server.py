@@ -21,9 +21,10 @@ import functions.http
 from functions.http._app import build_app
 from shared.adapters.clock import SystemClock
 from shared.config import AuthMode, Settings
+from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus, Transition
 from shared.domain.observation import Observation
-from shared.ports import Claim, ExternalKey, JobChange
+from shared.ports import Account, Claim, ExternalKey, JobChange
 from shared.telemetry import logger
 from shared.wiring import Wiring, use_wiring
 from tests.builders import H100, a_sighting
@@ -45,6 +46,17 @@ def whole_app() -> FastAPI:
     return app
 
 
+class PageProvider(FakeProvider):
+    """A provider that goes on saying what is wrong with the account until it is right again."""
+
+    account_error: ProviderError | None = None
+
+    def account(self) -> Account:
+        if self.account_error is not None:
+            raise self.account_error
+        return super().account()
+
+
 class PageServer:
     """`stores`, `provider` and `secrets` are the fakes behind the page at `url`."""
 
@@ -54,7 +66,7 @@ class PageServer:
         self.url = f"http://127.0.0.1:{self.port}/"
         self.clock = SystemClock()
         self.stores = FakeStores(self.clock)
-        self.provider = FakeProvider(self.clock)
+        self.provider = PageProvider(self.clock)
         self.secrets = FakeSecrets(replicate_api_token="r8_token-of-a-test")
         given = {"auth_mode": AuthMode.NONE, "stack": "local", "sse_hold_seconds": 5, "sse_connections_per_ip": 50}
         self.wiring = Wiring(

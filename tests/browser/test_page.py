@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from shared.domain.errors import ProviderTokenRejectedError, ProviderUnavailableError
 from shared.domain.job import JobStatus
+from shared.services.poll_provider import PollFault, PollState, encode_poll_state, poll_state_key
 from tests.browser.browsers import PHONE, Visit
 from tests.browser.page_server import PageServer
 from tests.browser.scenery import training_log
@@ -62,7 +66,9 @@ def test_no_row_moves_under_a_pointer_that_rests_on_the_list(server: PageServer,
     moved = page.get_by_role("button", name="The order has changed")
     expect(moved).to_be_visible()
     assert row(page, "n0n0n0n0n0rmc0cshnewnewnew").count() == 0
-    assert before is not None
+    server.end("y5u8i1o4p7rmc0cshq2w6e9r3t")
+    expect(row(page, "y5u8i1o4p7rmc0cshq2w6e9r3t")).to_have_attribute("data-status", "completed")
+    assert target.bounding_box() == before
     moved.click()
     expect(row(page, "n0n0n0n0n0rmc0cshnewnewnew")).to_be_visible()
 
@@ -77,8 +83,10 @@ def test_sync_shows_a_spinner_then_the_toast_and_the_new_jobs(server: PageServer
         held.append(route)
 
     page.route("**/api/cloud/jobs/sync", hold)
+    before = page.locator("#sync").bounding_box()
     page.get_by_role("button", name="Sync").click()
     expect(page.locator("#sync .spinner")).to_be_visible()
+    assert page.locator("#sync").bounding_box() == before
     held[0].continue_()
     expect(page.locator(".toast")).to_contain_text("Discovered 3 jobs from Replicate")
     expect(page.locator("#sync .spinner")).to_be_hidden()
@@ -123,6 +131,8 @@ def test_the_log_follows_while_the_job_runs(server: PageServer, visit: Visit) ->
     at_end = "box => box.scrollHeight - box.scrollTop - box.clientHeight < 30"
     page.wait_for_function(f"() => ({at_end})(document.querySelector('.log'))")
     assert log.evaluate("box => box.textContent").count("Total optimization steps") == 1
+    log.evaluate("box => { box.scrollTop -= 150; }")
+    expect(page.get_by_label("Follow")).not_to_be_checked()
 
 
 def test_cancel_asks_first_and_then_tells_the_provider(server: PageServer, visit: Visit) -> None:
@@ -133,8 +143,15 @@ def test_cancel_asks_first_and_then_tells_the_provider(server: PageServer, visit
     assert not server.provider.cancelled
     page.get_by_role("button", name="Cancel job").click()
     asked.get_by_role("button", name="Cancel job").click()
-    expect(page.locator(".toast")).to_contain_text("The provider was told to stop the job.")
+    toast = page.locator(".toast")
+    expect(toast).to_contain_text("The provider was told to stop the job.")
     assert server.provider.cancelled == [FLUX]
+    expect(asked).to_be_hidden()
+    at_its_corner = "const at = node.getBoundingClientRect(); return document.elementFromPoint(at.x + 8, at.y + 8)"
+    assert toast.evaluate(f"node => {{ {at_its_corner} === node }}"), "the details hide the toast"
+    page.keyboard.press("Escape")
+    expect(page.locator(".sheet")).to_have_count(0)
+    expect(toast).to_be_visible()
 
 
 def test_delete_asks_first_and_then_the_row_is_gone(server: PageServer, visit: Visit) -> None:
@@ -143,6 +160,16 @@ def test_delete_asks_first_and_then_the_row_is_gone(server: PageServer, visit: V
     job_id = failed.get_attribute("data-id")
     failed.locator(".job-name").click()
     expect(page.locator(".error-text")).to_be_visible()
+
+    def answer_after_the_event(route: Route) -> None:
+        if route.request.method != "DELETE":
+            route.continue_()
+            return
+        answer = route.fetch()
+        expect(page.locator(f'.job[data-id="{job_id}"]')).to_have_count(0)
+        route.fulfill(response=answer)
+
+    page.route(f"**/api/cloud/jobs/{job_id}", answer_after_the_event)
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete job").click()
     expect(page.locator(".toast")).to_contain_text("The job was deleted.")
@@ -260,6 +287,7 @@ def test_a_chart_can_be_read_by_keyboard(visit: Visit) -> None:
 def test_on_a_phone_nothing_is_wider_than_the_screen(server: PageServer, visit_of: Callable[..., Visit]) -> None:
     page = visit_of(server.url, viewport=PHONE, is_mobile=True, has_touch=True).open()
     expect(row(page, FLUX)).to_be_attached()
+    expect(page.get_by_role("heading", name="SimpleTuner Cloud Jobs")).to_be_attached()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("link", name="wan-video-motion").first.tap()
     expect(page.locator(".sheet .chart path.line").first).to_be_attached()
@@ -275,8 +303,8 @@ def test_an_empty_service_says_what_to_do_next(empty_server: PageServer, visit_o
 
 
 def test_a_missing_token_is_said_and_can_be_entered(empty_server: PageServer, visit_of: Callable[..., Visit]) -> None:
-    refused = ProviderTokenRejectedError("Replicate refused the API token.")
-    empty_server.provider.fail("account", refused, refused)
+    empty_server.secrets.delete("replicate_api_token")
+    empty_server.provider.account_error = ProviderTokenRejectedError("Replicate refused the API token.")
     page = visit_of(empty_server.url).open()
     expect(page.locator(".states .provider")).to_contain_text("Replicate refused the API token.")
     page.locator("#list").get_by_role("button", name="Add API token").click()
@@ -284,12 +312,52 @@ def test_a_missing_token_is_said_and_can_be_entered(empty_server: PageServer, vi
     dialog.get_by_label("API token").fill("r8_wrong-token")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_role("alert")).to_contain_text("The provider refuses this API token")
+    empty_server.provider.account_error = None
     dialog.get_by_label("API token").fill("r8_right-token")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_be_hidden()
     expect(page.locator(".toast")).to_contain_text("The token works.")
     assert empty_server.secrets.get("replicate_api_token") == "r8_right-token"
     expect(page.locator(".states .provider")).to_contain_text("Connected as tester")
+    page.get_by_role("button", name="Change token").click()
+    dialog.get_by_role("button", name="Remove token").click()
+    assert empty_server.secrets.get("replicate_api_token") == "r8_right-token"
+    dialog.get_by_role("button", name="Really remove it?").click()
+    expect(dialog).to_be_hidden()
+    assert empty_server.secrets.get("replicate_api_token") is None
+
+
+def test_a_provider_that_is_down_is_not_taken_for_a_missing_token(
+    empty_server: PageServer, visit_of: Callable[..., Visit]
+) -> None:
+    empty_server.provider.account_error = ProviderUnavailableError("Replicate could not be reached; try later.")
+    page = visit_of(empty_server.url).open()
+    shown = page.locator("#list .message")
+    expect(shown).to_contain_text("Replicate could not be reached; try later.")
+    expect(page.get_by_role("button", name="Add API token")).to_have_count(0)
+    empty_server.provider.account_error = None
+    shown.get_by_role("button", name="Sync").click()
+    expect(page.locator(".states .provider")).to_contain_text("Connected as tester")
+    expect(shown).to_contain_text("No jobs yet")
+
+
+@pytest.mark.parametrize(
+    ("is_on", "fault", "said"),
+    [
+        (False, None, "Switched off, and no webhook is set"),
+        (True, "Replicate could not be reached.", "The last run failed: Replicate could not be reached."),
+    ],
+)
+def test_a_poller_that_does_not_work_says_so(
+    empty_server: PageServer, visit_of: Callable[..., Visit], is_on: bool, fault: str | None, said: str
+) -> None:
+    server = empty_server
+    server.wiring.polling.prefer(is_on)
+    known = PollState(last_tick_at=server.now(), fault=PollFault("down", fault, server.now()) if fault else None)
+    server.stores.state.put(poll_state_key("replicate"), encode_poll_state(known), now=server.now())
+    page = visit_of(server.url).open()
+    expect(page.locator(".states .poller")).to_contain_text(said)
+    expect(page.locator(".states .poller")).not_to_have_attribute("data-state", "good")
 
 
 def test_a_spending_limit_is_set_on_the_page(visit: Visit) -> None:
@@ -323,15 +391,73 @@ def test_offline_is_said_and_the_page_goes_on_by_itself(server: PageServer, visi
 
 
 def test_progress_is_one_request_in_five_seconds_and_none_while_hidden(visit: Visit) -> None:
+    visit.page.clock.install()
     page = visit.open()
     expect(row(page, FLUX)).to_contain_text("Training")
+    with page.expect_response("**/api/cloud/progress?*"):
+        page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
+    page.wait_for_timeout(100)
     visit.requests.clear()
-    page.wait_for_timeout(5500)
-    assert 1 <= sum("api/cloud/progress" in url for url in visit.requests) <= 2
+    for _ in range(3):
+        page.clock.run_for(5000)
+        page.wait_for_timeout(100)
+    assert 1 <= sum("api/cloud/progress" in url for url in visit.requests) <= 3
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     visit.requests.clear()
-    page.wait_for_timeout(5500)
+    page.clock.run_for(20_000)
     assert not [url for url in visit.requests if "api/cloud/progress" in url]
+
+
+def test_a_service_that_was_down_is_read_as_soon_as_it_is_back(server: PageServer, visit: Visit) -> None:
+    page = visit.page
+    page.clock.install()
+    page.route("**/api/**", lambda route: route.fulfill(status=503, json={"message": "Service Unavailable"}))
+    page.goto(server.url)
+    expect(page.locator("#list .problem")).to_contain_text("Service Unavailable")
+    expect(page.locator(".card.limit")).to_contain_text("Service Unavailable")
+    assert "" not in page.locator("main h3:visible, main button:visible").all_inner_texts()
+    page.unroute("**/api/**")
+    page.clock.run_for(30_000)
+    expect(row(page, FLUX)).to_be_visible()
+    expect(page.locator("#list .problem")).to_be_hidden()
+    expect(page.locator(".states .provider")).to_contain_text("Connected as tester")
+
+
+def test_a_job_that_does_not_exist_is_said_and_nothing_else(empty_server: PageServer, visit_of: Any) -> None:
+    page = visit_of(empty_server.url).open("#job=nothinglikethis")
+    sheet = page.get_by_role("dialog")
+    expect(sheet.get_by_role("alert")).to_contain_text("There is no such job")
+    expect(sheet.locator("dl:visible, .log:visible")).to_have_count(0)
+
+
+def test_a_search_goes_on_where_one_answer_holds_nothing(server: PageServer, visit: Visit) -> None:
+    page = visit.open()
+    job = httpx.get(f"{server.url}api/cloud/jobs?status=completed&limit=1").json()["jobs"][0]
+
+    def answer(route: Route) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)
+        number = int(asked.get("cursor", ["1"])[0])
+        found = [job | {"config_name": "old one"}] if number > 8 else []
+        is_over = number > 8 or "completed" not in asked["status"][0]
+        route.fulfill(json={"jobs": found, "total": None, "next_cursor": None if is_over else str(number + 1)})
+
+    page.route("**/api/cloud/jobs?*q=*", answer)
+    page.get_by_label("Search by name or id").fill("old")
+    expect(page.get_by_text("No match among the newest jobs")).to_be_visible()
+    expect(page.locator(".job")).to_have_count(0)
+    page.get_by_role("button", name="Search older jobs").click()
+    expect(page.locator(".job")).to_have_count(1)
+    expect(page.get_by_text("No match among")).to_be_hidden()
+
+
+def test_a_job_that_no_longer_fits_the_filter_leaves_the_list(server: PageServer, visit: Visit) -> None:
+    page = visit.open()
+    expect(page.locator("#link")).not_to_have_attribute("data-state", "connecting")
+    page.get_by_label("Status", exact=True).select_option("running")
+    expect(page.locator(".job")).to_have_count(4)
+    server.end(FLUX)
+    expect(page.locator(".job")).to_have_count(3)
+    expect(page.locator(".group.active .count")).to_have_text("3")
 
 
 def test_a_service_with_keys_asks_for_one_and_lets_in(browser: Any, visit_of: Callable[..., Visit]) -> None:
@@ -357,6 +483,12 @@ def test_times_are_the_reader_s_with_the_exact_one_on_hover(visit: Visit) -> Non
     when = row(page, FLUX).locator("time")
     expect(when).to_have_text(re.compile("min. ago"))
     expect(when).to_have_attribute("title", re.compile(r"Created .*(GMT\+[12]|CES?T)"))
+    note = page.locator(".job .note[title]").first
+    note.scroll_into_view_if_needed()
+    middle = "const at = node.getBoundingClientRect(); return document.elementFromPoint(at.x + 9, at.y + at.height / 2)"
+    assert note.evaluate(f"node => {{ {middle} === node }}"), "the tooltip of an outcome cannot be reached"
+    note.click()
+    expect(page.locator(".sheet .error-text")).to_be_visible()
 
 
 def test_the_list_stays_when_a_reload_of_it_fails(server: PageServer, visit: Visit) -> None:
