@@ -30,6 +30,7 @@ class Metric(StrEnum):
     WEBHOOK_ACCEPTED = "WebhookAccepted"
     WEBHOOK_DUPLICATE = "WebhookDuplicate"
     WEBHOOK_REJECTED = "WebhookRejected"
+    WEBHOOK_KEY_MISSING = "WebhookKeyMissing"
     EVENTS_WRITTEN = "EventsWritten"
     TRANSACTION_RETRY = "TxRetry"
     OBSERVATIONS_QUEUED = "ObservationsQueued"

@@ -53,6 +53,7 @@ class WebhookKeys:
             self._known[provider] = (self.clock.monotonic() - CACHE_SECONDS + REREAD_SECONDS, known[1])
             return known[1]
         if not keys:
+            self.telemetry.count("WebhookKeyMissing")
             raise SigningKeyUnavailableError("No webhook signing secret is at hand; please send this again later.")
         return keys
 

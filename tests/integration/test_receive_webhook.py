@@ -451,6 +451,7 @@ def test_without_any_key_it_is_503_and_never_401(engine: Engine) -> None:
     engine.system.secrets.delete(webhook_secret_name("replicate"))
     engine.system.provider.fail("webhook_secret", *[ProviderUnavailableError("Replicate did not answer.")] * 5)
     assert deliver(engine, prediction())["statusCode"] == 503
+    assert engine.system.telemetry.counts["WebhookKeyMissing"] == 1
     engine.system.clock.advance(61)
     engine.system.provider.secret = "whsec_c2hvcnQ="
     engine.system.provider._failures.clear()
