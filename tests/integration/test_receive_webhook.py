@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ from shared.domain.job import JobStatus
 from shared.services.read_progress import PROGRESS_PART
 from shared.services.receive_webhook import Delivery, Received
 from shared.services.verify_webhook import WebhookHeaders
-from shared.services.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, webhook_secret_name
+from shared.services.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, WebhookKeys, webhook_secret_name
 from tests.builders import a_job
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 from tests.proof import scaled
@@ -231,6 +232,39 @@ def test_a_deleted_job_stays_deleted(engine: Engine) -> None:
     answer = deliver(engine, prediction("succeeded"), webhook_id="msg_2")
     assert (answer["statusCode"], answer["json"]["job_id"]) == (200, None)
     assert JOB not in engine.system.stores.job_rows
+
+
+def test_a_deleted_remote_job_never_comes_back_as_the_waiting_job_that_its_url_names(engine: Engine) -> None:
+    deliver(engine, prediction("succeeded"))
+    engine.system.wiring.deleter.delete(engine.job(JOB), LOCAL_ADMIN)
+    stores = engine.system.stores
+    stores.put_job("ourjob12", a_job("ourjob12", JobStatus.PENDING, external_id=None, version=1))
+    answer = deliver(engine, prediction("succeeded"), webhook_id="msg_2", query="job=ourjob12")
+    assert (answer["statusCode"], answer["json"]["job_id"]) == (200, None)
+    assert engine.job("ourjob12").external_id is None
+
+
+@pytest.mark.parametrize("status", [JobStatus.CANCELLED, JobStatus.FAILED])
+def test_a_job_that_was_given_up_here_is_not_reopened_by_its_webhook(engine: Engine, status: JobStatus) -> None:
+    """What runs at the provider all the same is shown as what it is, since it costs money."""
+    engine.system.stores.put_job("ourjob12", a_job("ourjob12", status, external_id=None, version=1))
+    answer = deliver(engine, prediction("processing"), query="job=ourjob12")
+    assert answer["json"]["job_id"] == JOB
+    assert (engine.job("ourjob12").status, engine.job(JOB).status) == (status, JobStatus.RUNNING)
+
+
+def test_a_flood_of_forgeries_at_many_processes_makes_one_call_a_minute(engine: Engine) -> None:
+    system = engine.system
+    system.provider.secret = SECRET
+    for second in range(0, 120, 10):
+        for _ in range(3):
+            parts = system.wiring
+            keys = WebhookKeys(system.stores.state, system.secrets, system.clock, system.telemetry, parts.provider)
+            parts.webhook_receiver = replace(parts.webhook_receiver, keys=keys)
+            answer = deliver(engine, prediction(), webhook_id=f"msg_{second}", secret=OTHER_SECRET)
+            assert answer["statusCode"] == 401
+        system.clock.advance(10)
+    assert system.provider.calls["webhook_secret"] == 2
 
 
 @pytest.mark.parametrize(
