@@ -113,7 +113,7 @@ def observation_from_body(
         external_id=external_id,
         observed_at=observed_at,
         kind=kind or kind_of(body),
-        status=STATUSES.get(word),
+        status=STATUSES.get(str(body["status"])),
         provider_status=word,
         created_at=moment(body.get("created_at")),
         started_at=moment(body.get("started_at")),
@@ -380,9 +380,16 @@ def _decimal(digits: str) -> Decimal | None:
 
 
 def _text(value: object, limit: int) -> str | None:
+    """A text as it may be shown anywhere, a terminal too: no escapes, control or bidi characters (T10)."""
     if not isinstance(value, str) or not value:
         return None
-    return _encodable(value[:limit])
+    text = _encodable(value[:limit])
+    if not text.isprintable():
+        # Only now, because the parser's package takes longer to load than a plain answer to be read.
+        from shared.domain.progress_parser.text import clean_text  # noqa: PLC0415 - see above
+
+        text = clean_text(text)
+    return text or None
 
 
 def _encodable(text: str) -> str:

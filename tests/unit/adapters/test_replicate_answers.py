@@ -406,6 +406,27 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("\x1b[31mboom\x1b[0m", "boom"),
+        ("\x1b]0;title\x07boom", "boom"),
+        ("bo\u202eom\u2066", "boom"),
+        ("bo\x00om\x07", "boom"),
+        ("line one\r\nline two\ttabbed", "line one\nline two\ttabbed"),
+        ("Fehler: é 日本", "Fehler: é 日本"),
+    ],
+)
+def test_no_text_brings_control_characters_to_a_terminal(given: str, kept: str) -> None:
+    seen = observe(HOT_STARTING, status="failed", error=given, model=given)
+    assert (seen.error, seen.model) == (kept, kept)
+    assert observe(HOT_STARTING, status=given).provider_status == kept
+    assert observe(HOT_STARTING, status="succeeded\u200b").status is None
+    assert observe(HOT_STARTING, status="failed", error="\x1b[0m").error is None
+
+
 FIELDS = ("model", "output", "logs", "error", "created_at", "started_at", "completed_at", "metrics", "urls", "webhook")
 
 
