@@ -121,6 +121,7 @@ _SAVING = re.compile(
 _SAVED_THING = re.compile(
     r"sav(?:ing|ed) (?:(?:the|all|some|new|\d{1,9}|text|vae|training|sample) ){0,3}(?:dataset|latent|image|sample|video"
     r"|memory|time|vram|prompt|cache|metadata|config\b|configs|logs?\b|plot|figure|grid|preview|caption|bucket|embed|result|metric|prediction)"
+    r"|your token|token has not"
     r"|(?:image|sample|video|latent|cache|embeds?|embeddings?|config|dataset|metadata|result|metric|prediction)s? "
     r"(?:(?:is|are|was|were|has been) )?saved"
 )
