@@ -17,6 +17,7 @@ from shared.adapters.replicate_answers import (
     observation_from_body,
     page_from_body,
     parse_object,
+    plain_text,
     problem_detail,
     retry_after,
 )
@@ -89,10 +90,10 @@ class ReplicateProvider:
 
     def account(self) -> Account:
         body = parse_object(self._call("GET", "account").body)
-        username, name = body.get("username"), body.get("name")
-        if not isinstance(username, str) or not username:
+        username = plain_text(body.get("username"), MAX_NAME_LENGTH)
+        if username is None:
             raise ProviderAnswerInvalidError("Replicate did not say whom the API token belongs to; please try again.")
-        return Account(username[:MAX_NAME_LENGTH], name[:MAX_NAME_LENGTH] if isinstance(name, str) and name else None)
+        return Account(username, plain_text(body.get("name"), MAX_NAME_LENGTH))
 
     def list_page(
         self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None

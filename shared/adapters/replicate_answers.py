@@ -105,7 +105,7 @@ def observation_from_body(
     Raises ProviderAnswerInvalidError when the body has no usable id or no status word at all.
     """
     external_id = body.get("id")
-    word = _text(body.get("status"), MAX_NAME_LENGTH)
+    word = plain_text(body.get("status"), MAX_NAME_LENGTH)
     if not isinstance(external_id, str) or not is_external_id(external_id) or word is None:
         raise ProviderAnswerInvalidError("Replicate told of a job without a usable id or status; it was left out.")
     return Observation(
@@ -121,7 +121,7 @@ def observation_from_body(
         predict_seconds=_predict_seconds(body.get("metrics")),
         error=_error(body.get("error")),
         output_url=output_url(body.get("output")),
-        model=_text(body.get("model"), MAX_NAME_LENGTH),
+        model=plain_text(body.get("model"), MAX_NAME_LENGTH),
         webhook_covered=_is_ours(body.get("webhook"), our_webhook_url),
         logs=_log_tail(body),
         job_id=job_id,
@@ -315,7 +315,7 @@ def _predict_seconds(metrics: object) -> Decimal | None:
 def _error(value: object) -> str | None:
     """The sentence, or the first one inside an error of another form."""
     told = next(_texts_in(value), None)
-    return _text(_without_secrets(told), MAX_ERROR_CHARACTERS) if told else None
+    return plain_text(_without_secrets(told), MAX_ERROR_CHARACTERS) if told else None
 
 
 def _log_tail(body: Mapping[str, object]) -> str | None:
@@ -379,7 +379,7 @@ def _decimal(digits: str) -> Decimal | None:
         return None
 
 
-def _text(value: object, limit: int) -> str | None:
+def plain_text(value: object, limit: int) -> str | None:
     """A text as it may be shown anywhere, a terminal too: no escapes, control or bidi characters (T10)."""
     if not isinstance(value, str) or not value:
         return None

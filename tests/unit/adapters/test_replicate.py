@@ -91,6 +91,11 @@ def test_the_account_is_whom_the_token_belongs_to() -> None:
     assert provider(Spy(httpx.Response(200, json=body))).account() == Account("someone", None)
 
 
+def test_an_accounts_names_can_be_shown_anywhere() -> None:
+    raw = b'{"username":"some\\ud800one\\u001b[31m","name":"\\u202eeno"}'
+    assert provider(Spy(httpx.Response(200, content=raw))).account() == Account("some?one", "eno")
+
+
 @pytest.mark.parametrize("body", [{}, {"username": ""}, {"username": 5}])
 def test_an_account_without_username_is_an_invalid_answer(body: dict[str, object]) -> None:
     with pytest.raises(ProviderAnswerInvalidError):
