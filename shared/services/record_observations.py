@@ -27,8 +27,8 @@ HardwareOf = Callable[[str, str | None], Hardware]
 class Recorded:
     """What became of the observations, by remote job. `jobs` holds each job as it is now, changed or not.
 
-    `queued` were handed to the committer: durable, and as good as recorded. `ignored` were passed over
-    (tombstones, nothing known, past the retention).
+    `queued` were handed to the committer: durable, and as good as recorded, so what was decided about them counts.
+    `ignored` were passed over (tombstones, nothing known, past the retention).
     """
 
     jobs: dict[ExternalKey, Job] = field(default_factory=dict)
@@ -38,6 +38,12 @@ class Recorded:
     ignored: set[ExternalKey] = field(default_factory=set)
     is_duplicate: bool = False
     terminal_conflicts: int = 0
+
+    def note(self, decided: Job) -> None:
+        """Count a change; `decided` still has the version that it was decided on, 0 for a new job."""
+        self.changed.add(decided.job_id)
+        if decided.version == 0:
+            self.created.add(decided.job_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +252,10 @@ class RecordObservations:
         if self.overflow is None:
             raise StoreUnavailableError("The job store is busy; try again in a moment.")
         self.overflow.send([encode_observation(*sighting) for group in groups for sighting in group.sightings])
-        recorded.queued.update(group.key for group in groups)
+        for key in (group.key for group in groups):
+            recorded.queued.add(key)
+            if key in recorded.jobs:
+                recorded.note(recorded.jobs[key])
         self.telemetry.count("ObservationsQueued", sum(len(group.observations) for group in groups))
 
 

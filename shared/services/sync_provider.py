@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from shared.domain.errors import ProviderAnswerInvalidError, ProviderError, ProviderUnavailableError
+from shared.domain.errors import (
+    ProviderAnswerInvalidError,
+    ProviderError,
+    ProviderUnavailableError,
+    StoreUnavailableError,
+)
 from shared.domain.job import JobKind
 from shared.domain.observation import Observation
 from shared.ports import Clock, Provider, Telemetry
@@ -39,6 +44,7 @@ class SyncProvider:
         """The newest SYNC_JOBS of predictions and trainings together, newest first.
 
         A list that fails halfway is recorded as far as it was read, and `error` says so: never a false "0 new" (I30).
+        Raises StoreUnavailableError when what was read was only queued, or not even that.
         """
         found: dict[str, Observation] = {}
         error: ProviderError | None = None
@@ -53,6 +59,11 @@ class SyncProvider:
         newest = sorted(found.values(), key=lambda seen: seen.created_at or seen.observed_at, reverse=True)
         wanted = [seen for seen in newest if models is None or seen.model in models]
         recorded = self.recorder.record(wanted[:SYNC_JOBS])
+        if recorded.queued - recorded.jobs.keys():
+            raise StoreUnavailableError(
+                "The job store is busy: what the provider told is kept and will be recorded, but how much of it is new "
+                "is not known yet; look again in a minute."
+            )
         created = len(recorded.created)
         return Synced(provider.name, provider.label, created, len(recorded.changed - recorded.created), error)
 

@@ -14,10 +14,11 @@ from shared.domain.errors import (
     ProviderThrottledError,
     ProviderTokenRejectedError,
     ProviderUnavailableError,
+    StoreUnavailableError,
 )
 from shared.domain.job import JobKind, JobStatus
 from shared.domain.observation import Observation
-from shared.ports import ObservationPage
+from shared.ports import ObservationPage, Snapshot
 from tests.system import System, a_system
 
 SYNC = "/api/cloud/jobs/sync"
@@ -54,6 +55,28 @@ def test_a_provider_that_fails_is_an_error_and_never_nothing_new(
     assert "synced" not in answer.json()
     if isinstance(error, ProviderThrottledError):
         assert answer.headers["Retry-After"] == "7"
+
+
+def test_new_jobs_that_were_queued_count_as_new(system: System, client: TestClient) -> None:
+    for number in range(3):
+        system.remote_job(f"colliding{number:03d}", JobStatus.RUNNING)
+    system.stores.faults.conflict_on_commit(*range(1, 9))
+    assert client.post(SYNC).json()["message"] == "Discovered 3 new jobs from Replicate"
+    assert len(system.queue.messages) == 3
+
+
+def test_a_store_that_is_down_while_the_queue_is_not_is_never_nothing_new(
+    system: System, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> Snapshot:
+        raise StoreUnavailableError("The store is throttled.")
+
+    system.remote_job("unwritten1job", JobStatus.RUNNING)
+    monkeypatch.setattr(system.stores.jobs, "snapshot", refuse)
+    answer = client.post(SYNC)
+    assert answer.status_code == 503
+    assert len(system.queue.messages) == 1
+    assert "is kept" in answer.json()["detail"]
 
 
 def test_what_was_read_before_a_failure_is_kept_and_told(system: System, client: TestClient) -> None:
