@@ -61,8 +61,8 @@ class PollState:
     fault: PollFault | None = None
 
     def is_leased(self, now: datetime) -> bool:
-        """Whether a tick is at it; a lease longer than any is the mistake of a clock that was ahead."""
-        return self.lease_until is not None and now < self.lease_until <= now + LEASE
+        """Whether a tick is at it; a lease far longer than any is the mistake of a clock that was ahead."""
+        return self.lease_until is not None and now < self.lease_until <= now + 2 * LEASE
 
     def effective_interval(self, configured: float) -> float:
         """A round that takes long leaves the provider in peace twice as long as it took."""
@@ -78,7 +78,7 @@ class PollState:
         """Whether a round was left in its midst, because polling was off or nothing was active."""
         if self.place is None:
             return False
-        return self.last_tick_at is None or not timedelta(0) <= now - self.last_tick_at <= PLACE_KEPT_FOR
+        return self.last_tick_at is None or abs(now - self.last_tick_at) > PLACE_KEPT_FOR
 
     @property
     def has_rest(self) -> bool:

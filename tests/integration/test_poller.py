@@ -268,6 +268,20 @@ def test_a_lease_from_a_clock_that_was_ahead_keeps_nobody_out(engine: Engine) ->
     assert state_of(engine).round_began_at == now
 
 
+def test_a_clock_a_little_behind_neither_breaks_a_lease_nor_a_round(engine: Engine) -> None:
+    active_jobs(engine, 2)
+    system = engine.system
+    now = system.clock.now()
+    place = Place(singles=("job000000001",))
+    held = PollState(lease_until=now + timedelta(seconds=40), last_tick_at=now + timedelta(seconds=10), place=place)
+    version = system.stores.state.put(poll_state_key("replicate"), encode_poll_state(held), now=now)
+    assert system.wiring.poller.poll(system.provider, interval=30) is TickOutcome.BUSY
+    free = encode_poll_state(replace(held, lease_until=None))
+    system.stores.state.put(poll_state_key("replicate"), free, now=now, if_version=version)
+    assert system.wiring.poller.poll(system.provider, interval=30) is TickOutcome.RAN
+    assert system.provider.asked == ["job000000001"]
+
+
 def test_two_ticks_that_start_together_become_one(engine: Engine) -> None:
     active_jobs(engine, 2)
     system = engine.system
