@@ -11,6 +11,7 @@ import base64
 import concurrent.futures
 import contextlib
 import itertools
+import json
 import logging
 import random
 import socket
@@ -77,6 +78,7 @@ class Gateway:
         self.accepted_sockets = 0
         self.refuses_sockets = False
         self.refuses_streams = False
+        self.fails_messages = False
         self._sockets: dict[str, Callable[[Scope], Coroutine[Any, Any, None]]] = {}
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._pool = concurrent.futures.ThreadPoolExecutor(32, initializer=self._prepare_thread)
@@ -223,6 +225,9 @@ class Gateway:
         self.accepted_sockets += 1
         tasks = set()
         while (message := await receive())["type"] == "websocket.receive":
+            if self.fails_messages:
+                await send({"type": "websocket.send", "text": failure_text(connection_id)})
+                continue
             said = socket_event(scope, connection_id, kind="MESSAGE", body=message.get("text"))
             task = asyncio.create_task(self._call(receive_message.handler, said))
             tasks.add(task)
@@ -264,6 +269,11 @@ def socket_event(scope: Scope, connection_id: str, *, kind: str = "CONNECT", bod
             event["multiValueHeaders"].setdefault(name.decode(), []).append(value.decode("latin-1"))
         event["multiValueQueryStringParameters"] = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
     return event
+
+
+def failure_text(connection_id: str) -> str:
+    """What a WebSocket API tells the client when the function of a route failed or was throttled."""
+    return json.dumps({"message": "Internal server error", "connectionId": connection_id, "requestId": "test"})
 
 
 class Line:

@@ -17,6 +17,7 @@ const TIMING = {
 const SOCKET_TRIES = 2;
 const STREAM_TRIES = 3;
 const HELLOS_UNTIL_RECONNECT = 3;
+const ANSWERS = new Set(["connected", "events", "reset", "heartbeat"]);
 const MOST_KEPT_EARLY = 2_000;
 const ID = /^([A-Za-z0-9]{1,32})-(\d{1,18})$/;
 
@@ -133,6 +134,11 @@ class Socket {
     try {
       message = JSON.parse(text);
     } catch {
+      return;
+    }
+    // The gateway itself says { message } when it throttles, or when the function behind it failed: that is no answer.
+    if (!ANSWERS.has(message.type)) {
+      if (!this.isGreeted) this.end();
       return;
     }
     this.cancel(this.limit);

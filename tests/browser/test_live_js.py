@@ -226,6 +226,22 @@ def test_a_server_that_greets_and_hangs_up_is_not_hammered(gateway: Gateway, vis
     assert gateway.accepted_sockets == 2
 
 
+def test_a_socket_whose_hello_fails_is_left_for_the_event_stream(gateway: Gateway, visit: Open) -> None:
+    """API Gateway says so in a message of its own, which must not pass for an answer."""
+    gateway.world.publish()
+    gateway.fails_messages = True
+    page = visit(live_page(PATIENT))
+    wait_for(page, "window.live?.stream && window.live.state === 'live'")
+    gateway.publish(2)
+    wait_for(page, "window.heard.length === 4")
+
+    gateway.fails_messages = False
+    wait_for(page, "window.live.socket && window.live.state === 'live'")
+    gateway.publish(2)
+
+    assert_heard_everything(page, gateway, since=3)
+
+
 def test_a_cursor_that_the_server_does_not_know_asks_the_page_to_read_anew(gateway: Gateway, visit: Open) -> None:
     gateway.world.publish(3)
     page = visit(live_page().replace('base: "/"', 'base: "/", after: "elsewhere-7"'))
