@@ -65,6 +65,16 @@ def test_sync_finds_every_job_once_and_the_list_is_newest_first(service: Service
     assert created == sorted(created, reverse=True)
 
 
+def test_cookies_that_other_programs_of_this_machine_left_do_no_harm(service: Service) -> None:
+    answer = service.http.get("/api/cloud/jobs?limit=1", headers={"Cookie": 'theirs={"a": 1}; open="quote; b'})
+    assert answer.status_code == 200
+
+
+def test_a_script_of_another_site_reads_nothing(service: Service) -> None:
+    headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+    assert service.http.get("/api/cloud/jobs?limit=1", headers=headers).status_code == 403
+
+
 def test_progress_moves_as_the_job_moves(service: Service) -> None:
     job_id = service.new_remote_job(boot_seconds=0, run_seconds=60, outcome="succeeded")
     service.http.post("/api/cloud/jobs/sync")
