@@ -270,6 +270,37 @@ def test_bad_cursor_is_reset_on_both_transports(gateway: Gateway, cursor: str) -
     assert messages == [{"type": "connected", "head": now}, {"type": "reset", "head": now}]
 
 
+def test_the_header_of_a_reconnect_counts_more_than_the_address_it_was_opened_with(gateway: Gateway) -> None:
+    """An EventSource keeps its address and tells what it heard since in the header; an empty one says nothing."""
+    gateway.world.publish(3)
+    epoch = gateway.world.epoch
+
+    def ids(header: str, query: str) -> list[str]:
+        answer = httpx.get(
+            f"{gateway.url}/api/events", params={"last_event_id": query}, headers={"Last-Event-ID": header}
+        )
+        return [line.removeprefix("id: ") for line in answer.text.splitlines() if line.startswith("id: ")]
+
+    assert ids(f"{epoch}-4", f"{epoch}-0") == gateway.world.ids(4, 6)
+    assert ids("", f"{epoch}-3") == gateway.world.ids(3, 6)
+    assert ids("elsewhere-4", f"{epoch}-0") == [f"{epoch}-6"] * 2
+
+
+def test_more_messages_than_a_socket_may_send_are_not_answered(gateway: Gateway) -> None:
+    """T22; the seconds are the server's, so so many may be answered in each that the test lasted."""
+    with connect(f"ws://127.0.0.1:{gateway.port}", proxy=None) as client:
+        began = int(time.time())
+        for _ in range(40):
+            client.send(json.dumps({"action": "ping"}))
+        answered = 0
+        with contextlib.suppress(TimeoutError):
+            while client.recv(timeout=0.5 if answered >= 10 else 20):
+                answered += 1
+        seconds = int(time.time()) - began + 1
+
+    assert 10 <= answered <= 10 * seconds
+
+
 def test_the_sixth_request_of_an_address_is_refused_as_the_contract_says() -> None:
     with Gateway(sse_hold_seconds=3, sse_connections_per_ip=5).running() as gateway:
         gateway.world.publish()
