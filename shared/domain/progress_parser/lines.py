@@ -173,7 +173,10 @@ _PREPARING = re.compile(
     r"|processing (?:images?|prompts?|captions?|files?|samples?|dataset|\d|bucket)"
 )
 _PREPARED = re.compile(r"\b(?:loaded|completed|finished|done|patched|took)\b")
-_OUTCOME = re.compile(r"['\"]eval_\w{1,40}['\"]\s?:\s?['\"]?[\d-]|^\W{0,8}eval (?:metrics|results)")
+_OUTCOME = re.compile(
+    r"['\"]eval_(?!interval|iters|steps['\"]|batch|every|freq|strategy|delay|accum|on_)\w{1,40}['\"]\s?:\s?['\"]?[\d-]"
+    r"|^\W{0,8}eval (?:metrics|results)"
+)
 _TRAINED = re.compile(
     r"(?<!val )(?<!validation )(?<!eval )(?<!\w)(?:train_|training_|step_|avr_)?loss['\"*)]{0,3}\s{0,3}[:= ]\s{0,3}"
     r"[*'\"]{0,2}[-+]?[\dni.]|'train_runtime'"

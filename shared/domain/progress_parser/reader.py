@@ -46,8 +46,11 @@ def _has_counter(found: Counts) -> bool:
 
 
 def _is_weak(previous: Progress) -> bool:
-    """Whether an earlier reading saw an evaluation, but no training: a word of the preparation may look like that."""
-    return previous.stage is Stage.VALIDATION and previous.loss is None and previous.step is None
+    """Whether an earlier reading saw only a bare counter or a word of a training: a preparation has those as well."""
+    measured = (previous.loss, previous.learning_rate, previous.epoch, previous.total_epochs)
+    is_announced = previous.total_steps is not None and previous.step is None
+    is_saved = previous.stage is Stage.SAVING_CHECKPOINT
+    return not is_announced and not is_saved and all(value is None for value in measured)
 
 
 def _told_epochs(previous: Progress) -> bool:
@@ -75,12 +78,11 @@ class Reader:
     def __init__(self, previous: Progress | None = None) -> None:
         self._previous = previous or Progress()
         self.stage = self._previous.stage
-        self._started = (
-            self.stage in _AFTER_START and not _is_weak(self._previous)
-        ) or self._previous.percent is not None
+        is_weak = _is_weak(self._previous)
+        self._started = not is_weak and (self.stage in _AFTER_START or self._previous.percent is not None)
         self._evidence = Evidence(
             earlier_epoch=self._previous.epoch,
-            total_steps=self._previous.total_steps,
+            total_steps=None if is_weak else self._previous.total_steps,
             total_epochs=self._previous.total_epochs,
         )
         self._bar_is_sure = True

@@ -907,6 +907,7 @@ SURROUNDINGS: dict[str, Case] = {
     "sample-paths": (f"enumerating sample paths: 100%|{FULL}| 1/1 [00:00<00:00, 749.12it/s]", PREPROCESSING, None),
     "examples-of-both-sets": ("Training with 900 examples and validating with 24 examples.", None, None),
     "token-saved-at-the-login": ("Your token has been saved to /home/me/.cache/token\nLogin successful", None, None),
+    "printed-intervals-of-an-evaluation": ("{'eval_interval': 8, 'eval_iters': 100, 'devices': 2}", None, None),
     "bar-without-its-end": ("flux_train_replicate:  40% | 400/1000 [02:30<03:45, 2.67it/s]", TRAINING, 40.0),
 }
 

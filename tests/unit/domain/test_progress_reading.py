@@ -254,6 +254,15 @@ def test_records_alone_never_make_a_later_bar_one_of_an_epoch() -> None:
     assert read_progress(" 53%|█████     | 530/1000 [09:00<08:00,  1.0s/it]", before).percent == 53.0
 
 
+def test_a_bare_bar_taken_for_the_training_gives_way_to_the_preparation_told_later() -> None:
+    log = " 14%|█▍        | 8/57 [00:12<01:12,  1.5s/it]"
+    before = read_progress(log)
+    later = read_progress(f"{log}\nINFO caching the outputs of the text encoder", before)
+
+    assert before.stage is Stage.TRAINING
+    assert (later.stage, later.percent) == (Stage.PREPROCESSING, None)
+
+
 def test_a_word_of_validation_in_the_preparation_never_holds_back_the_stage() -> None:
     before = read_progress("INFO --- validate the model that was given ---")
 
