@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from functions.http._app import lambda_handler_for
+from functions.http._app import error_body, lambda_handler_for
 from functions.http._parameters import Switch
-from shared.services.check_health import Component, overall
+from shared.services.check_health import UNHEALTHY, Component, overall
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -14,7 +14,10 @@ router = APIRouter()
 
 @router.get("/api/cloud/health")
 def read_health(response: Response, deep: Switch = False, include_replicate: Switch = False) -> dict[str, object]:
-    """`status, uptime_seconds, components[]{name, status, message, latency_ms}, timestamp`; 503 when unhealthy."""
+    """`status, uptime_seconds, components[]{name, status, message, latency_ms}, timestamp`; 503 when unhealthy.
+
+    Then with `detail`, as every error: SimpleTuner's CLI prints that.
+    """
     return _report(response, wiring().health.check(with_providers=deep or include_replicate))
 
 
@@ -33,8 +36,10 @@ def read_ready(response: Response) -> dict[str, object]:
 def _report(response: Response, components: list[Component]) -> dict[str, object]:
     parts = wiring()
     status = overall(components)
-    if status == "unhealthy":
+    told: dict[str, str] = {}
+    if status == UNHEALTHY:
         response.status_code = 503
+        told = error_body(UNHEALTHY, next(c.message for c in components if c.status == UNHEALTHY))
     return {
         "status": status,
         "uptime_seconds": round(parts.health.uptime_seconds(), 1),
@@ -42,6 +47,7 @@ def _report(response: Response, components: list[Component]) -> dict[str, object
             {"name": c.name, "status": c.status, "message": c.message, "latency_ms": c.latency_ms} for c in components
         ],
         "timestamp": parts.clock.now().isoformat(),
+        **told,
     }
 
 

@@ -108,6 +108,17 @@ def test_a_switch_without_a_value_is_on(client: TestClient, switch: str) -> None
     assert client.get("/api/cloud/jobs?sync_active").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/api/cloud/health", "/api/cloud/health/ready"])
+def test_an_unhealthy_service_says_what_is_wrong_as_every_error_does(
+    system: System, client: TestClient, path: str
+) -> None:
+    system.stores.faults.throttle_call(*range(1, 20))
+    answer = client.get(path)
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "unhealthy"
+    assert answer.json()["detail"] == answer.json()["message"] == answer.json()["components"][0]["message"]
+
+
 def test_a_wrong_method_is_405_and_says_which_one_is_right(client: TestClient) -> None:
     answer = client.request("HEAD", "/api/cloud/jobs")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
