@@ -12,6 +12,8 @@ from infra.local.queues import queue_environment
 from infra.local.settings import REGION, SIMULATOR_TOKEN, STAGE, StackSettings
 from infra.local.tables import table_environment
 from infra.local.templates import REPOSITORY
+from shared.config import Settings
+from shared.enterprise_config import load_enterprise_config
 
 SHIM_FOLDER = REPOSITORY / "infra" / "local" / "bin"
 _NOT_INHERITED = (
@@ -43,6 +45,12 @@ def aws_environment(settings: StackSettings) -> dict[str, str]:
         "AWS_ENDPOINT_URL_SSM": settings.moto_url,
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://127.0.0.1:{settings.websocket_port}",
     }
+
+
+def check_function_settings(environment: Mapping[str, str]) -> None:
+    """Raises ConfigurationError for a variable or a key of the operator's file that every function would stumble on."""
+    given = Settings.from_environment(environment)
+    load_enterprise_config(given.simpletuner_enterprise_config, environment)
 
 
 def secrets_file(settings: StackSettings) -> Path:

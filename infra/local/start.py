@@ -21,7 +21,7 @@ import httpx
 
 from infra.local import dynamodb_local
 from infra.local.banner import ready_block
-from infra.local.environment import function_environment, secrets_file
+from infra.local.environment import check_function_settings, function_environment, secrets_file
 from infra.local.invoker import LambdaInvoker
 from infra.local.ports import PortInUseError, check_ports
 from infra.local.processes import Children, StackFailed, StackStopped
@@ -30,6 +30,7 @@ from infra.local.runtimes import OSLS, find_java, find_node, node_packages_are_c
 from infra.local.settings import HOST, SIMULATOR_TOKEN, STAGE, SettingsError, StackSettings, read_settings
 from infra.local.tables import TableDiffersError
 from infra.local.triggers import ServiceDefinition, read_service
+from shared.domain.errors import ConfigurationError
 
 READY_PATH = "/api/cloud/health/ready"
 FIRST_DOWNLOAD_SECONDS = 900.0
@@ -155,10 +156,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, request_stop)
     try:
         settings = read_settings(os.environ)
+        check_function_settings(function_environment(settings, {}))
         check_ports(settings.ports())
         print("Starting the local stack (Ctrl-C ends it)", flush=True)
         Stack(settings, stop).run()
-    except (SettingsError, PortInUseError, TableDiffersError) as error:
+    except (SettingsError, ConfigurationError, PortInUseError, TableDiffersError) as error:
         print(error, file=sys.stderr)
         return 2
     except StackFailed as error:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from infra.local.environment import function_environment
+from infra.local.environment import check_function_settings, function_environment
 from infra.local.queues import queue_environment
 from infra.local.settings import SettingsError, read_settings
 from infra.local.tables import local_table_name, table_environment
+from shared.domain.errors import ConfigurationError
 
 
 def test_defaults_are_the_documented_ports() -> None:
@@ -53,6 +56,24 @@ def test_functions_know_their_own_address_unless_another_is_given() -> None:
     assert function_environment(settings, {}, inherited={})["PUBLIC_BASE_URL"] == "http://127.0.0.1:9000"
     given = {"PUBLIC_BASE_URL": "https://tunnel.example.com"}
     assert function_environment(settings, {}, inherited=given)["PUBLIC_BASE_URL"] == "https://tunnel.example.com"
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"SIMPLETUNER_JOB_POLL_INTERVAL": "soon"}, "SIMPLETUNER_JOB_POLL_INTERVAL"),
+        ({"SIMPLETUNER_ENTERPRISE_CONFIG": "{file}"}, "line 2: key background.job_status_polling"),
+    ],
+)
+def test_what_every_function_would_stumble_on_is_told_before_the_start(
+    tmp_path: Path, variables: dict[str, str], complaint: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("background:\n  job_status_polling: often\n")
+    inherited = {name: value.format(file=file) for name, value in variables.items()}
+    check_function_settings(function_environment(read_settings({}), {}, inherited={}))
+    with pytest.raises(ConfigurationError, match=complaint):
+        check_function_settings(function_environment(read_settings({}), {}, inherited=inherited))
 
 
 def test_functions_can_not_reach_a_real_account() -> None:
