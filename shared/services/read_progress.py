@@ -52,7 +52,7 @@ class ReadProgress:
         now = self.clock.now()
         item = self.texts.get(job.job_id, PROGRESS_PART)
         stored = decode_progress(item)
-        if stored is not None and now - stored.updated_at < timedelta(seconds=self.max_age_seconds):
+        if stored is not None and abs(now - stored.updated_at) < timedelta(seconds=self.max_age_seconds):
             return stored
         if not self.texts.acquire(job.job_id, PROGRESS_PART, now=now, until=now + LEASE):
             return stored
