@@ -7,6 +7,8 @@ import { clock, duration, exact, figure, isNumber, money, number, percent, reaso
 import { costOf, isActive, nameOf, progressBar, providerName, secondsOf, statusChip, updateBar, updateChip } from "./jobs.js";
 
 const LOG_EVERY_MS = 4000;
+const FINAL_LOG_EVERY_MS = 15_000;
+const FINAL_LOG_WITHIN_MS = 3_600_000;
 const PROGRESS_EVERY_MS = 5000;
 // Another reader may be asking the provider just now; what it finds is there a moment later.
 const FIRST_PROGRESS_MS = [600, 1200, 2400];
@@ -359,14 +361,21 @@ export class Details {
         const isMore = found.next > this.next && this.next > 0;
         if (found.logs) this.log.add(found.logs);
         this.next = found.next;
-        if (!this.log.text) setText(this.log.state, isActive(this.job) ? t("log.notYet") : t("log.none"));
+        if (!this.log.text) setText(this.log.state, t(isActive(this.job) ? "log.notYet" : this.logMayCome() ? "log.soon" : "log.none"));
         if (!this.log.isBound) this.bindSave();
         if (isMore && found.logs.length > 1_000_000) return void this.loadLog();
       }
     } catch (error) {
       if (this.id === id) setText(this.log.state, reasonOf(error));
     }
-    if (this.id === id && isActive(this.job)) this.logTimer = setTimeout(() => this.loadLog(), LOG_EVERY_MS);
+    if (this.id !== id) return;
+    if (isActive(this.job)) this.logTimer = setTimeout(() => this.loadLog(), LOG_EVERY_MS);
+    else if (this.logMayCome()) this.logTimer = setTimeout(() => this.loadLog(), FINAL_LOG_EVERY_MS);
+  }
+
+  /** The log of an ended job is fetched in the background, while the provider keeps it. */
+  logMayCome() {
+    return !this.log.text && Date.now() - Date.parse(this.job.completed_at) < FINAL_LOG_WITHIN_MS;
   }
 
   bindSave() {
