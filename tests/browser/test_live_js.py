@@ -226,6 +226,24 @@ def test_a_server_that_greets_and_hangs_up_is_not_hammered(gateway: Gateway, vis
     assert gateway.accepted_sockets == 2
 
 
+def test_a_machine_that_slept_for_hours_wakes_up_without_a_gap(gateway: Gateway, visit: Open) -> None:
+    """Every timer of the page is due at once, its socket was ended meanwhile, and changes were missed."""
+    page = visit("<title>empty</title>")
+    page.clock.install()
+    gateway.page = live_page(QUICK.replace("answer: 2000", "answer: 10000")).encode()
+    page.reload()
+    wait_for(page, "window.live?.state === 'live'")
+    for _ in range(2):
+        gateway.end_sockets()
+        gateway.publish(3)
+        page.clock.fast_forward("03:00:00")
+        gateway.publish(2)
+    page.clock.resume()
+
+    assert_heard_everything(page, gateway)
+    wait_for(page, "window.live.state === 'live'")
+
+
 def test_a_socket_whose_hello_fails_is_left_for_the_event_stream(gateway: Gateway, visit: Open) -> None:
     """API Gateway says so in a message of its own, which must not pass for an answer."""
     gateway.world.publish()
