@@ -33,8 +33,6 @@ class Chart {
     this.height = height;
     this.node = document.createElement("div");
     this.node.className = "chart";
-    this.node.tabIndex = 0;
-    this.node.setAttribute("role", "img");
     this.tip = document.createElement("div");
     this.tip.className = "tip";
     this.tip.hidden = true;
@@ -60,6 +58,8 @@ class Chart {
 
   set(model) {
     this.model = model;
+    this.node.tabIndex = 0;
+    this.node.setAttribute("role", "img");
     this.node.setAttribute("aria-label", model.label);
     if (this.width) this.render();
   }

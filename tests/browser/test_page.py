@@ -416,6 +416,7 @@ def test_a_service_that_was_down_is_read_as_soon_as_it_is_back(server: PageServe
     expect(page.locator("#list .problem")).to_contain_text("Service Unavailable")
     expect(page.locator(".card.limit")).to_contain_text("Service Unavailable")
     assert "" not in page.locator("main h3:visible, main button:visible").all_inner_texts()
+    expect(page.locator("[role=img]:not([aria-label])")).to_have_count(0)
     page.unroute("**/api/**")
     page.clock.run_for(30_000)
     expect(row(page, FLUX)).to_be_visible()
