@@ -8,6 +8,7 @@ from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
 from shared.services.find_job import find_job
 from shared.services.present_job import job_body
+from shared.services.read_error import whole_error
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -15,11 +16,12 @@ router = APIRouter()
 
 @router.get("/api/cloud/jobs/{job_id}")
 def get_job(job_id: str) -> dict[str, object]:
-    """`job` (the job object), `transitions` (status and time, oldest first, the last 20)."""
+    """`job` (the job object, its error in full), `transitions` (status and time, oldest first, the last 20)."""
     parts = wiring()
     job = find_job(parts.jobs, job_id)
+    body = job_body(job, parts.clock.now())
     return {
-        "job": job_body(job, parts.clock.now()),
+        "job": body | {"error_message": whole_error(parts.texts, job)},
         "transitions": [{"status": step.status.value, "at": to_iso(step.at)} for step in job.transitions],
     }
 

@@ -15,6 +15,8 @@ JOB_ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 MIN_PREFIX_LENGTH = 8
 MAX_TRANSITIONS = 20
 MAX_ERROR_LENGTH = 500
+CUT_MARK = "..."
+"""The end of a text that was too long for its field."""
 MAX_URL_LENGTH = 300
 MAX_NAME_LENGTH = 120
 
@@ -120,6 +122,11 @@ class Job:
     @property
     def is_lost(self) -> bool:
         return self.absence.lost_at is not None
+
+    @property
+    def is_error_cut(self) -> bool:
+        """Whether the provider may have said more than the item holds."""
+        return self.error_message is not None and self.error_message.endswith(CUT_MARK)
 
     def duration_seconds(self, now: datetime) -> float | None:
         """Seconds from start to end, or to `now` while it runs; null before the start; never negative (trap 7)."""

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from shared.domain.event import JobEvent, status_event
 from shared.domain.job import (
+    CUT_MARK,
     MAX_ERROR_LENGTH,
     MAX_NAME_LENGTH,
     MAX_TRANSITIONS,
@@ -244,7 +245,7 @@ def shortened(text: str | None, limit: int) -> str | None:
     if not text:
         return None
     encoded = text.encode("utf-8", "replace")
-    return text if len(encoded) <= limit else encoded[: limit - 3].decode("utf-8", "ignore") + "..."
+    return text if len(encoded) <= limit else encoded[: limit - len(CUT_MARK)].decode("utf-8", "ignore") + CUT_MARK
 
 
 def _cut_url(url: str | None) -> str | None:

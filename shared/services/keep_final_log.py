@@ -1,4 +1,4 @@
-"""The whole log of an ended job, fetched once and kept: the provider deletes it after an hour."""
+"""The whole log and the whole error of an ended job, fetched once and kept: the provider deletes them after an hour."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from shared.domain.errors import InvalidRequestError, ProviderError, ProviderJob
 from shared.domain.job import Job
 from shared.domain.progress_parser import loss_history, read_progress
 from shared.ports import Clock, JobStore, JobTexts, Provider, Telemetry
+from shared.services.read_error import ERROR_PART, encode_error
 from shared.services.read_progress import PROGRESS_PART, StoredProgress, decode_progress, encode_progress
 
 LOG_PART = "log#{:03d}"
@@ -66,6 +67,7 @@ class KeepFinalLog:
             return LogOutcome.KEPT
         self.clock.sleep(1 / FETCHES_A_SECOND)
         try:
+            self._keep_error(job)
             log = self.provider_of(job.provider).full_log(job.external_id, job.kind)
         except ProviderJobNotFoundError:
             return LogOutcome.NOTHING
@@ -74,10 +76,20 @@ class KeepFinalLog:
             is_over = self.clock.now() - wished_at >= TRIED_FOR
             self.telemetry.warning("final log not fetched", job_id=job_id, reason=error.detail, given_up=is_over)
             return LogOutcome.GIVEN_UP if is_over else LogOutcome.AGAIN
-        if not log:
-            return LogOutcome.NOTHING
-        self._store(job, log)
-        return LogOutcome.KEPT
+        if log:
+            self._store(job, log)
+        if self.jobs.get(job_id) is None:
+            # Deleted meanwhile: nothing of it may stay.
+            self.texts.delete_all(job_id)
+        return LogOutcome.KEPT if log else LogOutcome.NOTHING
+
+    def _keep_error(self, job: Job) -> None:
+        """The job's item holds the beginning of an error; one that was cut there is kept whole beside it."""
+        if not job.is_error_cut or self.texts.get(job.job_id, ERROR_PART) is not None:
+            return
+        error = self.provider_of(job.provider).get(str(job.external_id), job.kind).error
+        if error:
+            self.texts.put(job.job_id, ERROR_PART, encode_error(error), at=self.clock.now())
 
     def _store(self, job: Job, log: str) -> None:
         now = self.clock.now()
@@ -89,6 +101,3 @@ class KeepFinalLog:
         for start in reversed(range(0, len(content), PART_BYTES)):
             part = gzip.compress(content[start : start + PART_BYTES], 5)
             self.texts.put(job.job_id, LOG_PART.format(start // PART_BYTES), part, at=now)
-        if self.jobs.get(job.job_id) is None:
-            # Deleted meanwhile: nothing of it may stay.
-            self.texts.delete_all(job.job_id)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from functions.http import get_job
 from functions.work import keep_final_log, queue_final_logs
 from shared.adapters.dynamo_items import encode_event
 from shared.domain.access import LOCAL_ADMIN
@@ -68,6 +69,32 @@ def kept_log(engine: Engine, external_id: str = JOB) -> str | None:
         assert len(item.content) < 350_000
         parts.append(gzip.decompress(item.content))
     return b"".join(parts).decode() if parts else None
+
+
+def test_an_error_too_long_for_the_job_s_item_is_kept_whole_and_shown_with_the_job(engine: Engine) -> None:
+    error = "RuntimeError: " + "the tensors do not fit; " * 60 + "the cause"
+    engine.system.remote_job(JOB, JobStatus.FAILED, error=error)
+    engine.system.provider.logs[JOB] = None
+    engine.system.sync()
+    beginning = engine.job(JOB).error_message
+    assert beginning is not None
+    assert beginning.endswith("...")
+    client = engine.system.client(get_job.router)
+    assert client.get(f"/api/cloud/jobs/{JOB}").json()["job"]["error_message"] == beginning
+    notice(engine)
+    assert consume(engine) == []
+    assert client.get(f"/api/cloud/jobs/{JOB}").json()["job"]["error_message"] == error
+    notice(engine)
+    consume(engine)
+    assert engine.system.provider.calls["get"] == 1
+
+
+def test_a_short_error_costs_no_call_of_its_own(engine: Engine) -> None:
+    engine.system.remote_job(JOB, JobStatus.FAILED, error="CUDA out of memory.")
+    engine.system.sync()
+    notice(engine)
+    consume(engine)
+    assert engine.system.provider.calls["get"] == 0
 
 
 def test_the_log_of_an_ended_job_is_fetched_once_and_kept(engine: Engine) -> None:
