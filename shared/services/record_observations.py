@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from datetime import timedelta
 
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.event import LogHead
-from shared.domain.job import Job
+from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, first_observed, merge_observations
 from shared.domain.pricing import Hardware
 from shared.ports import Claim, Clock, ExternalKey, JobChange, JobStore, Snapshot, Telemetry, WorkQueue
@@ -18,6 +19,9 @@ from shared.services.observation_message import encode_observation
 
 OWN_TRIES = 2
 COMMITTER_TRIES = 8
+CONTENTION_SECONDS = 1.0
+"""How long a single change goes straight to the committer after one that could not get through: failed tries cost as
+much as good ones, and the committer writes fifty changes at the price of two."""
 
 HardwareOf = Callable[[str, str | None], Hardware]
 """The hardware of a job, from its provider and model."""
@@ -46,6 +50,19 @@ class Recorded:
             self.created.add(decided.job_id)
 
 
+@dataclass(slots=True)
+class Contention:
+    """Whether other writers were in the way a moment ago, as far as this process saw."""
+
+    _until: float = -math.inf
+
+    def met(self, now: float) -> None:
+        self._until = now + CONTENTION_SECONDS
+
+    def is_likely(self, now: float) -> bool:
+        return now < self._until
+
+
 @dataclass(frozen=True, slots=True)
 class _Group:
     """All observations of one remote job, in the order given, each with the webhook id that brought it."""
@@ -66,8 +83,9 @@ class _Group:
 class RecordObservations:
     """Folds observations per job and commits by budget.
 
-    A writer tries its own transaction twice; what still collides goes to `overflow`. The committer itself has no
-    `overflow`: it tries longer and then raises StoreUnavailableError, so that its queue keeps the message.
+    A writer tries its own transaction twice; what still collides goes to `overflow`, and for a moment so do the single
+    changes that come after it. The committer itself has no `overflow`: it tries longer and then raises
+    StoreUnavailableError, so that its queue keeps the message.
     """
 
     jobs: JobStore
@@ -76,6 +94,7 @@ class RecordObservations:
     hardware_of: HardwareOf
     overflow: WorkQueue | None = None
     retention: timedelta | None = None
+    contention: Contention = field(default_factory=Contention, compare=False)
 
     def record(self, observations: Sequence[Observation], *, marks: Sequence[str | None] = ()) -> Recorded:
         """Record observations; `marks[i]` is the webhook id that brought observation i.
@@ -85,6 +104,8 @@ class RecordObservations:
         """
         recorded = Recorded()
         pending = _group(observations, marks)
+        if len(pending) == 1 and self._is_nothing_new(pending[0], recorded):
+            return recorded
         exhausted: list[_Group] = []
         for attempt in range(self._tries):
             if attempt:
@@ -100,6 +121,9 @@ class RecordObservations:
             self._hand_over(left, recorded)
         return recorded
 
+    def _is_in_the_way(self, changes: int) -> bool:
+        return self.overflow is not None and changes == 1 and self.contention.is_likely(self.clock.monotonic())
+
     @property
     def _tries(self) -> int:
         return OWN_TRIES if self.overflow is not None else COMMITTER_TRIES
@@ -107,6 +131,25 @@ class RecordObservations:
     def _pause(self) -> None:
         self.telemetry.count("TxRetry")
         self.clock.sleep(random.uniform(0.02, 0.1))
+
+    def _is_nothing_new(self, group: _Group, recorded: Recorded) -> bool:
+        """One small read answers for a look that brings more of a running job's log: it seldom changes the job.
+
+        What changes nothing needs no mark.
+        """
+        if any(seen.status is not JobStatus.RUNNING or not seen.logs for seen in group.observations):
+            return False
+        try:
+            job = self.jobs.get(group.key.job_id or group.key.external_id)
+        except StoreUnavailableError:
+            return False
+        if job is None or (job.provider, job.external_id) != (group.key.provider, group.key.external_id):
+            return False
+        outcome = merge_observations(job, group.observations)
+        if outcome.job != job or outcome.terminal_conflicts or outcome.unknown_statuses:
+            return False
+        recorded.jobs[group.key] = job
+        return True
 
     def _try_once(self, groups: Sequence[_Group], recorded: Recorded, exhausted: list[_Group]) -> list[_Group]:
         """Decide on a fresh snapshot and commit; returns the groups to decide anew, because their job had moved.
@@ -129,6 +172,9 @@ class RecordObservations:
                 again.append(group)
             else:
                 decided[change.job_id] = (group, change)
+        if self._is_in_the_way(len(decided)):
+            exhausted.extend(group for group, _ in decided.values())
+            return again
         head = snapshot.head
         for batch in fill_transactions([change for _, change in decided.values()]):
             head, overtaken, colliding = self._commit(batch, head, recorded)
@@ -163,6 +209,7 @@ class RecordObservations:
                 break
             self._count(batch, recorded)
             return head, overtaken, ()
+        self.contention.met(self.clock.monotonic())
         return head, overtaken, batch
 
     def _count(self, batch: Iterable[JobChange], recorded: Recorded) -> None:

@@ -53,9 +53,12 @@ class Engine:
     requests: Requests
     _tables: int = 0
 
-    def stores(self) -> BenchStores:
+    def stores(self, *, has_stream: bool = True) -> BenchStores:
+        """Without a stream the tables leave nothing behind that would slow later ones down: for warming up."""
         self._tables += 1
         names = create_tables(self.client, prefix=f"bench-{self._tables}-")
+        if not has_stream:
+            self.client.update_table(TableName=names["EventsTable"], StreamSpecification={"StreamEnabled": False})
 
         def factory() -> Any:
             return self.client

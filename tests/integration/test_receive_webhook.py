@@ -24,6 +24,7 @@ from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
 from shared.services.read_progress import PROGRESS_PART
 from shared.services.receive_webhook import Delivery, Received
+from shared.services.record_observations import CONTENTION_SECONDS
 from shared.services.verify_webhook import WebhookHeaders
 from shared.services.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, WebhookKeys, webhook_secret_name
 from tests.builders import a_job
@@ -534,6 +535,26 @@ def test_what_the_store_could_not_take_is_queued_with_its_mark_and_told_once(eng
     assert "replicate#msg_1" in stores.mark_rows
     assert deliver(engine, prediction("succeeded"))["statusCode"] == 200
     assert stores.events.head().seq == 2
+
+
+def test_after_a_change_that_could_not_get_through_the_next_ones_go_to_the_queue_untried_for_a_moment(
+    engine: Engine,
+) -> None:
+    stores = engine.system.stores
+    for number in range(3):
+        deliver(engine, prediction("starting", id=f"{number}{JOB[1:]}"), webhook_id=f"first_{number}")
+    stores.faults.conflict_on_commit(1, 2, 3, 4)
+    deliver(engine, prediction("succeeded", id=f"0{JOB[1:]}"), webhook_id="msg_0")
+    stores.faults.clear()
+    stores.reset_usage()
+    assert deliver(engine, prediction("succeeded", id=f"1{JOB[1:]}"), webhook_id="msg_1")["statusCode"] == 200
+    assert stores.total_usage.requests == 1
+    assert len(engine.system.queue.messages) == 2
+    engine.system.clock.advance(CONTENTION_SECONDS)
+    deliver(engine, prediction("succeeded", id=f"2{JOB[1:]}"), webhook_id="msg_2")
+    assert engine.job(f"2{JOB[1:]}").status is JobStatus.COMPLETED
+    assert engine.system.wiring.committer.commit(engine.system.queue.drain()) == []
+    assert engine.job(f"1{JOB[1:]}").status is JobStatus.COMPLETED
 
 
 @pytest.mark.parametrize(
