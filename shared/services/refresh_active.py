@@ -253,7 +253,10 @@ class _Round:
         external_id = str(job.external_id)
         try:
             return self.provider.get(external_id, job.kind)
-        except ProviderJobNotFoundError:
+        except ProviderJobNotFoundError as error:
+            if self._list_failed:
+                # Where not even the lists can be read, this may be the word of a wrong address, not of the provider.
+                return error
             now = self.clock.now()
             return Observation(provider=job.provider, external_id=external_id, observed_at=now, found=False)
         except ProviderError as error:

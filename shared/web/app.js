@@ -246,6 +246,7 @@ class Page {
         onEvents: (events) => this.take(events),
         onReset: () => this.catchUp(),
         onState: (state) => this.hearLink(state),
+        isBusy: () => this.list.totals.active !== 0,
       });
     } catch {
       this.showLink("polling");

@@ -5,7 +5,8 @@
 
 const TIMING = {
   answer: 10_000, // how long a socket may take to greet, or to answer a ping
-  ping: 60_000, // API Gateway ends a socket that is idle for ten minutes
+  ping: 60_000,
+  idlePing: 300_000, // while nothing runs; API Gateway ends a socket that is idle for ten minutes
   renew: 110 * 60_000, // and every socket after two hours; ± 5 minutes, so that pages do not all come at once
   renewSpread: 10 * 60_000,
   hole: 2_000, // how long a hole may stay before it is asked for again
@@ -26,10 +27,11 @@ const ID = /^([A-Za-z0-9]{1,32})-(\d{1,18})$/;
  *
  * `base`: the service's address; `onEvents(events)`: new events in order, each with its `id`; `onReset()`: the position
  * was set anew (at the start, or because the old one can't be served), so read the state; `onState(state)`: "live",
- * "catching_up" or "polling". Returns an object with `state`, `lastId` and `close()`.
+ * "catching_up" or "polling"; `isBusy()`: whether a job is active, for which a lost push is looked for more often.
+ * Returns an object with `state`, `lastId` and `close()`.
  */
-export function connectLive({ base = "/", after = null, onEvents, onReset = () => {}, onState = () => {}, timing = {} }) {
-  return new Live({ base: new URL(base, document.baseURI), after, onEvents, onReset, onState, timing: { ...TIMING, ...timing } });
+export function connectLive({ base = "/", after = null, onEvents, onReset = () => {}, onState = () => {}, isBusy = () => true, timing = {} }) {
+  return new Live({ base: new URL(base, document.baseURI), after, onEvents, onReset, onState, isBusy, timing: { ...TIMING, ...timing } });
 }
 
 function parseId(text) {
@@ -160,10 +162,12 @@ class Socket {
     this.onGreeted(this);
   }
 
-  schedulePing() {
-    this.later(this.live.timing.ping, () => {
-      this.ping();
-      this.schedulePing();
+  schedulePing(idle = 0) {
+    const { ping, idlePing } = this.live.timing;
+    this.later(ping, () => {
+      const isDue = this.live.isBusy() || idle + ping >= idlePing;
+      if (isDue) this.ping();
+      this.schedulePing(isDue ? 0 : idle + ping);
     });
   }
 
@@ -268,8 +272,8 @@ class Stream {
 }
 
 class Live {
-  constructor({ base, after, onEvents, onReset, onState, timing }) {
-    Object.assign(this, { base, onEvents, onReset, onState, timing });
+  constructor({ base, after, onEvents, onReset, onState, isBusy, timing }) {
+    Object.assign(this, { base, onEvents, onReset, onState, isBusy, timing });
     this.place = new Place(after);
     this.target = null;
     this.state = null;

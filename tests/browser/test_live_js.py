@@ -209,6 +209,24 @@ def test_a_tab_that_comes_back_into_view_asks_at_once_what_it_missed(gateway: Ga
     assert gateway.accepted_sockets == 1
 
 
+def test_while_no_job_is_active_a_lost_push_is_looked_for_less_often(gateway: Gateway, visit: Open) -> None:
+    idle = live_page(PATIENT.replace("ping: 700", "ping: 100, idlePing: 600000")).replace(
+        "timing:", "isBusy: () => window.isBusy, timing:"
+    )
+    page = visit(idle)
+    wait_for(page, "window.live?.state === 'live'")
+    gateway.loses = lambda: True
+    gateway.publish(3)
+    gateway.settle()
+    gateway.loses = lambda: False
+    page.wait_for_timeout(500)
+    assert heard_ids(page) == []
+
+    page.evaluate("window.isBusy = true")
+
+    assert_heard_everything(page, gateway)
+
+
 def test_a_server_that_greets_and_hangs_up_is_not_hammered(gateway: Gateway, visit: Open) -> None:
     """The second such socket sends the page to the event stream, and the next is tried after a while only."""
     gateway.world.publish()

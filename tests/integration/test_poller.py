@@ -612,6 +612,17 @@ def test_a_vanished_job_becomes_lost_after_three_spaced_looks_and_may_return(eng
     assert (job.status, job.is_lost) == (JobStatus.COMPLETED, False)
 
 
+def test_where_every_address_answers_404_no_job_is_lost(engine: Engine) -> None:
+    """A wrong base URL: neither lists nor jobs are there."""
+    ids = active_jobs(engine, 3)
+    for external_id in ids:
+        engine.system.provider.forget(external_id)
+    engine.system.provider.fail("list_page", *[ProviderAnswerInvalidError("There is no such page.")] * 100)
+    engine.run(10)
+    assert not any(engine.job(external_id).is_lost for external_id in ids)
+    assert engine.system.provider.calls["get"] > 0
+
+
 def test_a_job_lost_by_a_word_that_nobody_knows_is_asked_for_once_an_hour(engine: Engine) -> None:
     active_jobs(engine, 1)
     system = engine.system
