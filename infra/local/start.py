@@ -145,15 +145,27 @@ def _answers(url: str, headers: dict[str, str]) -> bool:
         return False
 
 
+def stop_on_signals(stop: threading.Event) -> None:
+    """Sets `stop` on Ctrl-C or SIGTERM, from a thread: who is interrupted may hold the lock that setting it takes."""
+    reader, writer = os.pipe()
+
+    def request_stop(signal_number: int, frame: FrameType | None) -> None:
+        os.write(writer, b".")
+
+    def wait_for_request() -> None:
+        os.read(reader, 1)
+        stop.set()
+
+    threading.Thread(target=wait_for_request, name="signals", daemon=True).start()
+    signal.signal(signal.SIGINT, request_stop)
+    signal.signal(signal.SIGTERM, request_stop)
+
+
 def main() -> int:
     """0 after a wanted stop, 1 when a part failed, 2 when the environment must change first."""
     stop = threading.Event()
 
-    def request_stop(signal_number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, request_stop)
-    signal.signal(signal.SIGTERM, request_stop)
+    stop_on_signals(stop)
     try:
         settings = read_settings(os.environ)
         check_function_settings(function_environment(settings, {}))

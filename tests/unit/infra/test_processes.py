@@ -97,6 +97,20 @@ def test_a_starter_killed_at_any_moment_leaves_no_child(tmp_path: Path) -> None:
     _wait_until(lambda: not _processes_with(mark))
 
 
+def test_a_stop_that_comes_while_somebody_looks_for_it_is_heard() -> None:
+    interrupted = """
+import os, signal, threading, time
+from infra.local.start import stop_on_signals
+stop = threading.Event()
+stop_on_signals(stop)
+with stop._cond:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.2)
+raise SystemExit(0 if stop.wait(10) else 1)
+"""
+    assert subprocess.run([PYTHON, "-c", interrupted], timeout=60, check=False).returncode == 0
+
+
 def test_a_child_that_ignores_the_request_is_killed(children: Children, tmp_path: Path) -> None:
     stubborn = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
