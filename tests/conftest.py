@@ -38,8 +38,8 @@ settings.load_profile("suite")
 
 @pytest.fixture(scope="session")
 def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """The whole local stack on free ports with empty data, shared by the session's tests."""
-    with RunningStack(tmp_path_factory.mktemp("stack")) as stack:
+    """The whole local stack on free ports with empty data, shared by the session's tests; it holds streams briefly."""
+    with RunningStack(tmp_path_factory.mktemp("stack"), environment={"SSE_HOLD_SECONDS": "8"}) as stack:
         stack.start()
         yield stack
 

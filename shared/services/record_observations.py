@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -20,8 +20,9 @@ from shared.services.observation_message import encode_observation
 OWN_TRIES = 2
 COMMITTER_TRIES = 8
 CONTENTION_SECONDS = 1.0
-"""How long a single change goes straight to the committer after one that could not get through: failed tries cost as
-much as good ones, and the committer writes fifty changes at the price of two."""
+CONTENTION_FROM = 8
+"""After so many changes within so long that could not get through, single ones go straight to the committer: failed
+tries cost as much as good ones, and the committer writes fifty changes at the price of two."""
 
 HardwareOf = Callable[[str, str | None], Hardware]
 """The hardware of a job, from its provider and model."""
@@ -42,6 +43,8 @@ class Recorded:
     ignored: set[ExternalKey] = field(default_factory=set)
     is_duplicate: bool = False
     terminal_conflicts: int = 0
+    head: LogHead | None = None
+    """The log's head after the last transaction of these, None when nothing was written."""
 
     def note(self, decided: Job) -> None:
         """Count a change; `decided` still has the version that it was decided on, 0 for a new job."""
@@ -52,15 +55,15 @@ class Recorded:
 
 @dataclass(slots=True)
 class Contention:
-    """Whether other writers were in the way a moment ago, as far as this process saw."""
+    """How often other writers were in the way lately, as far as this process saw."""
 
-    _until: float = -math.inf
+    _met: deque[float] = field(default_factory=lambda: deque(maxlen=CONTENTION_FROM))
 
     def met(self, now: float) -> None:
-        self._until = now + CONTENTION_SECONDS
+        self._met.append(now)
 
     def is_likely(self, now: float) -> bool:
-        return now < self._until
+        return len(self._met) == CONTENTION_FROM and now - self._met[0] < CONTENTION_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,22 @@ class RecordObservations:
     retention: timedelta | None = None
     contention: Contention = field(default_factory=Contention, compare=False)
 
-    def record(self, observations: Sequence[Observation], *, marks: Sequence[str | None] = ()) -> Recorded:
+    def look(self, observations: Sequence[Observation]) -> Snapshot:
+        """What `record` will decide on, read ahead. Raises StoreUnavailableError."""
+        return self.jobs.snapshot([group.key for group in _group(observations, ())])
+
+    def record(
+        self,
+        observations: Sequence[Observation],
+        *,
+        marks: Sequence[str | None] = (),
+        snapshot: Snapshot | None = None,
+    ) -> Recorded:
         """Record observations; `marks[i]` is the webhook id that brought observation i.
 
-        A mark is written exactly when its effect is (I33). Raises StoreUnavailableError when neither the store nor
-        the queue took them: nothing is lost then, because the caller says so.
+        A mark is written exactly when its effect is (I33). `snapshot` is an earlier `look` at them, for the first try:
+        what has moved since is decided anew. Raises StoreUnavailableError when neither the store nor the queue took
+        them: nothing is lost then, because the caller says so.
         """
         recorded = Recorded()
         pending = _group(observations, marks)
@@ -111,7 +125,7 @@ class RecordObservations:
             if attempt:
                 self._pause()
             try:
-                pending = self._try_once(pending, recorded, exhausted)
+                pending = self._try_once(pending, recorded, exhausted, snapshot if attempt == 0 else None)
             except StoreUnavailableError:
                 if self.overflow is None:
                     raise
@@ -151,13 +165,16 @@ class RecordObservations:
         recorded.jobs[group.key] = job
         return True
 
-    def _try_once(self, groups: Sequence[_Group], recorded: Recorded, exhausted: list[_Group]) -> list[_Group]:
-        """Decide on a fresh snapshot and commit; returns the groups to decide anew, because their job had moved.
+    def _try_once(
+        self, groups: Sequence[_Group], recorded: Recorded, exhausted: list[_Group], snapshot: Snapshot | None
+    ) -> list[_Group]:
+        """Decide on `snapshot`, else on a fresh one, and commit; returns the groups whose job had moved meanwhile.
 
         `exhausted` takes those whose transaction met another one at every try.
         """
-        marks = [mark for group in groups for mark in group.marks]
-        snapshot = self.jobs.snapshot([group.key for group in groups], marks=marks)
+        if snapshot is None:
+            marks = [mark for group in groups for mark in group.marks]
+            snapshot = self.jobs.snapshot([group.key for group in groups], marks=marks)
         decided: dict[str, tuple[_Group, JobChange]] = {}
         again: list[_Group] = []
         for given in groups:
@@ -207,6 +224,7 @@ class RecordObservations:
                 if self.overflow is None:
                     raise
                 break
+            recorded.head = head
             self._count(batch, recorded)
             return head, overtaken, ()
         self.contention.met(self.clock.monotonic())

@@ -15,10 +15,12 @@ from shared.domain.errors import (
     ProviderThrottledError,
     ProviderTokenRejectedError,
     ProviderUnavailableError,
+    StoreUnavailableError,
 )
+from shared.domain.event import LogHead
 from shared.domain.job import Job, JobKind, to_iso
 from shared.domain.observation import Observation, is_too_soon
-from shared.ports import ActiveJob, Clock, JobStore, Provider, Telemetry
+from shared.ports import ActiveJob, Clock, JobStore, Provider, Snapshot, Telemetry
 from shared.services.record_observations import Recorded, RecordObservations
 
 SINGLES_AT_ONCE = 8
@@ -146,6 +148,7 @@ class _Round:
     result: Refreshed = field(default_factory=Refreshed)
     _unrecorded: list[Observation] = field(default_factory=list)
     _being_written: deque[Future[Recorded]] = field(default_factory=deque)
+    _head: LogHead | None = None
     _list_failed: bool = False
 
     def read_lists(self, place: Place) -> None:
@@ -266,10 +269,25 @@ class _Round:
         self.missing.pop(seen.external_id, None)
         self._unrecorded.append(replace(seen, job_id=job.job_id))
         if len(self._unrecorded) >= RECORD_EVERY:
-            self._being_written.append(self.writer.submit(self.recorder.record, self._unrecorded))
+            self._write_behind(self._unrecorded)
             self._unrecorded = []
-            while len(self._being_written) > BATCHES_AHEAD:
-                self._keep(self._being_written.popleft().result())
+
+    def _write_behind(self, batch: Sequence[Observation]) -> None:
+        """What is known of these jobs is read now, while those before them are written."""
+        try:
+            snapshot = self.recorder.look(batch)
+        except StoreUnavailableError:
+            snapshot = None
+        self._being_written.append(self.writer.submit(self._write, batch, snapshot))
+        while len(self._being_written) > BATCHES_AHEAD:
+            self._keep(self._being_written.popleft().result())
+
+    def _write(self, batch: Sequence[Observation], snapshot: Snapshot | None) -> Recorded:
+        if snapshot is not None and self._head is not None and self._head.epoch == snapshot.head.epoch:
+            snapshot = replace(snapshot, head=max(self._head, snapshot.head, key=lambda head: head.seq))
+        recorded = self.recorder.record(batch, snapshot=snapshot)
+        self._head = recorded.head or self._head
+        return recorded
 
     def finish(self) -> None:
         """Everything seen is recorded when this returns. Raises StoreUnavailableError when some could not be."""

@@ -42,6 +42,7 @@ PROVIDER_SECONDS = 0.05
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WEBHOOKS_A_SECOND = 100
 CHANGES_IN = 10
+MODEL = "owner/name"
 BURST = 1000
 BURST_SECONDS = 10.0
 FUNCTIONS = 16
@@ -126,7 +127,7 @@ class Bench:
         return cls(stores, requests or Requests(), provider, queue, wiring)
 
     def fill(self, count: int) -> None:
-        """So many running jobs, known here and at the provider."""
+        """So many running jobs, known here and at the provider, that report to our webhook."""
         now = self.wiring.clock.now()
         seen = [
             a_sighting(
@@ -135,6 +136,8 @@ class Bench:
                 created_at=now - timedelta(seconds=count - number),
                 started_at=now - timedelta(seconds=count - number - 1),
                 observed_at=now,
+                webhook_covered=True,
+                model=MODEL,
             )
             for number in range(count)
         ]
@@ -217,7 +220,7 @@ class Load:
 
 def webhook(bench: Bench, number: int, name: str, status: str) -> Delivery:
     now = bench.wiring.clock.now()
-    body: dict[str, Any] = {"id": name, "status": status, "created_at": now.isoformat(), "model": "owner/name"}
+    body: dict[str, Any] = {"id": name, "status": status, "created_at": now.isoformat(), "model": MODEL}
     if status == "processing":
         body["logs"] = f"Steps:  12%|#2        | {number}/20000 [05:27<38:12,  1.31s/it, step_loss=0.123]\n"
     if status == "succeeded":

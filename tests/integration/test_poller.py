@@ -26,7 +26,7 @@ from shared.domain.errors import (
 from shared.domain.event import LogHead
 from shared.domain.job import JobKind, JobStatus
 from shared.domain.observation import Observation
-from shared.ports import JobChange, ObservationPage
+from shared.ports import ExternalKey, JobChange, ObservationPage, Snapshot
 from shared.services import refresh_active
 from shared.services.poll_provider import (
     TICK_BUDGET,
@@ -323,6 +323,39 @@ def test_every_active_job_is_seen_whatever_their_number(engine: Engine, count: i
     assert set(engine.statuses().values()) == {JobStatus.COMPLETED}
     assert engine.system.provider.calls.total() <= max(12, count / 100 + 10)
     assert engine.system.stores.events.head().seq == 2 * count
+
+
+def test_what_moves_between_the_look_ahead_and_its_writing_is_decided_anew(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh_active, "RECORD_EVERY", 20)
+    ids = active_jobs(engine, 60)
+    end_all(engine)
+    oldest = engine.system.provider.jobs[ids[0]]
+    failed = replace(oldest, status=JobStatus.FAILED, provider_status="failed", error="CUDA out of memory")
+    jobs, commit = engine.system.stores.jobs, engine.system.stores.jobs.commit
+    looks: list[int] = []
+
+    def commit_late(changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+        while len(looks) < 3:
+            time.sleep(0.001)
+        monkeypatch.setattr(jobs, "commit", commit)
+        engine.system.wiring.recorder.record([failed])
+        return commit(changes, head=head, at=at)
+
+    snapshot = jobs.snapshot
+
+    def counted_look(keys: Sequence[ExternalKey] = (), **options: Any) -> Snapshot:
+        found = snapshot(keys, **options)
+        looks.append(len(keys))
+        return found
+
+    monkeypatch.setattr(jobs, "commit", commit_late)
+    monkeypatch.setattr(jobs, "snapshot", counted_look)
+    engine.tick(Tick("replicate", engine.system.clock.now().timestamp(), 30).encode())
+    assert engine.job(ids[0]).status is JobStatus.FAILED
+    assert {engine.job(external_id).status for external_id in ids[1:]} == {JobStatus.COMPLETED}
+    assert engine.system.stores.events.head().seq == 2 * len(ids)
 
 
 def test_reading_runs_ahead_of_slow_writing_by_a_bounded_number_of_jobs(

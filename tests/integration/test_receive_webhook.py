@@ -24,7 +24,7 @@ from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
 from shared.services.read_progress import PROGRESS_PART
 from shared.services.receive_webhook import Delivery, Received
-from shared.services.record_observations import CONTENTION_SECONDS
+from shared.services.record_observations import CONTENTION_FROM, CONTENTION_SECONDS
 from shared.services.verify_webhook import WebhookHeaders
 from shared.services.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, WebhookKeys, webhook_secret_name
 from tests.builders import a_job
@@ -537,24 +537,24 @@ def test_what_the_store_could_not_take_is_queued_with_its_mark_and_told_once(eng
     assert stores.events.head().seq == 2
 
 
-def test_after_a_change_that_could_not_get_through_the_next_ones_go_to_the_queue_untried_for_a_moment(
-    engine: Engine,
-) -> None:
+def test_after_many_changes_that_could_not_get_through_the_next_ones_go_to_the_queue_untried(engine: Engine) -> None:
     stores = engine.system.stores
-    for number in range(3):
-        deliver(engine, prediction("starting", id=f"{number}{JOB[1:]}"), webhook_id=f"first_{number}")
-    stores.faults.conflict_on_commit(1, 2, 3, 4)
-    deliver(engine, prediction("succeeded", id=f"0{JOB[1:]}"), webhook_id="msg_0")
+    names = [f"{number:02d}{JOB[2:]}" for number in range(CONTENTION_FROM + 2)]
+    for name in names:
+        deliver(engine, prediction("starting", id=name), webhook_id=f"first_{name}")
+    stores.faults.conflict_on_commit(*range(1, 100))
+    for name in names[:-2]:
+        assert deliver(engine, prediction("succeeded", id=name), webhook_id=f"last_{name}")["statusCode"] == 200
     stores.faults.clear()
     stores.reset_usage()
-    assert deliver(engine, prediction("succeeded", id=f"1{JOB[1:]}"), webhook_id="msg_1")["statusCode"] == 200
+    assert deliver(engine, prediction("succeeded", id=names[-2]), webhook_id="untried")["statusCode"] == 200
     assert stores.total_usage.requests == 1
-    assert len(engine.system.queue.messages) == 2
+    assert len(engine.system.queue.messages) == len(names) - 1
     engine.system.clock.advance(CONTENTION_SECONDS)
-    deliver(engine, prediction("succeeded", id=f"2{JOB[1:]}"), webhook_id="msg_2")
-    assert engine.job(f"2{JOB[1:]}").status is JobStatus.COMPLETED
+    deliver(engine, prediction("succeeded", id=names[-1]), webhook_id="tried")
+    assert engine.job(names[-1]).status is JobStatus.COMPLETED
     assert engine.system.wiring.committer.commit(engine.system.queue.drain()) == []
-    assert engine.job(f"1{JOB[1:]}").status is JobStatus.COMPLETED
+    assert {engine.job(name).status for name in names} == {JobStatus.COMPLETED}
 
 
 @pytest.mark.parametrize(
