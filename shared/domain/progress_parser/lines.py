@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 
 from shared.domain.progress_parser.numbers import whole_number
 
@@ -243,6 +244,7 @@ def is_counter_alone(line: str) -> bool:
     return _key_of_setting(line) in _COUNTER_KEYS
 
 
+@lru_cache(maxsize=2)  # several rules ask this of one line in turn
 def _key_of_setting(line: str) -> str | None:
     head = line.rstrip().rpartition(" ")[0].rstrip()
     if head[-1:] not in _ASSIGNS and len(head) > _SETTING_HEAD:
@@ -323,7 +325,7 @@ _VALIDATION_WORDS = ("val", "sanity", "generating", "sampl", "predict", "test ")
 def _validation(line: str) -> Signal | None:
     if not any(word in line for word in _VALIDATION_WORDS) or _VALIDATED_INPUT.search(line):
         return None
-    if _VALIDATING.search(line) or (_VALIDATION.search(line) and not _VALIDATION_THING.search(line)):
+    if (_VALIDATION.search(line) and not _VALIDATION_THING.search(line)) or _VALIDATING.search(line):
         return Signal.VALIDATION
     return None
 
