@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import cache
 
-from shared.services.decide_polling import PollingDecision
+from shared.services.polling.decide_polling import PollingDecision
 from shared.wiring import wiring
 
 

@@ -32,44 +32,44 @@ from shared.ports import (
 
 if TYPE_CHECKING:
     from shared.enterprise_config import EnterpriseConfig
-    from shared.services.authenticate import Authenticate
-    from shared.services.authorize_connection import AuthorizeConnection
-    from shared.services.cancel_job import CancelJob
-    from shared.services.change_job import ChangeJob
-    from shared.services.check_cost_limit import CheckCostLimit
-    from shared.services.check_health import CheckHealth
-    from shared.services.commit_observations import CommitObservations
-    from shared.services.configure_provider import ConfigureProvider
-    from shared.services.decide_polling import DecidePolling
-    from shared.services.delete_job import DeleteJob
-    from shared.services.estimate_cost import EstimateCost
-    from shared.services.greet_connection import GreetConnection
-    from shared.services.issue_ticket import IssueTicket
-    from shared.services.keep_final_log import KeepFinalLog
-    from shared.services.keep_token import AccountOf, KeepToken
-    from shared.services.list_jobs import ListJobs
-    from shared.services.list_revocations import RevokeAccess
-    from shared.services.open_connection import OpenConnection
-    from shared.services.poll_provider import PollProvider
-    from shared.services.probe_webhook import ProbeWebhook
-    from shared.services.provider_settings import ProviderSettings
-    from shared.services.push_events import PushEvents
-    from shared.services.read_log import ReadLog
-    from shared.services.read_metrics import ReadMetrics
-    from shared.services.read_progress import ReadProgress
-    from shared.services.read_progress_of_page import ReadProgressOfPage
-    from shared.services.read_queue import ReadQueue
-    from shared.services.read_system_status import ReadSystemStatus
-    from shared.services.receive_webhook import ReadBody, ReceiveWebhook
-    from shared.services.reconcile import Reconcile
-    from shared.services.record_observations import RecordObservations
-    from shared.services.refresh_active import RefreshActive
-    from shared.services.sign_in import SignIn
-    from shared.services.start_tick import StartTick
-    from shared.services.stream_events import StreamEvents
-    from shared.services.sync_provider import SyncProvider
-    from shared.services.trim_events import TrimEvents
-    from shared.services.webhook_keys import WebhookKeys
+    from shared.services.access.authenticate import Authenticate
+    from shared.services.access.authorize_connection import AuthorizeConnection
+    from shared.services.access.issue_ticket import IssueTicket
+    from shared.services.access.list_revocations import RevokeAccess
+    from shared.services.access.sign_in import SignIn
+    from shared.services.costs.check_cost_limit import CheckCostLimit
+    from shared.services.costs.estimate_cost import EstimateCost
+    from shared.services.costs.read_metrics import ReadMetrics
+    from shared.services.delivery.greet_connection import GreetConnection
+    from shared.services.delivery.open_connection import OpenConnection
+    from shared.services.delivery.push_events import PushEvents
+    from shared.services.delivery.stream_events import StreamEvents
+    from shared.services.delivery.trim_events import TrimEvents
+    from shared.services.health.check_health import CheckHealth
+    from shared.services.jobs.cancel_job import CancelJob
+    from shared.services.jobs.delete_job import DeleteJob
+    from shared.services.jobs.list_jobs import ListJobs
+    from shared.services.jobs.read_queue import ReadQueue
+    from shared.services.logs.keep_final_log import KeepFinalLog
+    from shared.services.logs.read_log import ReadLog
+    from shared.services.logs.read_progress import ReadProgress
+    from shared.services.logs.read_progress_of_page import ReadProgressOfPage
+    from shared.services.polling.decide_polling import DecidePolling
+    from shared.services.polling.poll_provider import PollProvider
+    from shared.services.polling.reconcile import Reconcile
+    from shared.services.polling.refresh_active import RefreshActive
+    from shared.services.polling.start_ticks import StartTick
+    from shared.services.polling.sync_provider import SyncProvider
+    from shared.services.providers.configure_provider import ConfigureProvider
+    from shared.services.providers.keep_token import AccountOf, KeepToken
+    from shared.services.providers.provider_settings import ProviderSettings
+    from shared.services.providers.read_system_status import ReadSystemStatus
+    from shared.services.recording.change_job import ChangeJob
+    from shared.services.recording.commit_queued import CommitObservations
+    from shared.services.recording.record_observations import RecordObservations
+    from shared.services.webhooks.probe_webhook import ProbeWebhook
+    from shared.services.webhooks.receive_webhook import ReadBody, ReceiveWebhook
+    from shared.services.webhooks.webhook_keys import WebhookKeys
 
 REPLICATE_TOKEN_SECRET = "replicate_api_token"  # noqa: S105 - the name of a secret, not one
 REPLICATE_API = "https://api.replicate.com/"
@@ -101,7 +101,7 @@ class Wiring:
 
     @cached_property
     def jobs(self) -> JobStore:
-        from shared.adapters.dynamo_jobs import DynamoJobStore
+        from shared.adapters.dynamo.jobs import DynamoJobStore
 
         settings = self.settings
         return DynamoJobStore(
@@ -110,31 +110,31 @@ class Wiring:
 
     @cached_property
     def events(self) -> EventLog:
-        from shared.adapters.dynamo_events import DynamoEventLog
+        from shared.adapters.dynamo.events import DynamoEventLog
 
         return DynamoEventLog(table=self.settings.events_table)
 
     @cached_property
     def texts(self) -> JobTexts:
-        from shared.adapters.dynamo_texts import DynamoJobTexts
+        from shared.adapters.dynamo.texts import DynamoJobTexts
 
         return DynamoJobTexts(table=self.settings.job_texts_table)
 
     @cached_property
     def state(self) -> StateStore:
-        from shared.adapters.dynamo_state import DynamoStateStore
+        from shared.adapters.dynamo.state import DynamoStateStore
 
         return DynamoStateStore(table=self.settings.state_table)
 
     @cached_property
     def connections(self) -> Connections:
-        from shared.adapters.dynamo_connections import DynamoConnections
+        from shared.adapters.dynamo.connections import DynamoConnections
 
         return DynamoConnections(table=self.settings.connections_table)
 
     @cached_property
     def secrets(self) -> SecretStore:
-        from shared.adapters.secrets import EnvironmentFirstSecrets, FileSecrets, SsmSecrets
+        from shared.adapters.aws.secrets import EnvironmentFirstSecrets, FileSecrets, SsmSecrets
 
         settings = self.settings
         if settings.secrets_backend is SecretsBackend.FILE and settings.secrets_file is not None:
@@ -143,22 +143,22 @@ class Wiring:
 
     @cached_property
     def sender(self) -> Sender:
-        from shared.adapters.gateway_sender import GatewaySender
+        from shared.adapters.aws.gateway_sender import GatewaySender
 
         return GatewaySender(self.settings.websocket_callback_url)
 
     @cached_property
     def observations_queue(self) -> WorkQueue:
-        from shared.adapters.sqs_queue import SqsWorkQueue
+        from shared.adapters.aws.sqs_queue import SqsWorkQueue
 
         return SqsWorkQueue(self.settings.observations_queue_url)
 
     @cached_property
     def providers(self) -> Mapping[str, Provider]:
         """Every provider that is known here, configured or not, by name."""
-        from shared.adapters.replicate import ReplicateProvider
-        from shared.adapters.replicate_http import HttpLimits
-        from shared.services.guard_provider import GuardedProvider
+        from shared.adapters.guarded_provider import GuardedProvider
+        from shared.adapters.http.bounded import HttpLimits
+        from shared.adapters.providers.replicate.provider import ReplicateProvider
         from shared.telemetry import correlation_id
 
         replicate = ReplicateProvider(
@@ -188,13 +188,13 @@ class Wiring:
 
     @cached_property
     def provider_settings(self) -> ProviderSettings:
-        from shared.services.provider_settings import ProviderSettings
+        from shared.services.providers.provider_settings import ProviderSettings
 
         return ProviderSettings(self.state, self.clock, self.enterprise.provider_defaults)
 
     @cached_property
     def authenticator(self) -> Authenticate:
-        from shared.services.authenticate import Authenticate
+        from shared.services.access.authenticate import Authenticate
 
         is_open = self.settings.auth_mode is AuthMode.NONE
         return Authenticate(is_open, self.state, self.secrets, self.clock)
@@ -204,7 +204,7 @@ class Wiring:
 
     @cached_property
     def recorder(self) -> RecordObservations:
-        from shared.services.record_observations import RecordObservations
+        from shared.services.recording.record_observations import RecordObservations
 
         days = self.settings.simpletuner_job_retention_days
         return RecordObservations(
@@ -218,19 +218,19 @@ class Wiring:
 
     @cached_property
     def lister(self) -> ListJobs:
-        from shared.services.list_jobs import ListJobs
+        from shared.services.jobs.list_jobs import ListJobs
 
         return ListJobs(self.jobs, self.events, lambda: self.cursor_key)
 
     @cached_property
     def refresher(self) -> RefreshActive:
-        from shared.services.refresh_active import RefreshActive
+        from shared.services.polling.refresh_active import RefreshActive
 
         return RefreshActive(jobs=self.jobs, recorder=self.recorder, clock=self.clock, telemetry=self.telemetry)
 
     @cached_property
     def syncer(self) -> SyncProvider:
-        from shared.services.sync_provider import SyncProvider
+        from shared.services.polling.sync_provider import SyncProvider
 
         return SyncProvider(
             recorder=self.recorder,
@@ -241,7 +241,7 @@ class Wiring:
 
     @cached_property
     def progress(self) -> ReadProgress:
-        from shared.services.read_progress import ReadProgress
+        from shared.services.logs.read_progress import ReadProgress
 
         return ReadProgress(
             texts=self.texts,
@@ -254,7 +254,7 @@ class Wiring:
 
     @cached_property
     def streamer(self) -> StreamEvents:
-        from shared.services.stream_events import StreamEvents
+        from shared.services.delivery.stream_events import StreamEvents
 
         return StreamEvents(
             events=self.events,
@@ -268,15 +268,15 @@ class Wiring:
 
     @cached_property
     def ticket_issuer(self) -> IssueTicket:
-        from shared.services.issue_ticket import IssueTicket
+        from shared.services.access.issue_ticket import IssueTicket
 
         return IssueTicket(self.state, self.clock, lambda: secrets.token_urlsafe(32))
 
     @cached_property
     def connection_authorizer(self) -> AuthorizeConnection:
-        from shared.services.authorize_connection import AuthorizeConnection
-        from shared.services.issue_ticket import RedeemTicket
-        from shared.services.list_revocations import ListRevocations
+        from shared.services.access.authorize_connection import AuthorizeConnection
+        from shared.services.access.issue_ticket import RedeemTicket
+        from shared.services.access.list_revocations import ListRevocations
 
         return AuthorizeConnection(
             redeem=RedeemTicket(self.state, self.clock),
@@ -287,7 +287,7 @@ class Wiring:
 
     @cached_property
     def connection_opener(self) -> OpenConnection:
-        from shared.services.open_connection import OpenConnection
+        from shared.services.delivery.open_connection import OpenConnection
 
         is_open = self.settings.auth_mode is AuthMode.NONE
         limit = None if is_open else self.settings.sockets_per_user
@@ -295,7 +295,7 @@ class Wiring:
 
     @cached_property
     def greeter(self) -> GreetConnection:
-        from shared.services.greet_connection import GreetConnection
+        from shared.services.delivery.greet_connection import GreetConnection
 
         return GreetConnection(
             events=self.events,
@@ -307,7 +307,7 @@ class Wiring:
 
     @cached_property
     def pusher(self) -> PushEvents:
-        from shared.services.push_events import PushEvents
+        from shared.services.delivery.push_events import PushEvents
 
         return PushEvents(
             events=self.events,
@@ -320,25 +320,25 @@ class Wiring:
 
     @cached_property
     def access_revoker(self) -> RevokeAccess:
-        from shared.services.list_revocations import RevokeAccess
+        from shared.services.access.list_revocations import RevokeAccess
 
         return RevokeAccess(self.state, self.clock, self.connections, self.sender)
 
     @cached_property
     def health(self) -> CheckHealth:
-        from shared.services.check_health import CheckHealth
+        from shared.services.health.check_health import CheckHealth
 
         return CheckHealth(self.events, self.state, lambda: self.providers, self.clock)
 
     @cached_property
     def progress_of_page(self) -> ReadProgressOfPage:
-        from shared.services.read_progress_of_page import ReadProgressOfPage
+        from shared.services.logs.read_progress_of_page import ReadProgressOfPage
 
         return ReadProgressOfPage(self.jobs, self.progress, self.clock)
 
     @cached_property
     def log_reader(self) -> ReadLog:
-        from shared.services.read_log import ReadLog
+        from shared.services.logs.read_log import ReadLog
 
         return ReadLog(
             texts=self.texts,
@@ -350,43 +350,43 @@ class Wiring:
 
     @cached_property
     def job_changer(self) -> ChangeJob:
-        from shared.services.change_job import ChangeJob
+        from shared.services.recording.change_job import ChangeJob
 
         return ChangeJob(self.jobs, self.clock)
 
     @cached_property
     def canceller(self) -> CancelJob:
-        from shared.services.cancel_job import CancelJob
+        from shared.services.jobs.cancel_job import CancelJob
 
         return CancelJob(changer=self.job_changer, recorder=self.recorder, clock=self.clock, provider_of=self.provider)
 
     @cached_property
     def deleter(self) -> DeleteJob:
-        from shared.services.delete_job import DeleteJob
+        from shared.services.jobs.delete_job import DeleteJob
 
         return DeleteJob(self.job_changer, self.texts, self.clock)
 
     @cached_property
     def metrics(self) -> ReadMetrics:
-        from shared.services.read_metrics import ReadMetrics
+        from shared.services.costs.read_metrics import ReadMetrics
 
         return ReadMetrics(self.jobs, self.events, self.clock, lambda: self.providers)
 
     @cached_property
     def cost_limit(self) -> CheckCostLimit:
-        from shared.services.check_cost_limit import CheckCostLimit
+        from shared.services.costs.check_cost_limit import CheckCostLimit
 
         return CheckCostLimit(self.provider_settings, self.metrics)
 
     @cached_property
     def cost_estimator(self) -> EstimateCost:
-        from shared.services.estimate_cost import EstimateCost
+        from shared.services.costs.estimate_cost import EstimateCost
 
         return EstimateCost(self.provider_settings, self.metrics)
 
     @cached_property
     def provider_configurer(self) -> ConfigureProvider:
-        from shared.services.configure_provider import ConfigureProvider
+        from shared.services.providers.configure_provider import ConfigureProvider
 
         return ConfigureProvider(self.provider_settings, self.state, self.secrets, self.clock)
 
@@ -395,7 +395,7 @@ class Wiring:
         """Tries a token that is not stored yet."""
 
         def account_of(provider: str, token: str) -> Account:
-            from shared.adapters.replicate import ReplicateProvider
+            from shared.adapters.providers.replicate.provider import ReplicateProvider
 
             self.provider(provider)
             base_url = self.settings.replicate_api_base_url
@@ -409,13 +409,13 @@ class Wiring:
 
     @cached_property
     def token_keeper(self) -> KeepToken:
-        from shared.services.keep_token import KeepToken
+        from shared.services.providers.keep_token import KeepToken
 
         return KeepToken(self.secrets, {"replicate": REPLICATE_TOKEN_SECRET}, self.account_of)
 
     @cached_property
     def sign_in(self) -> SignIn:
-        from shared.services.sign_in import SignIn
+        from shared.services.access.sign_in import SignIn
 
         return SignIn(self.authenticator, self.state, self.clock, lambda: secrets.token_urlsafe(32))
 
@@ -424,38 +424,38 @@ class Wiring:
         """None where the provider is simulated."""
         if not self.settings.replicate_api_base_url.startswith(REPLICATE_API):
             return None
-        from shared.adapters.status_page import StatusPage
+        from shared.adapters.http.status_page import StatusPage
 
         return StatusPage(f"{REPLICATE_STATUS_PAGE}/api/v1/summary").summary
 
     @cached_property
     def system_status(self) -> ReadSystemStatus:
-        from shared.services.read_system_status import ReadSystemStatus
+        from shared.services.providers.read_system_status import ReadSystemStatus
 
         return ReadSystemStatus(self.state, self.clock, self.fetch_status_page, REPLICATE_STATUS_PAGE)
 
     @cached_property
     def ticks_queue(self) -> WorkQueue:
-        from shared.adapters.sqs_queue import SqsWorkQueue
+        from shared.adapters.aws.sqs_queue import SqsWorkQueue
 
         return SqsWorkQueue(self.settings.ticks_queue_url)
 
     @cached_property
     def final_logs_queue(self) -> WorkQueue:
-        from shared.adapters.sqs_queue import SqsWorkQueue
+        from shared.adapters.aws.sqs_queue import SqsWorkQueue
 
         return SqsWorkQueue(self.settings.final_logs_queue_url)
 
     @cached_property
     def webhook_probe(self) -> WebhookProbe:
-        from shared.adapters.webhook_probe import HttpWebhookProbe
+        from shared.adapters.http.webhook_probe import HttpWebhookProbe
 
         return HttpWebhookProbe()
 
     @cached_property
     def webhook_readers(self) -> Mapping[str, ReadBody]:
         """What a webhook's body of each provider tells."""
-        from shared.adapters.replicate_answers import observation_from_body
+        from shared.adapters.providers.replicate.answers import observation_from_body
 
         def read_replicate(body: Mapping[str, object]) -> Observation:
             url = self.provider_settings.webhook_url("replicate")
@@ -465,7 +465,7 @@ class Wiring:
 
     @cached_property
     def polling(self) -> DecidePolling:
-        from shared.services.decide_polling import DEFAULT_INTERVAL, DecidePolling
+        from shared.services.polling.decide_polling import DEFAULT_INTERVAL, DecidePolling
 
         enterprise = self.enterprise
         interval = self.settings.simpletuner_job_poll_interval or enterprise.polling_interval or DEFAULT_INTERVAL
@@ -479,13 +479,13 @@ class Wiring:
 
     @cached_property
     def poller(self) -> PollProvider:
-        from shared.services.poll_provider import PollProvider
+        from shared.services.polling.poll_provider import PollProvider
 
         return PollProvider(state=self.state, refresher=self.refresher, clock=self.clock, telemetry=self.telemetry)
 
     @cached_property
     def tick_starter(self) -> StartTick:
-        from shared.services.start_tick import StartTick
+        from shared.services.polling.start_ticks import StartTick
 
         return StartTick(
             jobs=self.jobs,
@@ -499,7 +499,7 @@ class Wiring:
 
     @cached_property
     def reconciler(self) -> Reconcile:
-        from shared.services.reconcile import Reconcile
+        from shared.services.polling.reconcile import Reconcile
 
         return Reconcile(
             jobs=self.jobs,
@@ -511,13 +511,13 @@ class Wiring:
 
     @cached_property
     def webhook_keys(self) -> WebhookKeys:
-        from shared.services.webhook_keys import WebhookKeys
+        from shared.services.webhooks.webhook_keys import WebhookKeys
 
         return WebhookKeys(self.state, self.secrets, self.clock, self.telemetry, self.provider)
 
     @cached_property
     def webhook_receiver(self) -> ReceiveWebhook:
-        from shared.services.receive_webhook import ReceiveWebhook
+        from shared.services.webhooks.receive_webhook import ReceiveWebhook
 
         return ReceiveWebhook(
             recorder=self.recorder,
@@ -531,7 +531,7 @@ class Wiring:
 
     @cached_property
     def webhook_prober(self) -> ProbeWebhook:
-        from shared.services.probe_webhook import ProbeWebhook
+        from shared.services.webhooks.probe_webhook import ProbeWebhook
 
         return ProbeWebhook(
             settings=self.provider_settings,
@@ -542,14 +542,14 @@ class Wiring:
 
     @cached_property
     def committer(self) -> CommitObservations:
-        from shared.services.commit_observations import CommitObservations
+        from shared.services.recording.commit_queued import CommitObservations
 
         patient = replace(self.recorder, overflow=None)
         return CommitObservations(recorder=patient, state=self.state, clock=self.clock, telemetry=self.telemetry)
 
     @cached_property
     def final_logs(self) -> KeepFinalLog:
-        from shared.services.keep_final_log import KeepFinalLog
+        from shared.services.logs.keep_final_log import KeepFinalLog
 
         return KeepFinalLog(
             jobs=self.jobs,
@@ -561,13 +561,13 @@ class Wiring:
 
     @cached_property
     def trimmer(self) -> TrimEvents:
-        from shared.services.trim_events import TrimEvents
+        from shared.services.delivery.trim_events import TrimEvents
 
         return TrimEvents(self.events, self.clock)
 
     @cached_property
     def queue_reader(self) -> ReadQueue:
-        from shared.services.read_queue import ReadQueue
+        from shared.services.jobs.read_queue import ReadQueue
 
         return ReadQueue(
             jobs=self.jobs, events=self.events, state=self.state, clock=self.clock, providers=lambda: self.providers

@@ -10,7 +10,7 @@ from shared.config import AuthMode, Settings
 from shared.domain.event import LoggedEvent, deletion_event, frames_of, status_event
 from shared.domain.job import JobStatus
 from shared.ports import Clock, Connection, JobChange, Sender
-from shared.services.list_revocations import CONNECTION_LIFE
+from shared.services.access.list_revocations import CONNECTION_LIFE
 from shared.wiring import Wiring
 from tests.builders import a_job
 from tests.fakes import FakeClock, FakeSecrets, FakeSender, FakeStores, FakeTelemetry

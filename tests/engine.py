@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from functions.work import poll_jobs, reconcile, start_tick
+from functions.work import poll_provider, reconcile, start_ticks
 from shared.domain.job import Job, JobStatus
 from shared.enterprise_config import EnterpriseConfig
-from shared.services.decide_polling import DecidePolling
-from shared.services.provider_settings import settings_key
+from shared.services.polling.decide_polling import DecidePolling
+from shared.services.providers.provider_settings import settings_key
 from tests.fakes import FakeQueue
 from tests.system import System, a_system
 
@@ -56,7 +56,7 @@ class Engine:
         """One firing of both schedules and all that comes of it until the next."""
         clock = self.system.clock
         begun = clock.monotonic()
-        start_tick.handler({}, None)
+        start_ticks.handler({}, None)
         reconcile.handler({}, None)
         for message, delay in sorted(self.ticks.messages, key=lambda sent: sent[1]):
             self.advance_to(begun + delay)
@@ -70,7 +70,7 @@ class Engine:
 
     def tick(self, message: str) -> str:
         """Deliver a tick; returns what became of it."""
-        answer = poll_jobs.handler({"Records": [{"messageId": "m", "body": message}]}, None)
+        answer = poll_provider.handler({"Records": [{"messageId": "m", "body": message}]}, None)
         outcome = str((answer["outcomes"] or ["dropped"])[0])
         self.outcomes.append(outcome)
         return outcome

@@ -28,8 +28,8 @@ import uvicorn
 from functions.http import create_ws_ticket, stream_events
 from functions.socket import authorize, connect, disconnect, receive_message
 from functions.work import push_events
+from shared.adapters.aws.gateway_sender import GatewaySender
 from shared.adapters.clock import SystemClock
-from shared.adapters.gateway_sender import GatewaySender
 from shared.telemetry import logger
 from shared.wiring import use_wiring
 from tests.delivery import Delivery

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from functions.http._access import Operator
 from functions.http._app import lambda_handler_for
-from shared.services.find_job import find_job
+from shared.services.jobs.find_job import find_job
 from shared.wiring import wiring
 
 router = APIRouter()

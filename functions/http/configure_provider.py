@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from functions.http._access import Admin
 from functions.http._app import lambda_handler_for
 from shared.domain.pricing import DEFAULT_PROFILE, Hardware
-from shared.services.provider_settings import ProviderSettings
+from shared.services.providers.provider_settings import ProviderSettings
 from shared.wiring import wiring
 
 router = APIRouter()

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from functions.http._access import Caller
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import ConfigurationError
-from shared.services.issue_ticket import TICKET_LIFE
+from shared.services.access.issue_ticket import TICKET_LIFE
 from shared.wiring import wiring
 
 router = APIRouter()

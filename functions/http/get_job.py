@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from functions.http._app import lambda_handler_for
+from functions.http._job_body import job_body
 from shared.domain.job import to_iso
-from shared.services.find_job import find_job
-from shared.services.present_job import job_body
-from shared.services.read_error import whole_error
+from shared.services.jobs.find_job import find_job
+from shared.services.logs.read_error import whole_error
 from shared.wiring import wiring
 
 router = APIRouter()

@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from functions.http._app import lambda_handler_for
+from functions.http._job_body import job_body
 from functions.http._parameters import Switch, known_provider
 from shared.domain.errors import InvalidInputError
 from shared.domain.job import Job, JobStatus
-from shared.services.list_jobs import MAX_LIMIT, MAX_OFFSET, JobFilter
-from shared.services.present_job import job_body
+from shared.services.jobs.list_jobs import MAX_LIMIT, MAX_OFFSET, JobFilter
 from shared.wiring import wiring
 
 SYNC_BUDGET_SECONDS = 9.0

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from functions.http._app import lambda_handler_for
+from functions.http._job_body import as_number
 from functions.http._parameters import DEFAULT_PROVIDER, known_provider
-from shared.services.present_job import as_number
 from shared.wiring import wiring
 
 router = APIRouter()

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from functions.http._app import error_body, lambda_handler_for
 from functions.http._parameters import Switch
-from shared.services.check_health import UNHEALTHY, Component, overall
+from shared.services.health.check_health import UNHEALTHY, Component, overall
 from shared.wiring import wiring
 
 router = APIRouter()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from functions.http._app import lambda_handler_for
-from shared.domain.progress_parser import shorten_line
-from shared.services.find_job import find_job
+from shared.progress import shorten_line
+from shared.services.jobs.find_job import find_job
 from shared.wiring import wiring
 
 router = APIRouter()

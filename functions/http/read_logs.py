@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from functions.http._app import lambda_handler_for
-from shared.services.find_job import find_job
-from shared.services.read_log import MAX_ANSWER_BYTES
+from shared.services.jobs.find_job import find_job
+from shared.services.logs.read_log import MAX_ANSWER_BYTES
 from shared.wiring import wiring
 
 GOES_ON = "The job is still running; follow its log with: simpletuner cloud jobs logs --follow"

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from functions.http._app import lambda_handler_for
+from functions.http._job_body import as_number
 from functions.http._parameters import known_provider
-from shared.services.check_health import SCHEDULE_STATE
-from shared.services.present_job import as_number
-from shared.services.read_metrics import MAX_DAYS, counts_by_status
+from shared.services.costs.read_metrics import MAX_DAYS, counts_by_status
+from shared.services.health.check_health import SCHEDULE_STATE
 from shared.wiring import wiring
 
 router = APIRouter()

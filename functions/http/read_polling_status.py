@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, StrictBool
 from functions.http._access import Admin
 from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
-from shared.services.decide_polling import PollingDecision
-from shared.services.poll_provider import read_poll_state
+from shared.services.polling.decide_polling import PollingDecision
+from shared.services.polling.poll_provider import read_poll_state
 from shared.wiring import wiring
 
 FAULT_SHOWN_FOR = timedelta(hours=1)

@@ -7,10 +7,10 @@ from fastapi import APIRouter
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import InvalidInputError
 from shared.domain.job import JOB_ID_PATTERN, JobStatus, to_iso
-from shared.domain.progress_parser import history_pace
-from shared.services.find_job import find_job
-from shared.services.read_progress import StoredProgress
-from shared.services.read_progress_of_page import MAX_IDS
+from shared.progress import history_pace
+from shared.services.jobs.find_job import find_job
+from shared.services.logs.read_progress import StoredProgress
+from shared.services.logs.read_progress_of_page import MAX_IDS
 from shared.wiring import wiring
 
 router = APIRouter()

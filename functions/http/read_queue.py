@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
-from shared.services.read_queue import QueueEntry
+from shared.services.jobs.read_queue import QueueEntry
 from shared.wiring import wiring
 
 MAX_LIMIT = 500

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request
 
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import PayloadTooLargeError
-from shared.services.receive_webhook import MAX_BODY_BYTES, Delivery
-from shared.services.verify_webhook import WebhookHeaders
+from shared.services.webhooks.receive_webhook import MAX_BODY_BYTES, Delivery
+from shared.services.webhooks.verify_webhook import WebhookHeaders
 from shared.wiring import wiring
 
 router = APIRouter()

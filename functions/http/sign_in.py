@@ -12,7 +12,7 @@ from functions.http._app import lambda_handler_for
 from shared.config import AuthMode
 from shared.domain.access import Principal
 from shared.domain.errors import AuthenticationRequiredError, PermissionDeniedError
-from shared.services.sign_in import SESSION_LIFE
+from shared.services.access.sign_in import SESSION_LIFE
 from shared.wiring import wiring
 
 router = APIRouter()

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from functions.http._access import Caller
 from functions.http._app import lambda_handler_for
-from shared.services.stream_events import Listener
+from shared.services.delivery.stream_events import Listener
 from shared.wiring import wiring
 
 FUNCTION_SECONDS = 27.0

@@ -11,7 +11,7 @@ from functions.http._access import Operator
 from functions.http._app import lambda_handler_for
 from functions.http._parameters import known_provider
 from shared.domain.errors import ProviderError, ProviderNotConfiguredError
-from shared.services.sync_provider import Synced, sync_message
+from shared.services.polling.sync_provider import Synced, sync_message
 from shared.wiring import wiring
 
 router = APIRouter()

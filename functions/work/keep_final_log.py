@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from functions._event_handler import Answer, Event, event_handler
 from shared.domain.errors import InvalidRequestError
-from shared.services.keep_final_log import LogOutcome, decode_log_wish
+from shared.services.logs.keep_final_log import LogOutcome, decode_log_wish
 from shared.telemetry import logger
 from shared.wiring import wiring
 

@@ -23,10 +23,10 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
 from infra.local.settings import REGION
+from shared.adapters.aws.gateway_sender import GatewaySender
 from shared.adapters.clock import SystemClock
-from shared.adapters.gateway_sender import GatewaySender
 from shared.domain.access import LOCAL_ADMIN
-from shared.services.stream_events import Listener
+from shared.services.delivery.stream_events import Listener
 from tests.delivery import Delivery
 from tests.fakes.clock import FakeClock
 from tests.local.replicate_webhooks import WebhookSource, new_job_id

@@ -14,11 +14,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 from shared.adapters.clock import SystemClock
-from shared.adapters.dynamo_items import encode_job
+from shared.adapters.dynamo.items import encode_job
 from shared.domain.job import Job, JobStatus, Transition
-from shared.services.list_jobs import JobFilter, ListJobs
-from shared.services.record_observations import RecordObservations
-from shared.services.sync_provider import SyncProvider
+from shared.services.jobs.list_jobs import JobFilter, ListJobs
+from shared.services.polling.sync_provider import SyncProvider
+from shared.services.recording.record_observations import RecordObservations
 from tests.bench.engine import BenchStores, Engine, running_engine
 from tests.bench.modelled import modelled_stores
 from tests.builders import H100, a_sighting

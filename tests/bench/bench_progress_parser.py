@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from shared.domain.progress_parser import loss_history, read_progress
+from shared.progress import loss_history, read_progress
 
 SIZES = {"64 kB": 65_536, "256 kB": 262_144, "1 MB": 1_048_576}
 ROUNDS = 7

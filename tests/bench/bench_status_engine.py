@@ -21,16 +21,16 @@ from typing import Any
 from standardwebhooks.webhooks import Webhook
 
 from shared.adapters.clock import SystemClock
-from shared.adapters.replicate_answers import PROVIDER
+from shared.adapters.providers.replicate.answers import PROVIDER
 from shared.config import AuthMode, Settings
 from shared.domain.errors import StoreUnavailableError
 from shared.domain.job import JobStatus
 from shared.enterprise_config import EnterpriseConfig
 from shared.ports import Clock
-from shared.services.poll_provider import TickOutcome
-from shared.services.receive_webhook import Delivery
-from shared.services.verify_webhook import WebhookHeaders
-from shared.services.webhook_keys import webhook_secret_name
+from shared.services.polling.poll_provider import TickOutcome
+from shared.services.webhooks.receive_webhook import Delivery
+from shared.services.webhooks.verify_webhook import WebhookHeaders
+from shared.services.webhooks.webhook_keys import webhook_secret_name
 from shared.wiring import Wiring
 from tests.bench.engine import BenchStores, Engine, Requests, running_engine
 from tests.bench.modelled import modelled_stores

@@ -16,11 +16,11 @@ from botocore.config import Config
 from infra.local.dynamodb_local import SUSTAINED
 from infra.local.tables import create_tables
 from shared.adapters.clock import SystemClock
-from shared.adapters.dynamo_connections import DynamoConnections
-from shared.adapters.dynamo_events import DynamoEventLog
-from shared.adapters.dynamo_jobs import DynamoJobStore
-from shared.adapters.dynamo_state import DynamoStateStore
-from shared.adapters.dynamo_texts import DynamoJobTexts
+from shared.adapters.dynamo.connections import DynamoConnections
+from shared.adapters.dynamo.events import DynamoEventLog
+from shared.adapters.dynamo.jobs import DynamoJobStore
+from shared.adapters.dynamo.state import DynamoStateStore
+from shared.adapters.dynamo.texts import DynamoJobTexts
 from tests.local.stack import in_memory_dynamodb
 
 

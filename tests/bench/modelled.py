@@ -16,7 +16,7 @@ from shared.domain.errors import StaleWrite
 from shared.domain.event import LogHead
 from shared.domain.job import Job
 from shared.ports import Clock, ExternalKey, JobChange, Snapshot
-from shared.services.fill_transactions import items_of
+from shared.services.recording.fill_transactions import items_of
 from tests.fakes.stores import FakeJobStore, FakeStores
 
 SMALL_TRANSACTION_SECONDS = 0.025

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Route, expect
 
 from shared.domain.errors import ProviderTokenRejectedError, ProviderUnavailableError
 from shared.domain.job import JobStatus
-from shared.services.poll_provider import PollFault, PollState, encode_poll_state, poll_state_key
+from shared.services.polling.poll_provider import PollFault, PollState, encode_poll_state, poll_state_key
 from tests.browser.browsers import PHONE, Visit
 from tests.browser.page_server import PageServer
 from tests.browser.scenery import training_log

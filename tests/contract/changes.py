@@ -10,7 +10,7 @@ from typing import Any
 from shared.domain.event import LogHead, deletion_event, status_event
 from shared.domain.job import Job, JobStatus, Transition
 from shared.ports import Claim, ExternalKey, JobChange
-from shared.services.fill_transactions import fill_transactions
+from shared.services.recording.fill_transactions import fill_transactions
 from tests.builders import a_job
 from tests.contract.conftest import Stores
 

@@ -14,11 +14,11 @@ import pytest
 from botocore.config import Config
 
 from infra.local.tables import create_tables
-from shared.adapters.dynamo_connections import DynamoConnections
-from shared.adapters.dynamo_events import DynamoEventLog
-from shared.adapters.dynamo_jobs import DynamoJobStore
-from shared.adapters.dynamo_state import DynamoStateStore
-from shared.adapters.dynamo_texts import DynamoJobTexts
+from shared.adapters.dynamo.connections import DynamoConnections
+from shared.adapters.dynamo.events import DynamoEventLog
+from shared.adapters.dynamo.jobs import DynamoJobStore
+from shared.adapters.dynamo.state import DynamoStateStore
+from shared.adapters.dynamo.texts import DynamoJobTexts
 from shared.ports import Connections, EventLog, JobStore, JobTexts, StateStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import FakeStores

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from functions.http import list_jobs, read_health, sync_jobs
 from shared.config import AuthMode
-from shared.services.authenticate import ADMIN_KEY_SECRET, api_key_state, hash_key
+from shared.services.access.authenticate import ADMIN_KEY_SECRET, api_key_state, hash_key
 from tests.system import System, a_system
 
 ADMIN_KEY = "an-admin-key-of-this-test-0123456789"

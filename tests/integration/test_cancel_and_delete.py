@@ -15,7 +15,7 @@ from shared.domain.event import EventType
 from shared.domain.job import Absence, Job, JobKind, JobStatus
 from shared.domain.observation import Observation
 from shared.ports import JobChange
-from shared.services.authenticate import api_key_state, hash_key
+from shared.services.access.authenticate import api_key_state, hash_key
 from tests.builders import a_job
 from tests.system import System, a_system
 

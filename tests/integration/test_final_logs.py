@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from functions.http import get_job
-from functions.work import keep_final_log, queue_final_logs
-from shared.adapters.dynamo_items import encode_event
+from functions.work import keep_final_log, route_ended_jobs
+from shared.adapters.dynamo.items import encode_event
 from shared.domain.access import LOCAL_ADMIN
 from shared.domain.errors import ProviderUnavailableError, StoreUnavailableError
 from shared.domain.event import status_event
 from shared.domain.job import JobStatus
-from shared.services.keep_final_log import FETCHES_A_SECOND, LOG_PART, PART_BYTES
+from shared.services.logs.keep_final_log import FETCHES_A_SECOND, LOG_PART, PART_BYTES
 from tests.engine import Engine, an_engine
 
 JOB = "abcdefgh1234"
@@ -60,7 +60,7 @@ def consume(engine: Engine, *, sent_ago: float = 0) -> list[str]:
 
 
 def notice(engine: Engine, *external_ids: str) -> None:
-    queue_final_logs.handler({"Records": [stream_record(engine, one) for one in external_ids or (JOB,)]}, None)
+    route_ended_jobs.handler({"Records": [stream_record(engine, one) for one in external_ids or (JOB,)]}, None)
 
 
 def kept_log(engine: Engine, external_id: str = JOB) -> str | None:
@@ -110,7 +110,7 @@ def test_changes_of_running_jobs_and_deletions_are_not_queued(engine: Engine) ->
     engine.system.remote_job(JOB, JobStatus.RUNNING)
     engine.system.sync()
     notice(engine)
-    queue_final_logs.handler({"Records": [{"dynamodb": {"Keys": {}}}, {"dynamodb": {"NewImage": {}}}]}, None)
+    route_ended_jobs.handler({"Records": [{"dynamodb": {"Keys": {}}}, {"dynamodb": {"NewImage": {}}}]}, None)
     assert engine.final_logs.messages == []
 
 

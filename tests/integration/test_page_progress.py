@@ -10,7 +10,7 @@ import pytest
 from functions.http import read_progress
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
-from shared.services.read_progress_of_page import CALLS_AN_ANSWER
+from shared.services.logs.read_progress_of_page import CALLS_AN_ANSWER
 from tests.system import System, a_system
 
 BAR = "Epoch 1/10, Steps:  {percent}%|██▌       | {step}/2000 [10:55<32:44, 1.31s/it, lr=8e-05, step_loss=0.2]\n"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from functions.work import poll_jobs, start_tick
+from functions.work import poll_provider, start_ticks
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderError,
@@ -27,8 +27,8 @@ from shared.domain.event import LogHead
 from shared.domain.job import JobKind, JobStatus
 from shared.domain.observation import Observation
 from shared.ports import ExternalKey, JobChange, ObservationPage, Snapshot
-from shared.services import refresh_active
-from shared.services.poll_provider import (
+from shared.services.polling import refresh_active
+from shared.services.polling.poll_provider import (
     TICK_BUDGET,
     PollState,
     TickOutcome,
@@ -37,8 +37,8 @@ from shared.services.poll_provider import (
     poll_state_key,
     read_poll_state,
 )
-from shared.services.refresh_active import Place
-from shared.services.start_tick import Tick
+from shared.services.polling.refresh_active import Place
+from shared.services.polling.start_ticks import Tick
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 from tests.fakes import Crash, FakeClock, FakeProvider
 from tests.proof import scaled
@@ -117,7 +117,7 @@ def engine() -> Iterator[Engine]:
 
 def delays(engine: Engine) -> list[int]:
     """Fire the schedule, and take the delays of the ticks it sent."""
-    start_tick.handler({}, None)
+    start_ticks.handler({}, None)
     sent = [delay for _, delay in engine.ticks.messages]
     engine.ticks.messages.clear()
     return sent
@@ -209,7 +209,7 @@ def test_a_tick_older_than_an_interval_is_dropped(engine: Engine) -> None:
     ],
 )
 def test_a_message_that_is_no_tick_is_dropped(engine: Engine, body: str) -> None:
-    assert poll_jobs.handler({"Records": [{"body": body}]}, None) == {"outcomes": []}
+    assert poll_provider.handler({"Records": [{"body": body}]}, None) == {"outcomes": []}
 
 
 def test_a_tick_delivered_twice_polls_once(engine: Engine) -> None:
@@ -416,7 +416,7 @@ def test_a_round_that_was_broken_off_for_long_begins_anew_and_makes_no_long_inte
     """Its rest was dealt with by webhooks, and what comes a day later must not wait for three days."""
     active_jobs(engine, 900)
     slow(engine, seconds=3)
-    start_tick.handler({}, None)
+    start_ticks.handler({}, None)
     engine.tick(engine.ticks.drain()[0])
     assert state_of(engine).place is not None
     end_all(engine)
@@ -480,7 +480,7 @@ def test_the_effective_interval_is_three_rounds_long(engine: Engine) -> None:
     assert state.effective_interval(30) == pytest.approx(3 * state.round_seconds, abs=1)
     assert engine.system.provider.calls["list_page"] == 20
     engine.advance_to(60)
-    assert start_tick.handler({}, None) == {"ticks": 2}
+    assert start_ticks.handler({}, None) == {"ticks": 2}
     for message, delay in engine.ticks.messages:
         engine.advance_to(60 + delay)
         assert engine.tick(message) == "not due"

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from functions.http import read_metrics, read_polling_status
-from functions.work import start_tick
+from functions.work import start_ticks
 from shared.background_tasks import get_task_manager, start_background_tasks, stop_background_tasks
 from shared.domain.errors import ProviderUnavailableError
-from shared.services.provider_settings import settings_key
+from shared.services.providers.provider_settings import settings_key
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 
 STATUS, SETTING = "/api/cloud/polling/status", "/api/cloud/polling/setting"
@@ -76,12 +76,12 @@ def test_environment_then_yaml_then_thirty_seconds(environment: float | None, ya
 
 
 def test_every_start_logs_what_was_decided_and_why_once(engine: Engine) -> None:
-    start_tick.handler({}, None)
-    start_tick.handler({}, None)
+    start_ticks.handler({}, None)
+    start_ticks.handler({}, None)
     told = [message for _, message, _ in engine.system.telemetry.records if "job status polling" in message]
     assert told == ["job status polling is on: no webhook URL is set for replicate; interval 30 s"]
     engine.polling.prefer(False)
-    start_tick.handler({}, None)
+    start_ticks.handler({}, None)
     told = [message for _, message, _ in engine.system.telemetry.records if "job status polling" in message]
     assert told[1:] == ["job status polling is off: the stored setting switches it off; interval 30 s"]
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from functions.http import test_webhook as webhook_test
-from shared.adapters.webhook_probe import HttpWebhookProbe
+from shared.adapters.http.webhook_probe import HttpWebhookProbe
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 
 PUBLIC = "93.184.216.34"

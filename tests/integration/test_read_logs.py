@@ -12,7 +12,7 @@ import pytest
 from functions.http import read_logs
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
-from shared.services.keep_final_log import LOG_PART, PART_BYTES
+from shared.services.logs.keep_final_log import LOG_PART, PART_BYTES
 from tests.system import System, a_system
 
 JOB = "abc123def456ghij"

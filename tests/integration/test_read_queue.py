@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from functions.http import read_queue
 from shared.domain.job import Absence, JobStatus
-from shared.services.read_queue import QUEUE_LIMITS_STATE
+from shared.services.jobs.read_queue import QUEUE_LIMITS_STATE
 from tests.engine import Engine, an_engine
 
 QUEUE, STATS = "/api/queue", "/api/queue/stats"

@@ -22,11 +22,11 @@ from functions.http import receive_webhook
 from shared.domain.access import LOCAL_ADMIN
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
-from shared.services.read_progress import PROGRESS_PART
-from shared.services.receive_webhook import Delivery, Received
-from shared.services.record_observations import CONTENTION_FROM, CONTENTION_SECONDS
-from shared.services.verify_webhook import WebhookHeaders
-from shared.services.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, WebhookKeys, webhook_secret_name
+from shared.services.logs.read_progress import PROGRESS_PART
+from shared.services.recording.record_observations import CONTENTION_FROM, CONTENTION_SECONDS
+from shared.services.webhooks.receive_webhook import Delivery, Received
+from shared.services.webhooks.verify_webhook import WebhookHeaders
+from shared.services.webhooks.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, WebhookKeys, webhook_secret_name
 from tests.builders import a_job
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 from tests.proof import scaled

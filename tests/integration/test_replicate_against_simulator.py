@@ -13,8 +13,8 @@ import pytest
 
 from infra.local.replicate_simulator import FaultKind, RunningSimulator, Shape, running_simulator
 from shared.adapters.clock import SystemClock
-from shared.adapters.replicate import ReplicateProvider
-from shared.adapters.replicate_http import HttpLimits
+from shared.adapters.http.bounded import HttpLimits
+from shared.adapters.providers.replicate.provider import ReplicateProvider
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderError,

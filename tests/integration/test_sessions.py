@@ -11,8 +11,8 @@ from functions.http import configure_provider, get_job, list_jobs, sign_in, sync
 from functions.http._access import SESSION_COOKIE
 from functions.http._app import build_app
 from shared.config import AuthMode
-from shared.services.authenticate import ADMIN_KEY_SECRET, api_key_state, hash_key
-from shared.services.sign_in import SESSION_LIFE
+from shared.services.access.authenticate import ADMIN_KEY_SECRET, api_key_state, hash_key
+from shared.services.access.sign_in import SESSION_LIFE
 from tests.system import System, a_system
 
 ADMIN_KEY = "an-admin-key-that-is-long-enough"

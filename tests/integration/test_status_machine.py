@@ -22,9 +22,9 @@ from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, Observed, merge_observations
 from shared.domain.totals import day_share
 from shared.ports import JobChange
-from shared.services import record_observations as recording
-from shared.services.observation_message import decode_observation
-from shared.services.record_observations import Recorded, RecordObservations
+from shared.services.recording import record_observations as recording
+from shared.services.recording.messages import decode_observation
+from shared.services.recording.record_observations import Recorded, RecordObservations
 from tests.builders import H100, a_job, a_sighting
 from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeQueue, FakeTelemetry

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from functions.http import read_system_status
-from shared.adapters.status_page import MAX_BYTES, StatusPage
+from shared.adapters.http.status_page import MAX_BYTES, StatusPage
 from shared.domain.errors import ProviderAnswerInvalidError, ProviderUnavailableError
 from tests.system import a_system
 

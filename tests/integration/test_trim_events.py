@@ -8,7 +8,7 @@ import pytest
 
 from functions.work import trim_events
 from shared.domain.job import JobStatus
-from shared.services.trim_events import BATCH, BUDGET
+from shared.services.delivery.trim_events import BATCH, BUDGET
 from tests.builders import a_sighting
 from tests.engine import Engine, an_engine
 

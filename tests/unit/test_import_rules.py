@@ -13,15 +13,16 @@ ROOT = Path(__file__).resolve().parents[2]
 AWS = {"boto3", "botocore", "httpx"}
 WEB = {"fastapi", "mangum", "starlette"}
 
-INNER = {"shared.services", "shared.domain", "shared.config", "shared.telemetry"}
+INNER = {"shared.services", "shared.domain", "shared.progress", "shared.config", "shared.telemetry"}
 OURS = ("shared", "functions", "infra", "tests")
 ALLOWED = {
     "functions": {"functions", "shared.wiring", *INNER},
     "shared/background_tasks.py": {"shared.wiring", *INNER},
-    "shared/services": {"shared.services", "shared.ports", "shared.domain"},
+    "shared/services": {"shared.services", "shared.ports", "shared.domain", "shared.progress"},
     "shared/adapters": {"shared.adapters", "shared.ports", "shared.domain", "shared.config"},
     "shared/ports.py": {"shared.domain"},
     "shared/domain": {"shared.domain"},
+    "shared/progress": {"shared.progress", "shared.domain.text"},
     "shared/telemetry.py": set(),
     "shared/config.py": {"shared.domain"},
     "shared/enterprise_config.py": {"shared.domain"},

@@ -1,0 +1,15 @@
+"""From the queue `observations`: write what collided elsewhere, in groups."""
+
+from __future__ import annotations
+
+from functions._event_handler import Answer, Event, event_handler
+from shared.wiring import wiring
+
+
+def commit_queued(event: Event) -> Answer:
+    records = event["Records"]
+    kept = wiring().committer.commit([record["body"] for record in records])
+    return {"batchItemFailures": [{"itemIdentifier": records[place]["messageId"]} for place in kept]}
+
+
+handler = event_handler(commit_queued)

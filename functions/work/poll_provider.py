@@ -1,0 +1,32 @@
+"""One tick from the queue: look at the active jobs of a provider."""
+
+from __future__ import annotations
+
+from functions._event_handler import Answer, Event, event_handler
+from shared.domain.errors import InvalidRequestError
+from shared.services.polling.start_ticks import Tick
+from shared.telemetry import logger
+from shared.wiring import wiring
+
+
+def poll_provider(event: Event) -> Answer:
+    """A tick that is late or not one of ours is dropped; the next one is on its way already."""
+    parts = wiring()
+    outcomes = []
+    for record in event["Records"]:
+        try:
+            tick = Tick.decode(record["body"])
+        except InvalidRequestError as error:
+            logger.warning("tick dropped", extra={"reason": error.detail})
+            continue
+        if tick.provider not in parts.providers:
+            logger.warning("tick dropped", extra={"reason": "There is no provider of that name."})
+            continue
+        if tick.is_late(parts.clock.now()):
+            outcomes.append("late")
+            continue
+        outcomes.append(parts.poller.poll(parts.provider(tick.provider), interval=tick.interval).value)
+    return {"outcomes": outcomes}
+
+
+handler = event_handler(poll_provider)

@@ -1,0 +1,19 @@
+"""Second reader of the event stream: jobs that have ended go to the queue of final logs."""
+
+from __future__ import annotations
+
+from functions._event_handler import Answer, Event, event_handler
+from shared.domain.job import TERMINAL_STATUSES
+from shared.services.logs.keep_final_log import encode_log_wish
+from shared.wiring import wiring
+
+
+def route_ended_jobs(event: Event) -> Answer:
+    """A batch told twice is queued twice; keeping a log a second time asks nobody."""
+    images = [record["dynamodb"].get("NewImage", {}) for record in event["Records"]]
+    ended = [image["job_id"]["S"] for image in images if image.get("status", {}).get("S") in TERMINAL_STATUSES]
+    wiring().final_logs_queue.send([encode_log_wish(job_id) for job_id in dict.fromkeys(ended)])
+    return {"batchItemFailures": []}
+
+
+handler = event_handler(route_ended_jobs)

@@ -1,0 +1,14 @@
+"""Every minute: turn the one schedule into ticks of the configured interval, while there is something to do."""
+
+from __future__ import annotations
+
+from functions._event_handler import Answer, Event, event_handler
+from shared.wiring import wiring
+
+
+def start_ticks(event: Event) -> Answer:
+    parts = wiring()
+    return {"ticks": parts.tick_starter.start(list(parts.providers))}
+
+
+handler = event_handler(start_ticks)

@@ -1,0 +1,137 @@
+"""The ordered log on DynamoDB: one item a change under its number, item 0 is the head."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from shared.adapters.clock import SystemClock
+from shared.adapters.dynamo.batches import batch_delete, query
+from shared.adapters.dynamo.client import ClientFactory, dynamo_client
+from shared.adapters.dynamo.errors import CONDITION_FAILED, error_code, translated
+from shared.adapters.dynamo.items import (
+    Attributes,
+    Item,
+    decode_event,
+    decode_head,
+    encode_new_head,
+    head_key,
+    is_live,
+    number,
+    text,
+)
+from shared.adapters.dynamo.transaction import EVENT_LIFE
+from shared.domain.event import LOG_NAME, LoggedEvent, LogHead
+from shared.ports import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+HOLE_WAITS = (0.05, 0.1, 0.2)
+"""Seconds before a hole is read again: a reader may see a later event of a transaction before an earlier one."""
+
+
+def read_head(client: DynamoDBClient, table: str) -> LogHead:
+    """The head by a consistent read; a log that never was begins with a new epoch."""
+    with translated():
+        answer = client.get_item(TableName=table, Key=head_key(), ConsistentRead=True)
+    return decode_head(answer["Item"]) if "Item" in answer else begin_log(client, table)
+
+
+def begin_log(client: DynamoDBClient, table: str) -> LogHead:
+    """Write item 0 with a random epoch; whoever comes second takes the first one's."""
+    item = encode_new_head(secrets.token_hex(6))
+    try:
+        with translated():
+            client.put_item(TableName=table, Item=item, ConditionExpression="attribute_not_exists(seq)")
+    except ClientError as error:
+        if error_code(error) != CONDITION_FAILED:
+            raise
+        return read_head(client, table)
+    return decode_head(item)
+
+
+class DynamoEventLog:
+    def __init__(self, *, table: str, client: ClientFactory = dynamo_client, clock: Clock | None = None) -> None:
+        self._table = table
+        self._client = client
+        self._clock = clock or SystemClock()
+
+    def head(self) -> LogHead:
+        return read_head(self._client(), self._table)
+
+    def read(self, after: int, limit: int) -> tuple[LoggedEvent, ...]:
+        run: tuple[LoggedEvent, ...] = ()
+        for wait in (*HOLE_WAITS, None):
+            rows = self._rows_after(after, limit)
+            now = self._clock.now()
+            live = [row for row in rows if is_live(row, now)]
+            run = _run_after(after, live)
+            has_hole = len(run) < len(live) and len(live) == len(rows)
+            if not has_hole or wait is None or self._is_trimmed(after):
+                break
+            self._clock.sleep(wait)
+        return run
+
+    def trim(self, *, before: datetime, limit: int) -> int:
+        head = self.head()
+        latest_expiry = (before + EVENT_LIFE).timestamp()
+        rows = self._rows_after(0, limit)
+        old = [_seq(row) for row in takewhile(lambda row: int(row["expires_at"]["N"]) < latest_expiry, rows)]
+        rest = [_seq(row) for row in rows[len(old) :]]
+        first_kept = rest[0] if rest else (old[-1] + 1 if len(old) == limit else head.seq + 1)
+        if first_kept > head.first_kept and not self._move_first_kept(head.epoch, first_kept):
+            return 0
+        batch_delete(self._client(), self._clock, self._table, [_key(seq) for seq in old])
+        return len(old)
+
+    def _rows_after(self, after: int, limit: int) -> list[Attributes]:
+        rows = query(
+            self._client(),
+            limit=limit,
+            TableName=self._table,
+            ConsistentRead=True,
+            KeyConditionExpression="#log = :log AND seq > :after",
+            ExpressionAttributeNames={"#log": "log"},
+            ExpressionAttributeValues={":log": text(LOG_NAME), ":after": number(after)},
+        )
+        return list(rows)
+
+    def _is_trimmed(self, after: int) -> bool:
+        return after + 1 < self.head().first_kept
+
+    def _move_first_kept(self, epoch: str, first_kept: int) -> bool:
+        """False when another trimmer was further, or the log has begun anew."""
+        try:
+            with translated():
+                self._client().update_item(
+                    TableName=self._table,
+                    Key=head_key(),
+                    UpdateExpression="SET first_kept = :kept",
+                    ConditionExpression="#epoch = :epoch AND first_kept < :kept",
+                    ExpressionAttributeNames={"#epoch": "epoch"},
+                    ExpressionAttributeValues={":kept": number(first_kept), ":epoch": text(epoch)},
+                )
+        except ClientError as error:
+            if error_code(error) != CONDITION_FAILED:
+                raise
+            return False
+        return True
+
+
+def _run_after(after: int, rows: Sequence[Attributes]) -> tuple[LoggedEvent, ...]:
+    """The consecutive part that begins at `after` + 1 (I14)."""
+    return tuple(decode_event(row) for place, row in enumerate(rows, start=after + 1) if _seq(row) == place)
+
+
+def _seq(row: Attributes) -> int:
+    return int(row["seq"]["N"])
+
+
+def _key(seq: int) -> Item:
+    return {"log": text(LOG_NAME), "seq": number(seq)}

@@ -1,0 +1,125 @@
+"""Answer a WebSocket client: `hello` with what it missed, `ping` with where the log stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.domain.errors import ConnectionGone, SendFailed
+from shared.domain.event import EventId, LogHead
+from shared.domain.push_message import events_messages, notice
+from shared.domain.resume import Start, is_kept, judge_cursor
+from shared.ports import Clock, Connection, Connections, EventLog, Sender, StateStore
+from shared.services.access.list_revocations import ListRevocations
+from shared.services.delivery.read_events import ReadEvents, Run
+
+CHANGES_A_READ = 200
+MESSAGES_A_SECOND = 10
+MESSAGES_UNTIL_ENDED = 50
+"""Of one socket: what is above the first is passed over, and above the second it is no client of ours (T22)."""
+MAX_READS = 25
+"""5,000 changes a hello; a client that missed more sees so by the head it was told, and says hello again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreetConnection:
+    """Replays, then goes live, then looks once more, so that no change falls between history and the live pushes (I18).
+
+    A wake that did not see this connection in the registry had read the head before the connection went live, so all
+    it pushed is at or below the head that is read afterwards, and is sent here. A wake that saw it pushes what comes
+    after. Where both are at it in the same moment the client may hear a change twice or early, and sorts it by the ids.
+    """
+
+    events: EventLog
+    connections: Connections
+    sender: Sender
+    state: StateStore
+    clock: Clock
+
+    def hello(self, connection_id: str, after: object) -> None:
+        connection = self._heard(connection_id)
+        if connection is None or not self._is_admitted(connection):
+            return
+        head = self.events.head()
+        start = judge_cursor(after, head)
+        try:
+            self.sender.send(connection_id, notice("connected", EventId.of_head(head)))
+            if start.is_reset:
+                start = self._reset(connection_id, head)
+            reached = self._replay(connection_id, start, head)
+            if self.connections.advance(connection, cursor=reached, epoch=head.epoch):
+                self._look_again(connection_id, reached, head.epoch)
+        except ConnectionGone:
+            self.connections.remove(connection_id)
+        except SendFailed:
+            # The client has no answer to its hello and says it again, or pings and sees the head.
+            return
+
+    def ping(self, connection_id: str) -> None:
+        """The head, by which a client sees that a push was lost (I22). Who is no longer registered is sent away."""
+        if self._heard(connection_id) is None:
+            return
+        try:
+            self.sender.send(connection_id, notice("heartbeat", EventId.of_head(self.events.head())))
+        except ConnectionGone:
+            self.connections.remove(connection_id)
+        except SendFailed:
+            return
+
+    def pass_over(self, connection_id: str) -> None:
+        """A message that is neither is not answered, but counted all the same."""
+        self._heard(connection_id)
+
+    def _heard(self, connection_id: str) -> Connection | None:
+        """The sender of a message, None when it is not to be answered: it talks too much, or is not registered."""
+        heard = self.connections.hear(connection_id, now=self.clock.now())
+        if heard is None or heard[1] > MESSAGES_UNTIL_ENDED:
+            self._send_away(connection_id)
+            return None
+        return heard[0] if heard[1] <= MESSAGES_A_SECOND else None
+
+    def _is_admitted(self, connection: Connection) -> bool:
+        is_revoked = ListRevocations(self.state, self.clock).current().cover_connection(connection)
+        if is_revoked:
+            self._send_away(connection.connection_id)
+        return not is_revoked
+
+    def _send_away(self, connection_id: str) -> None:
+        """Out of the registry first, so that nothing is sent any more even if the socket stays open."""
+        self.connections.remove(connection_id)
+        try:
+            self.sender.disconnect(connection_id)
+        except (ConnectionGone, SendFailed):
+            return
+
+    def _reset(self, connection_id: str, head: LogHead) -> Start:
+        now = EventId.of_head(head)
+        self.sender.send(connection_id, notice("reset", now))
+        return Start(now)
+
+    def _replay(self, connection_id: str, start: Start, head: LogHead) -> int:
+        """Send everything up to the head that can be read; returns the last change sent."""
+        reader = ReadEvents(self.events, self.clock)
+        after, beyond = start.seq, start.position.n
+        for _ in range(MAX_READS):
+            run = reader.run(after, head, limit=CHANGES_A_READ)
+            if run.is_torn and not run.changes:
+                head = self.events.head()
+                if is_kept(after, head):
+                    return after
+                return self._reset(connection_id, head).seq
+            self._send_run(connection_id, run, head.epoch, beyond)
+            after = run.last
+            if after >= head.seq or run.is_torn:
+                break
+        return after
+
+    def _look_again(self, connection_id: str, reached: int, epoch: str) -> None:
+        head = self.events.head()
+        if head.epoch != epoch or head.seq <= reached:
+            return
+        run = ReadEvents(self.events, self.clock).run(reached, head, limit=CHANGES_A_READ)
+        self._send_run(connection_id, run, epoch, 2 * reached)
+
+    def _send_run(self, connection_id: str, run: Run, epoch: str, beyond: int) -> None:
+        for message in events_messages(run.frames(epoch, beyond=beyond)):
+            self.sender.send(connection_id, message)

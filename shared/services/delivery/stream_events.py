@@ -1,0 +1,134 @@
+"""One answer of `GET /api/events`: what is new, at once or after a short wait (CONTRACT, Server-Sent Events)."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.access import Principal
+from shared.domain.errors import AuthenticationRequiredError, TooManyConnectionsError
+from shared.domain.event import EventId, LogHead
+from shared.domain.event_stream import stream_text
+from shared.domain.job import ACTIVE_STATUSES
+from shared.domain.resume import Start, judge_cursor
+from shared.ports import Clock, EventLog, StateStore, Telemetry
+from shared.services.access.list_revocations import ListRevocations
+from shared.services.delivery.limit_concurrency import HoldPlace
+from shared.services.delivery.read_events import ReadEvents, Run, readable_head
+
+MAX_CHANGES = 200
+"""Changes an answer carries at most: about 200 kB."""
+
+RETRY_MORE_MS = 100
+RETRY_SOON_MS = 1_000
+RETRY_IDLE_MS = 15_000
+"""When the client comes back: for the rest of a backlog, for the next wait, and where nothing is held open."""
+
+SECONDS_BETWEEN_READS = 1.0
+SECONDS_KEPT_BACK = 3.0
+"""The answer is on its way this long before the function's own end."""
+
+_ACTIVE = frozenset(ACTIVE_STATUSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who listens, from which network peer, and how long this function may still run (seconds)."""
+
+    principal: Principal
+    source_ip: str
+    seconds_left: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamEvents:
+    """Held open at most `hold_seconds`, only while a job is active and one of `max_held` places is free."""
+
+    events: EventLog
+    state: StateStore
+    clock: Clock
+    telemetry: Telemetry
+    hold_seconds: float
+    max_held: int
+    connections_per_ip: int
+
+    def answer(self, cursor: str | None, listener: Listener) -> str:
+        """The whole text of one answer. Raises TooManyConnectionsError, AuthenticationRequiredError (revoked)."""
+        began_at, began = self.clock.now(), self.clock.monotonic()
+        places = HoldPlace(self.state, self.clock, self.telemetry)
+        with places.hold(f"sse-ip#{network_of(listener.source_ip)}", self.connections_per_ip) as has_place:
+            if not has_place:
+                raise TooManyConnectionsError(
+                    f"This address already has {self.connections_per_ip} event streams open; close one or wait.",
+                    retry_after=5,
+                )
+            head = self.events.head()
+            start = judge_cursor(cursor, head)
+            if start.is_reset:
+                return _reset_text(start)
+            run = ReadEvents(self.events, self.clock).run(start.seq, head, limit=MAX_CHANGES)
+            if run.is_torn and not run.changes:
+                head = self.events.head()
+                start = judge_cursor(cursor, head) if cursor else start
+                if start.is_reset:
+                    return _reset_text(start)
+            if run.changes or not self._may_hold(head):
+                return _news_text(start, run, head, retry_ms=RETRY_SOON_MS if run.changes else RETRY_IDLE_MS)
+            with places.hold("sse-held", self.max_held) as is_held:
+                if not is_held:
+                    return _news_text(start, run, head, retry_ms=RETRY_IDLE_MS)
+                deadline = began + min(self.hold_seconds, listener.seconds_left - SECONDS_KEPT_BACK)
+                run = self._wait(start.seq, deadline)
+            if run.changes:
+                self._refuse_revoked(listener.principal, began_at)
+                head = self.events.head()
+                if head.epoch != start.position.epoch:
+                    # The log began anew meanwhile: these changes have the numbers of others.
+                    return _reset_text(Start(EventId.of_head(head), is_reset=True))
+            return _news_text(start, run, head, retry_ms=RETRY_SOON_MS)
+
+    def _may_hold(self, head: LogHead) -> bool:
+        return self.hold_seconds > 0 and self.max_held > 0 and head.count(statuses=_ACTIVE) > 0
+
+    def _wait(self, after: int, deadline: float) -> Run:
+        """Look once a second until something is new or time is up."""
+        began = self.clock.monotonic()
+        run = Run(after, ())
+        while not run.changes and (left := deadline - self.clock.monotonic()) > 0:
+            self.clock.sleep(min(SECONDS_BETWEEN_READS, left))
+            run = Run(after, self.events.read(after, MAX_CHANGES))
+        self.telemetry.count("SseHeldSeconds", self.clock.monotonic() - began)
+        return run
+
+    def _refuse_revoked(self, principal: Principal, began_at: datetime) -> None:
+        if ListRevocations(self.state, self.clock).current().cover(principal.user_id, principal.key_id, began_at):
+            raise AuthenticationRequiredError("Authentication required: this access was revoked.")
+
+
+def network_of(source_ip: str) -> str:
+    """Whose places are counted: an IPv4 address, or the /64 of an IPv6 one, which belongs to one customer (T16)."""
+    try:
+        address = ipaddress.ip_address(source_ip)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False).network_address)
+    return str(address)
+
+
+def _reset_text(start: Start) -> str:
+    return stream_text(retry_ms=RETRY_SOON_MS, start=start.position, head=start.position, frames=(), is_reset=True)
+
+
+def _news_text(start: Start, run: Run, head: LogHead, *, retry_ms: int) -> str:
+    frames = run.frames(head.epoch, beyond=start.position.n)
+    if run.changes and not run.is_torn and run.last < head.seq:
+        retry_ms = RETRY_MORE_MS
+    return stream_text(retry_ms=retry_ms, start=start.position, head=_head_id(run, head), frames=frames)
+
+
+def _head_id(run: Run, head: LogHead) -> EventId:
+    return readable_head(head, run)

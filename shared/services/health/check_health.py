@@ -1,0 +1,99 @@
+"""What works and what does not, component by component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.domain.errors import CloudJobsError, ProviderError, ProviderNotConfiguredError
+from shared.ports import Clock, EventLog, Provider, StateStore
+from shared.services.polling.poll_provider import decode_poll_state, poll_state_key
+
+HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
+SCHEDULE_STATE = "schedule#start_ticks"
+SCHEDULE_SILENT_AFTER = timedelta(minutes=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """`latency_ms` None: nothing was measured."""
+
+    name: str
+    status: str
+    message: str
+    latency_ms: float | None = None
+
+
+def overall(components: list[Component]) -> str:
+    statuses = {component.status for component in components}
+    return next((status for status in (UNHEALTHY, DEGRADED) if status in statuses), HEALTHY)
+
+
+@dataclass
+class CheckHealth:
+    events: EventLog
+    state: StateStore
+    providers: Callable[[], Mapping[str, Provider]]
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self._started = self.clock.monotonic()
+
+    def uptime_seconds(self) -> float:
+        """Seconds since this process began to answer."""
+        return self.clock.monotonic() - self._started
+
+    def check(self, *, with_providers: bool) -> list[Component]:
+        components = self.check_store()
+        if components[0].status == HEALTHY:
+            components.append(self._poller())
+        if with_providers:
+            components += [self._provider(provider) for provider in self.providers().values()]
+        return components
+
+    def check_store(self) -> list[Component]:
+        started = self.clock.monotonic()
+        try:
+            self.events.head()
+        except CloudJobsError as error:
+            return [Component("store", UNHEALTHY, error.detail, self._since(started))]
+        return [Component("store", HEALTHY, "The job store answers.", self._since(started))]
+
+    def _poller(self) -> Component:
+        """The age of the schedule's last run, and of the last tick, which there is only while a job is active."""
+        now = self.clock.now()
+        item = self.state.get(SCHEDULE_STATE, now=now)
+        if item is None:
+            return Component(
+                "poller", DEGRADED, "The schedule has not run yet; it does so within a minute of the start."
+            )
+        ages = self.tick_ages().values()
+        ticked = f"the last tick was {min(ages):.0f} s ago" if ages else "there was no tick yet"
+        age = max(0.0, now.timestamp() - float(str(item.value["at"])))
+        if age > SCHEDULE_SILENT_AFTER.total_seconds():
+            told = f"The schedule last ran {age:.0f} s ago, though it should run every minute; {ticked}."
+            return Component("poller", DEGRADED, told)
+        return Component("poller", HEALTHY, f"The schedule ran {age:.0f} s ago; {ticked}.")
+
+    def tick_ages(self) -> dict[str, float]:
+        """Seconds since the last tick of each provider that has had one."""
+        now = self.clock.now()
+        names = {poll_state_key(name): name for name in self.providers()}
+        states = self.state.get_many(list(names), now=now)
+        ticks = {names[key]: decode_poll_state(item.value).last_tick_at for key, item in states.items()}
+        return {name: max(0.0, (now - at).total_seconds()) for name, at in ticks.items() if at is not None}
+
+    def _provider(self, provider: Provider) -> Component:
+        started = self.clock.monotonic()
+        try:
+            account = provider.account()
+        except ProviderNotConfiguredError as error:
+            return Component(provider.name, DEGRADED, error.detail)
+        except ProviderError as error:
+            return Component(provider.name, DEGRADED, error.detail, self._since(started))
+        message = f"{provider.label} answers for {account.username}."
+        return Component(provider.name, HEALTHY, message, self._since(started))
+
+    def _since(self, started: float) -> float:
+        return round((self.clock.monotonic() - started) * 1000, 1)

@@ -1,0 +1,129 @@
+"""Cancel: tell the provider, then look; the provider's answer to the cancel itself is no observation (trap 18)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from shared.domain.access import Principal
+from shared.domain.errors import (
+    ConflictError,
+    PermissionDeniedError,
+    ProviderError,
+    ProviderJobNotFoundError,
+)
+from shared.domain.event import status_event
+from shared.domain.job import MAX_TRANSITIONS, Job, JobStatus, Transition
+from shared.domain.observation import Observation
+from shared.ports import Clock, JobChange, Provider
+from shared.services.recording.change_job import ChangeJob
+from shared.services.recording.record_observations import RecordObservations
+
+PAUSES_BEFORE_LOOKS = (0.2, 1.3, 3.0)
+"""Seconds before each look: three within five seconds."""
+LOOK_BUDGET_SECONDS = 5.0
+"""No pause begins later than this, so that a request ends within 25 s although each call may take 8."""
+
+
+def refuse_foreign(principal: Principal, job: Job) -> None:
+    """Raises PermissionDeniedError when the principal may not act on this job (T23)."""
+    if not principal.may_act_on(job.user_id):
+        raise PermissionDeniedError("You may act on your own jobs only; ask the job's owner or an admin.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelJob:
+    changer: ChangeJob
+    recorder: RecordObservations
+    clock: Clock
+    provider_of: Callable[[str], Provider]
+
+    def cancel(self, job: Job, principal: Principal) -> Job:
+        """The job as it is afterwards. One that has ended stays as it is, and that is no error.
+
+        Raises PermissionDeniedError, ConflictError (the provider does not know the job, which is not lost yet) and
+        ProviderError (it could not be told, and the job still runs).
+        """
+        refuse_foreign(principal, job)
+        if job.status.is_terminal:
+            return job
+        if job.external_id is None:
+            return self._end_ourselves(job)
+        try:
+            self.provider_of(job.provider).cancel(job.external_id, job.kind)
+        except ProviderJobNotFoundError:
+            return self._without_remote(job)
+        except ProviderError:
+            seen = self._look(job, pauses=(0.0,))
+            if seen.status.is_terminal:
+                return seen
+            raise
+        self._accept(job)
+        return self._look(job)
+
+    def _end_ourselves(self, job: Job) -> Job:
+        """A job that was never sent is ours to end (I8); one that was meanwhile is the provider's again."""
+
+        def decide(stored: Job) -> JobChange | None:
+            if stored.status.is_terminal or stored.external_id is not None:
+                return None
+            now = self.clock.now()
+            transitions = (*stored.transitions, Transition(JobStatus.CANCELLED, now))[-MAX_TRANSITIONS:]
+            ended = replace(
+                stored,
+                status=JobStatus.CANCELLED,
+                completed_at=now,
+                cancel_requested_at=now,
+                transitions=transitions,
+            )
+            return JobChange(before=stored, after=ended, events=(status_event(ended, stored.status),))
+
+        changed = self.changer.change(job.job_id, decide) or job
+        if not changed.status.is_terminal:
+            raise ConflictError("The job has just been sent to its provider; cancel it again.")
+        return changed
+
+    def _accept(self, job: Job) -> None:
+        """Remember that the provider took the cancel: the job may be deleted from now on."""
+
+        def decide(stored: Job) -> JobChange | None:
+            if stored.status.is_terminal or stored.cancel_requested_at is not None:
+                return None
+            return JobChange(before=stored, after=replace(stored, cancel_requested_at=self.clock.now()))
+
+        self.changer.change(job.job_id, decide)
+
+    def _look(self, job: Job, *, pauses: tuple[float, ...] = PAUSES_BEFORE_LOOKS) -> Job:
+        """Ask until the end is seen; a look that fails changes nothing, the poller will see it."""
+        assert job.external_id is not None
+        deadline = self.clock.monotonic() + LOOK_BUDGET_SECONDS
+        for pause in pauses:
+            if self.clock.monotonic() > deadline:
+                break
+            self.clock.sleep(pause)
+            try:
+                seen = self.provider_of(job.provider).get(job.external_id, job.kind)
+            except ProviderError:
+                continue
+            job = self._record(job, seen)
+            if job.status.is_terminal:
+                break
+        return job
+
+    def _without_remote(self, job: Job) -> Job:
+        """The provider does not know the job: one 404 ends nothing (I31), but a lost job may be let go."""
+        if job.is_lost:
+            self._accept(job)
+            return job
+        missed = Observation(
+            provider=job.provider, external_id=str(job.external_id), observed_at=self.clock.now(), found=False
+        )
+        self._record(job, missed)
+        raise ConflictError(
+            "The provider does not know this job at present; once it has been missed three times, "
+            "some minutes apart, it counts as lost and can be deleted."
+        )
+
+    def _record(self, job: Job, seen: Observation) -> Job:
+        recorded = self.recorder.record([replace(seen, job_id=job.job_id)])
+        return next((known for known in recorded.jobs.values() if known.job_id == job.job_id), job)

@@ -1,0 +1,35 @@
+"""Delete a job: the row goes, a tombstone and an event stay, so that no sync brings it back (DESIGN, "Deleted")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.domain.access import Principal
+from shared.domain.errors import JobNotTerminalError
+from shared.domain.event import deletion_event
+from shared.domain.job import Job
+from shared.ports import Clock, JobChange, JobTexts
+from shared.services.jobs.cancel_job import refuse_foreign
+from shared.services.recording.change_job import ChangeJob
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    changer: ChangeJob
+    texts: JobTexts
+    clock: Clock
+
+    def delete(self, job: Job, principal: Principal) -> None:
+        """Delete a job that has ended, whose cancel was accepted, or that is lost, with all its texts.
+
+        Raises JobNotTerminalError, PermissionDeniedError, JobNotFoundError (deleted meanwhile).
+        """
+
+        def decide(stored: Job) -> JobChange:
+            refuse_foreign(principal, stored)
+            if stored.status.is_active and stored.cancel_requested_at is None and not stored.is_lost:
+                raise JobNotTerminalError(f"The job is {stored.status.value}; cancel it first, then delete it.")
+            return JobChange(before=stored, after=None, events=(deletion_event(stored, self.clock.now()),))
+
+        self.changer.change(job.job_id, decide)
+        self.texts.delete_all(job.job_id)

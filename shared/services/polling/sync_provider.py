@@ -1,0 +1,94 @@
+"""Full sync: discover the provider's newest jobs and refresh the known ones among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from shared.domain.errors import (
+    ProviderAnswerInvalidError,
+    ProviderError,
+    ProviderUnavailableError,
+    StoreUnavailableError,
+)
+from shared.domain.job import JobKind
+from shared.domain.observation import Observation
+from shared.ports import Clock, Provider, Telemetry
+from shared.services.recording.record_observations import RecordObservations
+
+SYNC_JOBS = 100
+MAX_PAGES = 10
+BUDGET_SECONDS = 8.0
+"""No call begins later than this, so that a request ends within 25 s although a call may take 15."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """`discovered` counts new jobs, `updated` known ones that changed; `error` tells why the rest was not read."""
+
+    provider: str
+    label: str
+    discovered: int
+    updated: int
+    error: ProviderError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncProvider:
+    recorder: RecordObservations
+    clock: Clock
+    telemetry: Telemetry
+    synced_models: Callable[[str], frozenset[str] | None]
+
+    def sync(self, provider: Provider) -> Synced:
+        """The newest SYNC_JOBS of predictions and trainings together, newest first.
+
+        A list that fails halfway is recorded as far as it was read, and `error` says so: never a false "0 new" (I30).
+        Raises StoreUnavailableError when what was read was only queued, or not even that.
+        """
+        found: dict[str, Observation] = {}
+        error: ProviderError | None = None
+        deadline = self.clock.monotonic() + BUDGET_SECONDS
+        for kind in JobKind:
+            try:
+                self._read(provider, kind, found, deadline)
+            except ProviderError as failure:
+                error = error or failure
+                self.telemetry.count("ProviderError")
+        models = self.synced_models(provider.name)
+        newest = sorted(found.values(), key=lambda seen: seen.created_at or seen.observed_at, reverse=True)
+        wanted = [seen for seen in newest if models is None or seen.model in models]
+        recorded = self.recorder.record(wanted[:SYNC_JOBS])
+        if recorded.queued - recorded.jobs.keys():
+            raise StoreUnavailableError(
+                "The job store is busy: what the provider told is kept and will be recorded, but how much of it is new "
+                "is not known yet; look again in a minute."
+            )
+        created = len(recorded.created)
+        return Synced(provider.name, provider.label, created, len(recorded.changed - recorded.created), error)
+
+    def _read(self, provider: Provider, kind: JobKind, found: dict[str, Observation], deadline: float) -> None:
+        page: str | None = None
+        pages: set[str] = set()
+        taken = 0
+        while taken < SYNC_JOBS and len(pages) < MAX_PAGES:
+            if self.clock.monotonic() > deadline:
+                raise ProviderUnavailableError(f"{provider.label} is too slow to be read in full now; try again later.")
+            answer = provider.list_page(kind, page=page)
+            for seen in answer.observations:
+                known = found.get(seen.external_id)
+                # The same id may stand in both lists (trap 5); its own list is the trainings'.
+                found[seen.external_id] = seen if known is None else replace(known, kind=kind)
+            taken += len(answer.observations)
+            page = answer.next_page
+            if page is None:
+                return
+            if page in pages:
+                raise ProviderAnswerInvalidError(f"{provider.label}'s list goes in a circle; try again later.")
+            pages.add(page)
+
+
+def sync_message(results: list[Synced]) -> str:
+    """The sentence that SimpleTuner's page shows: `Discovered 3 new jobs from Replicate, 2 from …`."""
+    first, *others = [f"{result.discovered} {{}}from {result.label}" for result in results]
+    return "Discovered " + ", ".join([first.format("new jobs "), *(other.format("") for other in others)])

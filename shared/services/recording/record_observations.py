@@ -1,0 +1,346 @@
+"""The one way in for truth (DESIGN, idea 1): merge what was seen, and write every change whole or not at all."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from shared.domain.errors import StaleWrite, StoreUnavailableError
+from shared.domain.event import LogHead
+from shared.domain.job import Job, JobStatus
+from shared.domain.observation import Observation, first_observed, merge_observations
+from shared.domain.pricing import Hardware
+from shared.ports import Claim, Clock, ExternalKey, JobChange, JobStore, Snapshot, Telemetry, WorkQueue
+from shared.services.recording.fill_transactions import fill_transactions
+from shared.services.recording.messages import encode_observation
+
+OWN_TRIES = 2
+COMMITTER_TRIES = 8
+CONTENTION_SECONDS = 1.0
+CONTENTION_FROM = 8
+"""After so many changes within so long that could not get through, single ones go straight to the committer: failed
+tries cost as much as good ones, and the committer writes fifty changes at the price of two."""
+
+HardwareOf = Callable[[str, str | None], Hardware]
+"""The hardware of a job, from its provider and model."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What became of the observations, by remote job. `jobs` holds each job as it is now, changed or not.
+
+    `queued` were handed to the committer: durable, and as good as recorded, so what was decided about them counts.
+    `ignored` were passed over (tombstones, nothing known, past the retention).
+    """
+
+    jobs: dict[ExternalKey, Job] = field(default_factory=dict)
+    created: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    queued: set[ExternalKey] = field(default_factory=set)
+    ignored: set[ExternalKey] = field(default_factory=set)
+    is_duplicate: bool = False
+    terminal_conflicts: int = 0
+    head: LogHead | None = None
+    """The log's head after the last transaction of these, None when nothing was written."""
+
+    def note(self, decided: Job) -> None:
+        """Count a change; `decided` still has the version that it was decided on, 0 for a new job."""
+        self.changed.add(decided.job_id)
+        if decided.version == 0:
+            self.created.add(decided.job_id)
+
+
+@dataclass(slots=True)
+class Contention:
+    """How often other writers were in the way lately, as far as this process saw."""
+
+    _met: deque[float] = field(default_factory=lambda: deque(maxlen=CONTENTION_FROM))
+
+    def met(self, now: float) -> None:
+        self._met.append(now)
+
+    def is_likely(self, now: float) -> bool:
+        return len(self._met) == CONTENTION_FROM and now - self._met[0] < CONTENTION_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """All observations of one remote job, in the order given, each with the webhook id that brought it."""
+
+    key: ExternalKey
+    sightings: tuple[tuple[Observation, str | None], ...] = ()
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        return tuple(seen for seen, _ in self.sightings)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        return tuple(mark for _, mark in self.sightings if mark is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordObservations:
+    """Folds observations per job and commits by budget.
+
+    A writer tries its own transaction twice; what still collides goes to `overflow`, and for a moment so do the single
+    changes that come after it. The committer itself has no `overflow`: it tries longer and then raises
+    StoreUnavailableError, so that its queue keeps the message.
+    """
+
+    jobs: JobStore
+    clock: Clock
+    telemetry: Telemetry
+    hardware_of: HardwareOf
+    overflow: WorkQueue | None = None
+    retention: timedelta | None = None
+    contention: Contention = field(default_factory=Contention, compare=False)
+
+    def look(self, observations: Sequence[Observation]) -> Snapshot:
+        """What `record` will decide on, read ahead. Raises StoreUnavailableError."""
+        return self.jobs.snapshot([group.key for group in _group(observations, ())])
+
+    def record(
+        self,
+        observations: Sequence[Observation],
+        *,
+        marks: Sequence[str | None] = (),
+        snapshot: Snapshot | None = None,
+    ) -> Recorded:
+        """Record observations; `marks[i]` is the webhook id that brought observation i.
+
+        A mark is written exactly when its effect is (I33). `snapshot` is an earlier `look` at them, for the first try:
+        what has moved since is decided anew. Raises StoreUnavailableError when neither the store nor the queue took
+        them: nothing is lost then, because the caller says so.
+        """
+        recorded = Recorded()
+        pending = _group(observations, marks)
+        if len(pending) == 1 and self._is_nothing_new(pending[0], recorded):
+            return recorded
+        exhausted: list[_Group] = []
+        for attempt in range(self._tries):
+            if attempt:
+                self._pause()
+            try:
+                pending = self._try_once(pending, recorded, exhausted, snapshot if attempt == 0 else None)
+            except StoreUnavailableError:
+                if self.overflow is None:
+                    raise
+            if not pending:
+                break
+        if left := [*pending, *exhausted]:
+            self._hand_over(left, recorded)
+        return recorded
+
+    def _is_in_the_way(self, changes: int) -> bool:
+        return self.overflow is not None and changes == 1 and self.contention.is_likely(self.clock.monotonic())
+
+    @property
+    def _tries(self) -> int:
+        return OWN_TRIES if self.overflow is not None else COMMITTER_TRIES
+
+    def _pause(self) -> None:
+        self.telemetry.count("TxRetry")
+        self.clock.sleep(random.uniform(0.02, 0.1))
+
+    def _is_nothing_new(self, group: _Group, recorded: Recorded) -> bool:
+        """One small read answers for a look that brings more of a running job's log: it seldom changes the job.
+
+        What changes nothing needs no mark.
+        """
+        if any(seen.status is not JobStatus.RUNNING or not seen.logs for seen in group.observations):
+            return False
+        try:
+            job = self.jobs.get(group.key.job_id or group.key.external_id)
+        except StoreUnavailableError:
+            return False
+        if job is None or (job.provider, job.external_id) != (group.key.provider, group.key.external_id):
+            return False
+        outcome = merge_observations(job, group.observations)
+        if outcome.job != job or outcome.terminal_conflicts or outcome.unknown_statuses:
+            return False
+        recorded.jobs[group.key] = job
+        return True
+
+    def _try_once(
+        self, groups: Sequence[_Group], recorded: Recorded, exhausted: list[_Group], snapshot: Snapshot | None
+    ) -> list[_Group]:
+        """Decide on `snapshot`, else on a fresh one, and commit; returns the groups whose job had moved meanwhile.
+
+        `exhausted` takes those whose transaction met another one at every try.
+        """
+        if snapshot is None:
+            marks = [mark for group in groups for mark in group.marks]
+            snapshot = self.jobs.snapshot([group.key for group in groups], marks=marks)
+        decided: dict[str, tuple[_Group, JobChange]] = {}
+        again: list[_Group] = []
+        for given in groups:
+            group = _without_known_marks(given, snapshot, recorded)
+            if not group.sightings:
+                self._tell_known(group.key, snapshot, recorded)
+                continue
+            change = self._decide(group, snapshot, recorded)
+            if change is None:
+                continue
+            if change.job_id in decided:
+                again.append(group)
+            else:
+                decided[change.job_id] = (group, change)
+        if self._is_in_the_way(len(decided)):
+            exhausted.extend(group for group, _ in decided.values())
+            return again
+        head = snapshot.head
+        for batch in fill_transactions([change for _, change in decided.values()]):
+            head, overtaken, colliding = self._commit(batch, head, recorded)
+            again.extend(decided[change.job_id][0] for change in overtaken)
+            exhausted.extend(decided[change.job_id][0] for change in colliding)
+        return again
+
+    def _commit(
+        self, batch: Sequence[JobChange], head: LogHead, recorded: Recorded
+    ) -> tuple[LogHead, Sequence[JobChange], Sequence[JobChange]]:
+        """Commit a batch; what a stale job or mark spoils is taken out and the rest sent again.
+
+        Returns the head, the changes that were taken out, and those that met another writer at every try.
+        """
+        overtaken: list[JobChange] = []
+        for attempt in range(self._tries):
+            if attempt:
+                self._pause()
+                head = self.jobs.snapshot().head
+            try:
+                head = self.jobs.commit(batch, head=head, at=self.clock.now())
+            except StaleWrite as stale:
+                spoiled = [c for c in batch if c.job_id in stale.jobs or stale.marks.intersection(c.marks)]
+                overtaken.extend(spoiled)
+                batch = [change for change in batch if change not in spoiled]
+                if not batch:
+                    break
+                continue
+            except StoreUnavailableError:
+                if self.overflow is None:
+                    raise
+                break
+            recorded.head = head
+            self._count(batch, recorded)
+            return head, overtaken, ()
+        self.contention.met(self.clock.monotonic())
+        return head, overtaken, batch
+
+    def _count(self, batch: Iterable[JobChange], recorded: Recorded) -> None:
+        events = 0
+        for change in batch:
+            events += len(change.events)
+            recorded.changed.add(change.job_id)
+            if change.before is None:
+                recorded.created.add(change.job_id)
+            if change.after is not None and change.after.external_id is not None:
+                key = ExternalKey(change.after.provider, change.after.external_id)
+                recorded.jobs[key] = replace(change.after, version=change.after.version + 1)
+        if events:
+            self.telemetry.count("StatusChanged", events)
+
+    def _decide(self, group: _Group, snapshot: Snapshot, recorded: Recorded) -> JobChange | None:
+        claim = snapshot.claims.get(group.key)
+        if claim is not None and claim.is_tombstone:
+            recorded.ignored.add(group.key)
+            return None
+        before = self._job_of(group.key, claim, snapshot)
+        if before is None:
+            return self._discover(group, claim, recorded)
+        bound = None
+        known = before
+        if before.external_id is None:
+            known = replace(before, external_id=group.key.external_id, kind=group.observations[0].kind)
+            bound = Claim(group.key, before.job_id)
+        outcome = merge_observations(known, group.observations)
+        self._report(outcome.terminal_conflicts, outcome.unknown_statuses, recorded)
+        recorded.jobs[group.key] = outcome.job
+        if outcome.job == before:
+            return None
+        return JobChange(before=before, after=outcome.job, events=outcome.events, claim=bound, marks=group.marks)
+
+    def _job_of(self, key: ExternalKey, claim: Claim | None, snapshot: Snapshot) -> Job | None:
+        """The job that a remote job is: by its claim, by its own id, or the waiting one that a webhook's URL names."""
+        if claim is not None:
+            return snapshot.jobs.get(claim.job_id)
+        for job_id in (key.job_id, key.external_id):
+            job = snapshot.jobs.get(job_id) if job_id else None
+            if job is None or job.provider != key.provider:
+                continue
+            if job.external_id == key.external_id or (job.external_id is None and job.status.is_active):
+                return job
+        return None
+
+    def _tell_known(self, key: ExternalKey, snapshot: Snapshot, recorded: Recorded) -> None:
+        """A duplicate changes nothing, but its sender learns which job it was about."""
+        job = self._job_of(key, snapshot.claims.get(key), snapshot)
+        if job is not None:
+            recorded.jobs[key] = job
+
+    def _discover(self, group: _Group, claim: Claim | None, recorded: Recorded) -> JobChange | None:
+        if claim is not None:
+            # A claim without its job is a deletion read halfway; the next look sees the tombstone.
+            recorded.ignored.add(group.key)
+            return None
+        first = group.observations[0]
+        outcome = first_observed(group.observations, self.hardware_of(first.provider, first.model))
+        if outcome is None or self._is_past_retention(outcome.job):
+            recorded.ignored.add(group.key)
+            return None
+        self._report(outcome.terminal_conflicts, outcome.unknown_statuses, recorded)
+        recorded.jobs[group.key] = outcome.job
+        return JobChange(
+            before=None,
+            after=outcome.job,
+            events=outcome.events,
+            claim=Claim(group.key, outcome.job.job_id),
+            marks=group.marks,
+        )
+
+    def _is_past_retention(self, job: Job) -> bool:
+        if self.retention is None or not job.status.is_terminal:
+            return False
+        return (job.completed_at or job.created_at) < self.clock.now() - self.retention
+
+    def _report(self, conflicts: int, unknown: int, recorded: Recorded) -> None:
+        if conflicts:
+            recorded.terminal_conflicts += conflicts
+            self.telemetry.count("TerminalConflict", conflicts)
+        if unknown:
+            self.telemetry.count("UnknownStatus", unknown)
+
+    def _hand_over(self, groups: Sequence[_Group], recorded: Recorded) -> None:
+        if self.overflow is None:
+            raise StoreUnavailableError("The job store is busy; try again in a moment.")
+        self.overflow.send([encode_observation(*sighting) for group in groups for sighting in group.sightings])
+        for key in (group.key for group in groups):
+            recorded.queued.add(key)
+            if key in recorded.jobs:
+                recorded.note(recorded.jobs[key])
+        self.telemetry.count("ObservationsQueued", sum(len(group.observations) for group in groups))
+
+
+def _group(observations: Sequence[Observation], marks: Sequence[str | None]) -> list[_Group]:
+    """One group a remote job; observations with the same mark twice are one."""
+    groups: dict[ExternalKey, _Group] = {}
+    padded = [*marks, *([None] * (len(observations) - len(marks)))]
+    for seen, mark in zip(observations, padded, strict=True):
+        key = ExternalKey(seen.provider, seen.external_id, seen.job_id)
+        group = groups.get(key) or _Group(key)
+        if mark is not None and mark in group.marks:
+            continue
+        key = key if key.job_id else group.key
+        groups[key] = _Group(key, (*group.sightings, (seen, mark)))
+    return list(groups.values())
+
+
+def _without_known_marks(group: _Group, snapshot: Snapshot, recorded: Recorded) -> _Group:
+    """A webhook id that has had its effect has none again (I33)."""
+    fresh = tuple(sighting for sighting in group.sightings if sighting[1] not in snapshot.marks)
+    if len(fresh) < len(group.sightings):
+        recorded.is_duplicate = True
+    return replace(group, sightings=fresh)

@@ -1,0 +1,59 @@
+"""Is our webhook address reachable? Only the configured one, or this deployment's own, is ever contacted (T6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.domain.errors import ProbeRefusedError, ProbeUnansweredError
+from shared.ports import Clock, WebhookProbe
+from shared.services.providers.provider_settings import ProviderSettings
+
+METHODS = ("POST", "GET", "HEAD")
+OWN_PATHS = ("/api/webhooks/{}", "/api/cloud/webhook/{}")
+REFUSED_UNSIGNED = 401
+"""What our own endpoint answers to a call without a signature: it is reached, and it checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """`latency_ms` and `status_code` are None when nothing was contacted or nothing answered."""
+
+    is_reached: bool
+    method: str
+    error: str | None = None
+    latency_ms: float | None = None
+    status_code: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeWebhook:
+    settings: ProviderSettings
+    probe: WebhookProbe
+    clock: Clock
+    own_base_url: str | None
+
+    def test(self, provider: str, given: str | None, method: str) -> ProbeResult:
+        """Contact `given`, or without it the configured address, if it is one of ours; else say why not."""
+        if method not in METHODS:
+            return ProbeResult(False, METHODS[0], f"The method must be one of {', '.join(METHODS)}.")
+        configured = self.settings.webhook_url(provider)
+        wanted = (given or "").strip() or configured
+        if not wanted:
+            return ProbeResult(False, method, "No webhook URL is configured; set one in the provider's settings first.")
+        ours = next((url for url in self._ours(provider, configured) if url == wanted), None)
+        if ours is None:
+            return ProbeResult(False, method, "Only the configured webhook URL is tested; save this one first.")
+        started = self.clock.monotonic()
+        try:
+            status = self.probe.status_of(ours, method)
+        except (ProbeRefusedError, ProbeUnansweredError) as error:
+            return ProbeResult(False, method, error.detail)
+        latency = round((self.clock.monotonic() - started) * 1000, 1)
+        is_reached = 200 <= status < 300 or status == REFUSED_UNSIGNED
+        error_text = None if is_reached else f"The address answered with HTTP {status}, so webhooks would not arrive."
+        return ProbeResult(is_reached, method, error_text, latency, status)
+
+    def _ours(self, provider: str, configured: str | None) -> list[str]:
+        base = (self.own_base_url or "").rstrip("/")
+        own = [base + path.format(provider) for path in OWN_PATHS] if base else []
+        return [configured, *own] if configured else own

@@ -1,0 +1,200 @@
+"""A provider's callback: judged, read, recorded; every 2xx is a durable yes (I32–I35)."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from shared.domain.errors import (
+    InvalidRequestError,
+    PayloadTooLargeError,
+    ProviderAnswerInvalidError,
+    UnsupportedMediaError,
+    WebhookRejected,
+)
+from shared.domain.job import JOB_ID_PATTERN, Job, JobStatus
+from shared.domain.observation import Observation
+from shared.ports import Clock, ExternalKey, Telemetry
+from shared.services.logs.read_progress import ReadProgress
+from shared.services.providers.provider_settings import ProviderSettings
+from shared.services.recording.record_observations import RecordObservations
+from shared.services.webhooks.verify_webhook import WebhookHeaders, checked_headers, is_signed
+from shared.services.webhooks.webhook_keys import WebhookKeys
+
+MAX_BODY_BYTES = 5_000_000
+MAX_DEPTH = 32
+MAX_DIGITS = 40
+PROGRESS_EVERY = timedelta(seconds=2)
+REPEATABLE_KEYS = frozenset({"model"})
+"""Replicate itself sends `model` twice; its last one counts."""
+
+ReadBody = Callable[[Mapping[str, object]], Observation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A callback as the gateway handed it over. `source_ip` is the network peer, never a header (T16)."""
+
+    provider: str
+    body: bytes
+    headers: WebhookHeaders
+    content_encoding: str | None = None
+    source_ip: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`job_id` None: nothing is known about it that could be told (a duplicate of a deleted job, a tombstone)."""
+
+    job_id: str | None
+    is_duplicate: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiveWebhook:
+    """`readers` turn a body of each provider into an observation."""
+
+    recorder: RecordObservations
+    keys: WebhookKeys
+    progress: ReadProgress
+    settings: ProviderSettings
+    clock: Clock
+    telemetry: Telemetry
+    readers: Mapping[str, ReadBody]
+
+    def receive(self, delivery: Delivery) -> Received:
+        """Record what a genuine callback tells.
+
+        Raises PayloadTooLargeError, UnsupportedMediaError, WebhookRejected (any doubt), SigningKeyUnavailableError,
+        InvalidRequestError (signed, but not a body we can read), StoreUnavailableError (send it again).
+        """
+        if len(delivery.body) > MAX_BODY_BYTES:
+            raise PayloadTooLargeError(f"A webhook's body may have at most {MAX_BODY_BYTES // 1_000_000} MB.")
+        if (delivery.content_encoding or "identity").strip().lower() != "identity":
+            raise UnsupportedMediaError("Send the webhook's body without Content-Encoding.")
+        webhook_id = self._judge(delivery)
+        seen = self._read(delivery)
+        recorded = self.recorder.record([seen], marks=[f"{delivery.provider}#{webhook_id}"])
+        job = recorded.jobs.get(ExternalKey(seen.provider, seen.external_id))
+        if job is not None and not recorded.is_duplicate:
+            self._keep_progress(job, seen)
+        self.telemetry.count("WebhookDuplicate" if recorded.is_duplicate else "WebhookAccepted")
+        return Received(job.job_id if job else None, recorded.is_duplicate)
+
+    def _judge(self, delivery: Delivery) -> str:
+        """The webhook's id once its sender is certain."""
+        self._check_source(delivery)
+        headers = checked_headers(delivery.headers, self.clock.now())
+        provider = delivery.provider
+        is_genuine = is_signed(headers, delivery.body, self.keys.of(provider)) or (
+            # The secret may have been rotated a moment ago.
+            is_signed(headers, delivery.body, self.keys.renewed(provider))
+        )
+        if not is_genuine:
+            raise WebhookRejected("signature")
+        return headers.webhook_id
+
+    def _check_source(self, delivery: Delivery) -> None:
+        allowed = self.settings.of(delivery.provider).get("webhook_allowed_ips")
+        given = allowed.split(",") if isinstance(allowed, str) else allowed
+        entries = [str(entry).strip() for entry in given if str(entry).strip()] if isinstance(given, list) else []
+        if entries and not _is_listed(delivery.source_ip, entries):
+            raise WebhookRejected("source address")
+
+    def _read(self, delivery: Delivery) -> Observation:
+        body = parse_body(delivery.body)
+        try:
+            seen = self.readers[delivery.provider](body)
+        except ProviderAnswerInvalidError:
+            raise InvalidRequestError("This body tells of no job: it has no usable id or status.") from None
+        hint = delivery.job_id
+        is_usable = hint is not None and JOB_ID_PATTERN.fullmatch(hint) is not None
+        return replace(seen, job_id=hint if is_usable else None)
+
+    def _keep_progress(self, job: Job, seen: Observation) -> None:
+        """A body with a log spares the next reader of the progress a call; at most one in PROGRESS_EVERY counts."""
+        if not seen.logs or job.status is not JobStatus.RUNNING or seen.status is not JobStatus.RUNNING:
+            return
+        now = self.clock.now()
+        stored = self.progress.stored(job)
+        if stored is None or abs(now - stored.updated_at) >= PROGRESS_EVERY:
+            self.progress.keep(job.job_id, seen.logs, stored, at=now)
+
+
+def parse_body(raw: bytes) -> Mapping[str, object]:
+    """A JSON object without anything that two readers could understand differently (T5).
+
+    Raw control characters in strings are taken: Replicate's logs hold them. Raises InvalidRequestError.
+    """
+    try:
+        body = json.loads(
+            raw.decode("utf-8"),
+            strict=False,
+            parse_constant=_refuse_constant,
+            parse_int=_bounded_int,
+            parse_float=_bounded_float,
+            object_pairs_hook=_object_of_unique_keys,
+        )
+    except (ValueError, RecursionError):
+        raise InvalidRequestError("The webhook's body is not acceptable JSON.") from None
+    if not isinstance(body, dict) or _is_too_deep(body):
+        raise InvalidRequestError("The webhook's body is not a JSON object of a sensible depth.")
+    return body
+
+
+def _is_too_deep(body: object) -> bool:
+    level: list[object] = [body]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for value in level
+            for child in (value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _object_of_unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs if name not in REPEATABLE_KEYS]
+        if len(set(names)) < len(names):
+            raise ValueError("A key stands twice.")
+    return found
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON.")
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("A number is too long.")
+    return int(digits)
+
+
+def _bounded_float(digits: str) -> float:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("A number is too long.")
+    return float(digits)
+
+
+def _is_listed(source_ip: str | None, entries: Iterable[str]) -> bool:
+    """Whether an address is one of the listed addresses or networks; entries that are neither allow nobody."""
+    try:
+        address = ipaddress.ip_address(source_ip or "")
+    except ValueError:
+        return False
+    for entry in entries:
+        try:
+            if address in ipaddress.ip_network(entry, strict=False):
+                return True
+        except ValueError:
+            continue
+    return False

@@ -1,0 +1,200 @@
+"""Jobs and events as items: nothing lost, nothing a float, never more than two kilobytes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.adapters.dynamo.items import (
+    MAX_JOB_ITEM_BYTES,
+    MAX_METADATA_BYTES,
+    created_key,
+    decode_event,
+    decode_head,
+    decode_job,
+    encode_event,
+    encode_job,
+    encode_new_head,
+    epoch_seconds,
+    exact_seconds,
+    is_live,
+    item_bytes,
+    micros,
+    moment_of,
+)
+from shared.domain.errors import InvalidRequestError
+from shared.domain.event import EventType, JobEvent, LoggedEvent
+from shared.domain.job import (
+    MAX_ERROR_LENGTH,
+    MAX_NAME_LENGTH,
+    MAX_TRANSITIONS,
+    MAX_URL_LENGTH,
+    Absence,
+    Job,
+    JobKind,
+    JobStatus,
+    Transition,
+)
+from tests.builders import NOON, a_job, after
+
+moments = st.timedeltas(timedelta(days=-10_000), timedelta(days=60_000)).map(lambda distance: NOON + distance)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+money = st.decimals(min_value=0, max_value=10**6, places=6)
+ids = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+statuses = st.sampled_from(list(JobStatus))
+jobs = st.builds(
+    Job,
+    job_id=ids,
+    provider=st.sampled_from(["replicate", "elsewhere"]),
+    status=statuses,
+    created_at=moments,
+    hardware_type=texts,
+    price_per_second=money,
+    external_id=st.none() | ids,
+    kind=st.sampled_from(list(JobKind)),
+    version=st.integers(0, 10**9),
+    config_name=st.none() | texts,
+    queued_at=st.none() | moments,
+    started_at=st.none() | moments,
+    completed_at=st.none() | moments,
+    predict_seconds=st.none() | money,
+    cost_usd=st.none() | money,
+    error_message=st.none() | texts,
+    output_url=st.none() | texts,
+    user_id=st.none() | texts,
+    model=st.none() | texts,
+    provider_status=st.none() | texts,
+    webhook_covered=st.booleans(),
+    cancel_requested_at=st.none() | moments,
+    absence=st.builds(
+        Absence,
+        misses=st.integers(0, 3),
+        last_miss_at=st.none() | moments,
+        unknown_since=st.none() | moments,
+        lost_at=st.none() | moments,
+    ),
+    metadata=st.dictionaries(texts.filter(lambda key: len(key) < 5), st.booleans() | st.none(), max_size=3),
+    transitions=st.lists(st.builds(Transition, status=statuses, at=moments), max_size=5).map(tuple),
+)
+
+
+def longest_job() -> Job:
+    """Every field at the longest that the domain lets through."""
+    far = timedelta(days=100, microseconds=1)
+    return a_job(
+        "j" * 64,
+        JobStatus.UPLOADING,
+        external_id="e" * 64,
+        kind=JobKind.PREDICTION,
+        version=10**6,
+        hardware_type="h" * 40,
+        config_name="c" * MAX_NAME_LENGTH,
+        queued_at=NOON + far,
+        started_at=NOON + far,
+        completed_at=NOON + far,
+        predict_seconds=Decimal("1234567.123456"),
+        cost_usd=Decimal("123456.123456"),
+        error_message="é" * (MAX_ERROR_LENGTH // 2),
+        output_url="u" * MAX_URL_LENGTH,
+        user_id="a" * 64,
+        model="m" * MAX_NAME_LENGTH,
+        provider_status="p" * MAX_NAME_LENGTH,
+        webhook_covered=True,
+        cancel_requested_at=NOON + far,
+        absence=Absence(3, NOON + far, NOON + far, NOON + far),
+        metadata={"k": "m" * (MAX_METADATA_BYTES - len('{"k":""}'))},
+        transitions=(Transition(JobStatus.RUNNING, NOON + far),) * MAX_TRANSITIONS,
+    )
+
+
+@given(jobs)
+def test_a_job_survives_its_item(job: Job) -> None:
+    assert decode_job(encode_job(job)) == job
+
+
+@given(
+    st.builds(
+        JobEvent,
+        type=st.sampled_from(list(EventType)),
+        job_id=ids,
+        provider=st.just("replicate"),
+        at=moments,
+        status=st.none() | statuses,
+        previous_status=st.none() | statuses,
+        config_name=st.none() | texts,
+        cost_usd=st.none() | money,
+        error_message=st.none() | texts,
+        started_at=st.none() | moments,
+        completed_at=st.none() | moments,
+    ),
+    st.integers(1, 10**15),
+)
+def test_an_event_survives_its_item(event: JobEvent, seq: int) -> None:
+    assert decode_event(encode_event(seq, event, 1)) == LoggedEvent(seq, event)
+
+
+def test_the_longest_job_fits_two_kilobytes() -> None:
+    assert item_bytes(encode_job(longest_job())) <= MAX_JOB_ITEM_BYTES
+
+
+def test_only_the_error_message_gives_way_and_is_cut_between_characters() -> None:
+    job = longest_job()
+    read = decode_job(encode_job(job))
+    assert read == replace(job, error_message=read.error_message)
+    assert job.error_message is not None
+    assert job.error_message.startswith(read.error_message or "é")
+
+
+def test_an_ordinary_error_message_is_kept_whole() -> None:
+    job = replace(a_job(), error_message="x" * MAX_ERROR_LENGTH, output_url="u" * MAX_URL_LENGTH)
+    assert decode_job(encode_job(job)) == job
+
+
+def test_metadata_that_is_too_large_is_refused_with_the_limit() -> None:
+    with pytest.raises(InvalidRequestError, match="256 bytes"):
+        encode_job(replace(a_job(), metadata={"k": "x" * MAX_METADATA_BYTES}))
+
+
+def test_half_a_surrogate_pair_from_outside_does_not_make_a_job_unstorable() -> None:
+    job = a_job(error_message="broken \ud800 text", model="\udfff", metadata={"k": "\ud83d"})
+    read = decode_job(encode_job(job))
+    assert (read.error_message, read.model, read.metadata) == ("broken ? text", "?", {"k": "?"})
+
+
+def test_null_fields_are_left_out() -> None:
+    item = encode_job(a_job(external_id=None, transitions=()))
+    assert not {"external_id", "error_message", "lost_at", "metadata", "transitions"} & set(item)
+
+
+def test_sort_keys_are_in_the_order_of_time() -> None:
+    moments_in_order = [NOON, after(0.000001), after(0.1), after(1), after(10**6)]
+    keys = [created_key(a_job(created_at=moment)) for moment in moments_in_order]
+    assert keys == sorted(keys)
+
+
+@given(moments)
+def test_moments_keep_their_microseconds(moment: datetime) -> None:
+    assert moment_of(micros(moment)) == moment
+    assert epoch_seconds(moment) == math.ceil(Decimal(micros(moment)) / 10**6)
+    assert Decimal(exact_seconds(moment)["N"]) == Decimal(micros(moment)) / 10**6
+
+
+def test_an_item_lives_until_its_expiry_and_not_at_it() -> None:
+    item = {"expires_at": {"N": str(epoch_seconds(NOON))}}
+    assert is_live(item, after(-0.000001))
+    assert not is_live(item, NOON)
+    assert is_live({}, NOON)
+
+
+def test_a_new_head_reads_as_begun_and_its_counts_are_flat() -> None:
+    item: dict[str, Any] = {**encode_new_head("abc"), "n#replicate#running": {"N": "2"}, "n#x#failed": {"N": "0"}}
+    head = decode_head(item)
+    assert (head.epoch, head.seq, head.first_kept) == ("abc", 0, 1)
+    assert head.counts == {("replicate", JobStatus.RUNNING): 2}

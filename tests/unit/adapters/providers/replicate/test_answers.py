@@ -1,0 +1,625 @@
+"""What is read from Replicate's bodies: both shapes, every trap, and nothing that could hurt later."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.adapters.providers.replicate.answers import (
+    FULL_LOG_BYTES,
+    LOG_TAIL_BYTES,
+    full_log,
+    is_external_id,
+    is_page_query,
+    kind_of,
+    moment,
+    observation_from_body,
+    output_url,
+    page_from_body,
+    parse_json,
+    parse_object,
+    problem_detail,
+    retry_after,
+)
+from shared.domain.errors import ProviderAnswerInvalidError
+from shared.domain.job import JobKind, JobStatus
+from shared.domain.observation import Observation, first_observed
+from shared.domain.pricing import PROFILES
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ID = "rrr4z55ocneqzikepnug6xezpe"
+LIST_URL = "https://api.replicate.com/v1/predictions"
+RECORDED = Path(__file__).parents[6] / "shared" / "replicate-payloads"
+
+HOT_STARTING: dict[str, object] = {
+    "id": ID,
+    "model": "simpletuner/advanced-trainer-h100",
+    "version": "dp-0123",
+    "input": {"hf_token": "hf_canary"},
+    "logs": "",
+    "error": None,
+    "status": "starting",
+    "created_at": "2026-03-01T11:59:08.36078514Z",
+    "urls": {"get": f"https://api.replicate.com/v1/predictions/{ID}"},
+}
+COLD_SUCCEEDED: dict[str, object] = {
+    "completed_at": "2026-03-01T11:59:12.170420Z",
+    "created_at": "2026-03-01T11:59:08.363000Z",
+    "data_removed": False,
+    "error": None,
+    "id": ID,
+    "input": {},
+    "logs": "step 1\nstep 2\n",
+    "metrics": {"predict_time": 3.804328, "total_time": 3.807},
+    "output": ["https://replicate.delivery/pbxt/abc/out-0.png"],
+    "started_at": "2026-03-01T11:59:08.366092Z",
+    "status": "succeeded",
+}
+
+
+def observe(body: dict[str, object], **changes: object) -> Observation:
+    return observation_from_body({**body, **changes}, observed_at=NOW)
+
+
+def over_the_wire(body: dict[str, object], **changes: object) -> Observation:
+    return observation_from_body(parse_object(json.dumps({**body, **changes}).encode()), observed_at=NOW)
+
+
+def recorded(*kinds: str) -> list[Path]:
+    files = sorted(RECORDED.glob("*.json"))
+    return [file for file in files if json.loads(file.read_text("utf-8"))["kind"] in kinds]
+
+
+def raw_of(file: Path) -> bytes:
+    payload = json.loads(file.read_text("utf-8"))
+    return cast("str", payload.get("raw_body") or json.dumps(payload["body"])).encode()
+
+
+needs_recordings = pytest.mark.skipif(
+    not RECORDED.is_dir(), reason="the recorded payloads are not beside this checkout"
+)
+
+STATUSES = {
+    "starting": JobStatus.QUEUED,
+    "processing": JobStatus.RUNNING,
+    "succeeded": JobStatus.COMPLETED,
+    "failed": JobStatus.FAILED,
+    "canceled": JobStatus.CANCELLED,
+    "aborted": JobStatus.CANCELLED,
+}
+
+
+@needs_recordings
+def test_every_recorded_job_is_read_with_its_status_and_makes_a_job() -> None:
+    files = recorded("prediction", "training", "webhook")
+    assert len(files) > 40
+    for file in files:
+        body = parse_object(raw_of(file))
+        seen = observation_from_body(body, observed_at=NOW)
+        assert seen.status is STATUSES[str(body["status"])], file.name
+        assert seen.created_at is not None, file.name
+        assert first_observed([seen], PROFILES["h100"]) is not None, file.name
+
+
+@needs_recordings
+def test_every_recorded_list_is_read_and_leads_to_its_next_page() -> None:
+    files = recorded("prediction_list", "training_list")
+    assert len(files) >= 5
+    for file in files:
+        body = parse_object(raw_of(file))
+        results = cast("list[dict[str, object]]", body["results"])
+        kind = JobKind.TRAINING if "training" in file.name else JobKind.PREDICTION
+        page = page_from_body(body, list_url=f"https://api.replicate.com/v1/{kind.value}s", kind=kind, observed_at=NOW)
+        readable = [item for item in results if "status" in item]
+        assert [seen.external_id for seen in page.observations] == [item["id"] for item in readable], file.name
+        assert page.malformed == len(results) - len(readable), file.name
+        assert (page.next_query is None) == (body["next"] is None), file.name
+
+
+@needs_recordings
+def test_every_recorded_problem_has_a_sentence_on_one_line() -> None:
+    for file in recorded("error"):
+        told = problem_detail(raw_of(file), secret="unused")
+        assert told, file.name
+        assert told.isprintable(), file.name
+
+
+@pytest.mark.parametrize(("word", "status"), STATUSES.items())
+def test_each_status_word_has_its_meaning(word: str, status: JobStatus) -> None:
+    assert observe(HOT_STARTING, status=word).status is status
+
+
+@pytest.mark.parametrize("word", ["paused", "SUCCEEDED", "booting", "succeeded "])
+def test_an_unknown_status_word_is_kept_and_not_guessed(word: str) -> None:
+    seen = observe(HOT_STARTING, status=word)
+    assert (seen.status, seen.provider_status) == (None, word)
+
+
+@pytest.mark.parametrize("changes", [{"status": None}, {"status": 3}, {"status": ""}, {"id": None}, {"id": "a/../b"}])
+def test_a_body_without_usable_id_or_status_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ProviderAnswerInvalidError):
+        observe(HOT_STARTING, **changes)
+
+
+def test_absent_fields_say_nothing() -> None:
+    seen = observation_from_body({"id": ID, "status": "failed"}, observed_at=NOW)
+    assert seen == Observation(
+        provider="replicate", external_id=ID, observed_at=NOW, status=JobStatus.FAILED, provider_status="failed"
+    )
+
+
+def test_null_fields_are_the_same_as_absent_ones() -> None:
+    nulls = dict.fromkeys(("logs", "output", "metrics", "error", "started_at", "completed_at", "urls", "model"))
+    assert observe({"id": ID, "status": "starting"}, **nulls) == observe({"id": ID, "status": "starting"})
+
+
+def test_hot_and_cold_answers_tell_the_same() -> None:
+    hot = {key: value for key, value in COLD_SUCCEEDED.items() if key != "data_removed"} | {
+        "completed_at": "2026-03-01T11:59:12.17042Z",
+        "started_at": "2026-03-01T11:59:08.366092000Z",
+        "created_at": "2026-03-01T11:59:08.363Z",
+        "metrics": {"predict_time": 3.804328},
+    }
+    assert over_the_wire(hot) == over_the_wire(COLD_SUCCEEDED)
+
+
+def test_a_failed_job_without_metrics_has_no_measured_time() -> None:
+    assert observe(HOT_STARTING, status="failed", error="boom").predict_seconds is None
+
+
+def test_a_finished_output_of_a_job_still_processing_does_not_end_it() -> None:
+    seen = observe(HOT_STARTING, status="processing", output="https://replicate.delivery/x/y.png")
+    assert seen.status is JobStatus.RUNNING
+
+
+def test_removed_data_erases_neither_log_nor_output() -> None:
+    for logs in ("", None):
+        seen = observe(COLD_SUCCEEDED, data_removed=True, input={}, output=None, logs=logs)
+        assert (seen.logs, seen.output_url, seen.predict_seconds) == (None, None, Decimal("3.804328"))
+
+
+def test_input_is_kept_nowhere() -> None:
+    assert "hf_canary" not in repr(observe(HOT_STARTING))
+
+
+@pytest.mark.parametrize("version", ["hidden", "dp-4a4b", "d-1", "f" * 64, None, 7])
+def test_any_version_is_taken(version: object) -> None:
+    assert observe(HOT_STARTING, version=version).status is JobStatus.QUEUED
+
+
+def test_the_last_of_two_equal_keys_counts() -> None:
+    raw = b'{"id":"abc","status":"starting","model":"a/first","model":"a/last"}'
+    assert observation_from_body(parse_object(raw), observed_at=NOW).model == "a/last"
+
+
+def test_raw_control_characters_in_a_log_are_read() -> None:
+    raw = b'{"id":"abc","status":"processing","logs":"1%|\x1b[A\r\n2%|"}'
+    assert observation_from_body(parse_object(raw), observed_at=NOW).logs == "1%|\x1b[A\r\n2%|"
+
+
+def test_lone_surrogates_never_reach_the_store() -> None:
+    raw = b'{"id":"abc","status":"failed","logs":"a\\ud800b","error":"x\\udfff","model":"m/\\ud800"}'
+    seen = observation_from_body(parse_object(raw), observed_at=NOW)
+    assert (seen.logs, seen.error, seen.model) == ("a?b", "x?", "m/?")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-03-01T11:59:08Z", datetime(2026, 3, 1, 11, 59, 8, tzinfo=UTC)),
+        ("2026-03-01T11:59:08.3Z", datetime(2026, 3, 1, 11, 59, 8, 300_000, tzinfo=UTC)),
+        ("2026-03-01T11:59:08.360785149Z", datetime(2026, 3, 1, 11, 59, 8, 360_785, tzinfo=UTC)),
+        ("2026-03-01T11:59:08.3607851491234Z", datetime(2026, 3, 1, 11, 59, 8, 360_785, tzinfo=UTC)),
+        ("2026-03-01T11:59:08.36", datetime(2026, 3, 1, 11, 59, 8, 360_000, tzinfo=UTC)),
+        ("2026-03-01T13:59:08+02:00", datetime(2026, 3, 1, 11, 59, 8, tzinfo=UTC)),
+        ("2026-03-01T09:29:08-0230", datetime(2026, 3, 1, 11, 59, 8, tzinfo=UTC)),
+        ("2022-04-26T20:00:84.583803Z", datetime(2022, 4, 26, 20, 1, 24, 583_803, tzinfo=UTC)),
+        ("2026-02-30T00:00:00Z", None),
+        ("2026-03-01T24:00:00Z", None),
+        ("0001-01-01T00:00:00+23:00", None),
+        ("9999-12-31T23:59:59-23:00", None),
+        ("٢٠٢٦-03-01T00:00:00Z", None),
+        ("2026-03-01", None),
+        ("", None),
+        (1_772_366_348, None),
+        (None, None),
+        ("2026-03-01T11:59:08." + "1" * 5000 + "Z", None),
+    ],
+)
+def test_times_of_every_form_are_read_or_left_out(text: object, expected: datetime | None) -> None:
+    assert moment(text) == expected
+
+
+@settings(deadline=None)
+@given(st.one_of(st.text(), st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?", fullmatch=True)))
+def test_no_text_crashes_the_reading_of_times(text: str) -> None:
+    told = moment(text)
+    assert told is None or told.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        ("12", Decimal(12)),
+        ("3e-06", Decimal("0.000003")),
+        ("5.247161016", Decimal("5.247161")),
+        ("-4.2", Decimal(0)),
+        ("0e99999", Decimal(0)),
+        ("1e-9999", Decimal(0)),
+        ("1e400", None),
+        ("1e99999999999999999999", None),
+        ("9" * 5000, None),
+        ("NaN", None),
+        ("-Infinity", None),
+        ("true", None),
+        ('"3.5"', None),
+        ("[1]", None),
+    ],
+)
+def test_measured_time_is_a_storable_amount_or_nothing(number: str, expected: Decimal | None) -> None:
+    raw = f'{{"id":"abc","status":"succeeded","metrics":{{"predict_time":{number}}}}}'.encode()
+    seconds = observation_from_body(parse_object(raw), observed_at=NOW).predict_seconds
+    assert seconds == expected
+    assert seconds is None or len(seconds.as_tuple().digits) <= 38
+
+
+@pytest.mark.parametrize("metrics", [None, {}, [], "3.5", 3, {"predict_time": None}, {"predict_time": float("inf")}])
+def test_metrics_of_any_form_are_no_fault(metrics: object) -> None:
+    assert observe(COLD_SUCCEEDED, metrics=metrics).predict_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (None, None),
+        ("Training complete. Output: output/cog/cog-1", None),
+        ("https://huggingface.co/me/my-lora", "https://huggingface.co/me/my-lora"),
+        ("see https://example.com", None),
+        ("http://example.com/a", None),
+        ("javascript:alert(1)", None),
+        ("https://example.com/a b", None),
+        ("https://example.com/\"onload='x'", None),
+        ("https://user:secret@example.com/a", None),
+        ("https://example.com\\@evil.example/a", None),
+        ("https://exämple.com/a", None),
+        ("data:image/png;base64," + "A" * 400_000, None),
+        ("https://example.com/" + "a" * 400, None),
+        (["no", "https://example.com/1", "https://example.com/2"], "https://example.com/1"),
+        ({"version": "https://example.com/v", "weights": "https://example.com/w"}, "https://example.com/w"),
+        ({"images": [{"url": "https://example.com/deep"}]}, "https://example.com/deep"),
+        (42, None),
+        (True, None),
+        ([], None),
+        ([["x"] * 1000] * 1000, None),
+    ],
+)
+def test_an_output_url_is_taken_from_any_form_of_output(output: object, expected: str | None) -> None:
+    assert output_url(output) == expected
+
+
+def test_a_huge_output_is_searched_in_no_time() -> None:
+    huge: object = "end"
+    for _ in range(12):
+        huge = [huge] * 300
+    begun = time.perf_counter()
+    assert output_url(huge) is None
+    assert time.perf_counter() - begun < 0.1
+
+
+@pytest.mark.parametrize(
+    ("webhook", "ours", "expected"),
+    [
+        (None, "https://us.example/hook", None),
+        (7, "https://us.example/hook", None),
+        ("https://us.example/hook", "https://us.example/hook", True),
+        ("https://us.example/hook?job=abc", "https://us.example/hook", True),
+        ("https://us.example/hook?a=b&job=abc", "https://us.example/hook?a=b", True),
+        ("https://us.example/hooked", "https://us.example/hook", False),
+        ("https://us.example.evil.example/hook", "https://us.example", False),
+        ("https://elsewhere.example/", None, False),
+    ],
+)
+def test_only_a_webhook_to_our_own_address_covers_a_job(
+    webhook: object, ours: str | None, expected: bool | None
+) -> None:
+    body = {**HOT_STARTING, "webhook": webhook}
+    assert observation_from_body(body, observed_at=NOW, our_webhook_url=ours).webhook_covered is expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, JobKind.PREDICTION),
+        ({"urls": None}, JobKind.PREDICTION),
+        ({"urls": {"get": f"https://api.replicate.com/v1/trainings/{ID}"}}, JobKind.TRAINING),
+        ({"output": {"version": "me/x:1", "weights": "https://x.example/w"}}, JobKind.TRAINING),
+        ({"output": {"version": "me/x:1"}}, JobKind.PREDICTION),
+    ],
+)
+def test_a_webhook_body_tells_its_kind_where_it_can(changes: dict[str, object], kind: JobKind) -> None:
+    assert kind_of({**HOT_STARTING, **changes}) is kind
+
+
+def test_a_long_log_is_kept_from_its_newest_whole_line_on() -> None:
+    log = "".join(f"line {number} ünïcode\n" for number in range(20_000))
+    seen = observe(HOT_STARTING, status="processing", logs=log)
+    assert seen.logs is not None
+    assert LOG_TAIL_BYTES - 100 < len(seen.logs.encode()) <= LOG_TAIL_BYTES
+    assert seen.logs.startswith("line ")
+    assert log.endswith(seen.logs)
+
+
+def test_a_log_without_line_ends_is_cut_between_characters() -> None:
+    seen = observe(HOT_STARTING, status="processing", logs="€" * 50_000)
+    assert seen.logs == "€" * (LOG_TAIL_BYTES // 3)
+
+
+def test_the_full_log_is_whole_up_to_four_megabytes() -> None:
+    log = "x" * (FULL_LOG_BYTES - 1) + "\n"
+    assert full_log({"logs": log}) == log
+
+
+def test_a_longer_full_log_keeps_its_beginning_and_says_so() -> None:
+    told = full_log({"logs": "€" * 2_000_000})
+    assert told is not None
+    assert len(told.encode()) <= FULL_LOG_BYTES
+    assert told.startswith("€€")
+    assert "first 4 MB" in told.splitlines()[-1]
+
+
+@pytest.mark.parametrize("body", [{"logs": "", "data_removed": True}, {"logs": None}, {}, {"logs": ["x"]}])
+def test_a_removed_full_log_is_none(body: dict[str, object]) -> None:
+    assert full_log(body) is None
+
+
+def test_tokens_that_a_program_printed_are_taken_out() -> None:
+    hugging, replicate = "hf_" + "aB3" * 12, "r8_" + "Zz9" * 12
+    seen = observe(HOT_STARTING, status="failed", logs=f"login with {hugging}\n", error=f"bad token {replicate}!")
+    assert seen.logs == "login with hf_[removed]\n"
+    assert seen.error == "bad token r8_[removed]!"
+    assert full_log({"logs": hugging}) == "hf_[removed]"
+
+
+def test_names_that_look_like_tokens_stay() -> None:
+    line = "hf_hub_download hf_transfer_enabled r8_model\n"
+    assert observe(HOT_STARTING, logs=line).logs == line
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [("boom", "boom"), ("", None), ({"detail": "deep"}, "deep"), (["first", "second"], "first"), (17, None)],
+)
+def test_an_error_of_any_form_becomes_a_sentence(error: object, expected: str | None) -> None:
+    assert observe(HOT_STARTING, status="failed", error=error).error == expected
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("\x1b[31mboom\x1b[0m", "boom"),
+        ("\x1b]0;title\x07boom", "boom"),
+        ("bo\u202eom\u2066", "boom"),
+        ("bo\x00om\x07", "boom"),
+        ("line one\r\nline two\ttabbed", "line one\nline two\ttabbed"),
+        ("Fehler: é 日本", "Fehler: é 日本"),
+    ],
+)
+def test_no_text_brings_control_characters_to_a_terminal(given: str, kept: str) -> None:
+    seen = observe(HOT_STARTING, status="failed", error=given, model=given)
+    assert (seen.error, seen.model) == (kept, kept)
+    assert observe(HOT_STARTING, status=given).provider_status == kept
+    assert observe(HOT_STARTING, status="succeeded\u200b").status is None
+    assert observe(HOT_STARTING, status="failed", error="\x1b[0m").error is None
+
+
+FIELDS = ("model", "output", "logs", "error", "created_at", "started_at", "completed_at", "metrics", "urls", "webhook")
+
+
+@settings(deadline=None)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys((*FIELDS, "data_removed", "input", "version"), JSON)))
+def test_no_field_of_any_form_crashes_the_reading(fields: dict[str, object]) -> None:
+    seen = over_the_wire({"id": ID, "status": "succeeded"}, **fields)
+    created = first_observed([seen], PROFILES["h100"])
+    assert created is not None
+    assert created.job.status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"<!DOCTYPE html><html></html>",
+        b'{"id":"abc","status":"start',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"\xff\xfe\x00",
+        b'{"a":01}',
+    ],
+)
+def test_what_is_not_json_is_an_invalid_answer_without_its_text(raw: bytes) -> None:
+    with pytest.raises(ProviderAnswerInvalidError) as raised:
+        parse_json(raw)
+    assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"null", b'"text"', b"3"])
+def test_json_that_is_no_object_is_an_invalid_answer(raw: bytes) -> None:
+    with pytest.raises(ProviderAnswerInvalidError):
+        parse_object(raw)
+
+
+def test_a_5000_digit_number_costs_nothing_and_says_nothing() -> None:
+    begun = time.perf_counter()
+    body = parse_object(b'{"seed":' + b"9" * 5_000_000 + b',"id":"abc"}')
+    assert (body["seed"], body["id"]) == (None, "abc")
+    assert time.perf_counter() - begun < 0.5
+
+
+def page(results: object, following: object = None) -> dict[str, object]:
+    return {"results": results, "next": following, "previous": None}
+
+
+def test_one_malformed_item_loses_no_other() -> None:
+    results: list[object] = [HOT_STARTING, None, "x", {"id": ID}, {"id": 3, "status": "starting"}, [], COLD_SUCCEEDED]
+    read = page_from_body(page(results), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+    assert [seen.status for seen in read.observations] == [JobStatus.QUEUED, JobStatus.COMPLETED]
+    assert read.malformed == 5
+
+
+def test_a_list_item_without_logs_says_nothing_about_them() -> None:
+    item = {key: value for key, value in COLD_SUCCEEDED.items() if key != "logs"}
+    read = page_from_body(page([item]), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+    assert read.observations[0].logs is None
+
+
+def test_the_list_tells_the_kind_of_its_items() -> None:
+    read = page_from_body(
+        page([HOT_STARTING]),
+        list_url="https://api.replicate.com/v1/trainings",
+        kind=JobKind.TRAINING,
+        observed_at=NOW,
+    )
+    assert read.observations[0].kind is JobKind.TRAINING
+
+
+def test_a_list_of_which_nothing_can_be_read_is_never_an_empty_one() -> None:
+    with pytest.raises(ProviderAnswerInvalidError):
+        page_from_body(page([{}, {}]), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+
+
+@pytest.mark.parametrize("results", [None, {}, "x"])
+def test_a_page_without_results_is_invalid(results: object) -> None:
+    with pytest.raises(ProviderAnswerInvalidError):
+        page_from_body(page(results), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("list_url", "following", "query"),
+    [
+        (LIST_URL, None, None),
+        (LIST_URL, "", None),
+        (LIST_URL, f"{LIST_URL}?cursor=cD0yMDIy", "cursor=cD0yMDIy"),
+        (
+            LIST_URL,
+            f"{LIST_URL}?cursor=a%3D%3D&created_after=2026-03-01T00%3A00",
+            "cursor=a%3D%3D&created_after=2026-03-01T00%3A00",
+        ),
+        (LIST_URL, "http://api.replicate.com/v1/predictions?cursor=x", "cursor=x"),
+        (LIST_URL, "https://API.replicate.com:443/v1/predictions?cursor=x", "cursor=x"),
+        ("http://127.0.0.1:23456/v1/predictions", "http://127.0.0.1:23456/v1/predictions?cursor=x", "cursor=x"),
+        ("http://[::1]:23456/v1/predictions", "http://[::1]:23456/v1/predictions?cursor=x", "cursor=x"),
+    ],
+)
+def test_the_next_page_is_the_cursor_behind_our_own_address(
+    list_url: str, following: str | None, query: str | None
+) -> None:
+    read = page_from_body(page([], following), list_url=list_url, kind=JobKind.PREDICTION, observed_at=NOW)
+    assert read.next_query == query
+    assert query is None or is_page_query(query)
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "https://evil.example/v1/predictions?cursor=x",
+        "https://api.replicate.com@evil.example/v1/predictions?cursor=x",
+        "https://evil.example\\@api.replicate.com/v1/predictions?cursor=x",
+        "https://api.replicate.com.evil.example/v1/predictions?cursor=x",
+        "https://api.replicate.com:8443/v1/predictions?cursor=x",
+        "http://api.replicate.com:80/v1/predictions?cursor=x",
+        "https://api.replicate.com/v1/trainings?cursor=x",
+        "https://api.replicate.com/v1/predictions/../account?cursor=x",
+        "https://api.replicate.com/v1/predictions?cursor=x#frag",
+        "https://api.replicate.com/v1/predictions",
+        "//api.replicate.com/v1/predictions?cursor=x",
+        "/v1/predictions?cursor=x",
+        "file:///etc/passwd?cursor=x",
+        "https://169.254.169.254/v1/predictions?cursor=x",
+        "https://аpi.replicate.com/v1/predictions?cursor=x",
+        "https://api.replicate.com/v1/predictions?cursor=x\r\nX: y",
+        "https://api.replicate.com/v1/predictions?cursor=" + "x" * 5000,
+        17,
+        ["https://api.replicate.com/v1/predictions?cursor=x"],
+    ],
+)
+def test_a_next_page_anywhere_else_is_an_invalid_answer(following: object) -> None:
+    with pytest.raises(ProviderAnswerInvalidError):
+        page_from_body(page([], following), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+
+
+@pytest.mark.parametrize("text", ["", "a" * 65, "a/b", "..", "a%2Fb", "a\x00", "\ud800", "ü", "a b", None, 3])
+def test_what_could_change_an_address_is_no_external_id(text: object) -> None:
+    assert not is_external_id(text)
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "seconds"),
+    [
+        ("7", {"retry_after": 5}, 7),
+        ("0.5", {}, 1),
+        ("0", {}, 1),
+        ("-3", {}, 1),
+        ("86400", {}, 900),
+        ("1e99999", {}, 900),
+        ("nan", {"retry_after": 5}, 5),
+        ("soon", {"retry_after": 5}, 5),
+        ("Sun, 01 Mar 2026 12:01:30 GMT", {}, 90),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", {}, 1),
+        ("Sun, 01 Mar 2026 12:01:30 -0000", {}, 90),
+        (None, {"retry_after": 5, "detail": "Your rate limit resets in ~30s."}, 5),
+        (None, {"retry_after": True, "detail": "Your rate limit resets in ~12s."}, 12),
+        (None, {"detail": "Request was throttled. Your rate limit resets in ~30s."}, 30),
+        (None, {"detail": "Request was throttled. Expected available in 4 seconds."}, 4),
+        (None, {"detail": "Request was throttled."}, 30),
+        (None, {}, 30),
+    ],
+)
+def test_the_time_to_hold_back_is_found_wherever_it_is_told(
+    header: str | None, body: dict[str, object], seconds: float
+) -> None:
+    headers = {} if header is None else {"retry-after": header}
+    assert retry_after(headers, json.dumps(body).encode(), now=NOW) == seconds
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40), st.binary(max_size=60))
+def test_no_429_of_any_form_crashes(header: str, raw: bytes) -> None:
+    assert 1 <= retry_after({"retry-after": header}, raw, now=NOW) <= 900
+
+
+def test_a_problem_is_told_on_one_line_without_the_token() -> None:
+    raw = json.dumps({"title": "Bad", "detail": "- input: prompt is required\n- token r8-canary is odd\n"}).encode()
+    assert problem_detail(raw, secret="r8-canary") == "input: prompt is required - token [token] is odd"
+
+
+def test_a_long_problem_is_cut() -> None:
+    told = problem_detail(json.dumps({"detail": "x" * 5000}).encode(), secret="s")
+    assert told is not None
+    assert len(told) == 300
+
+
+@pytest.mark.parametrize("raw", [b"<html>", b"[]", b'{"detail": [1]}', b'{"detail": " "}'])
+def test_a_problem_without_a_sentence_has_none(raw: bytes) -> None:
+    assert problem_detail(raw, secret="s") is None
+
+
+def test_times_out_of_order_make_no_negative_duration() -> None:
+    seen = observe(COLD_SUCCEEDED, started_at="2026-03-01T11:59:08.3Z", completed_at="2026-03-01T11:59:07Z")
+    created = first_observed([seen], PROFILES["h100"])
+    assert created is not None
+    assert created.job.duration_seconds(NOW + timedelta(hours=1)) == 0

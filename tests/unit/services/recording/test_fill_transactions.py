@@ -1,0 +1,97 @@
+"""Changes cut into transactions: by items, by bytes, the head and a day's total once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.event import status_event
+from shared.domain.job import Job, JobStatus
+from shared.domain.totals import day_differences
+from shared.ports import Claim, ExternalKey, JobChange
+from shared.services.recording.fill_transactions import bytes_of, fill_transactions, items_of
+from tests.builders import a_job, after
+
+
+def a_change(number: int, *, marks: int = 0, is_new: bool = False, ended: bool = False) -> JobChange:
+    status = JobStatus.COMPLETED if ended else JobStatus.RUNNING
+    job = a_job(f"job{number:05d}abcdef", status, completed_at=after(600) if ended else None)
+    claim = Claim(ExternalKey("replicate", job.job_id), job.job_id) if is_new else None
+    return JobChange(
+        before=None if is_new else replace(job, status=JobStatus.QUEUED, completed_at=None),
+        after=job,
+        events=(status_event(job, JobStatus.QUEUED),),
+        claim=claim,
+        marks=tuple(f"msg_{number}_{mark}" for mark in range(marks)),
+    )
+
+
+def sizes(changes: list[JobChange]) -> list[int]:
+    return [len(batch) for batch in fill_transactions(changes)]
+
+
+@pytest.mark.parametrize(("marks", "is_new", "fit"), [(0, False, 49), (1, False, 33), (1, True, 24), (0, True, 33)])
+def test_as_many_changes_as_fit_a_hundred_items(marks: int, is_new: bool, fit: int) -> None:
+    changes = [a_change(number, marks=marks, is_new=is_new) for number in range(fit + 1)]
+    assert sizes(changes) == [fit, 1]
+
+
+def test_a_days_total_counts_once_a_transaction() -> None:
+    changes = [a_change(number, ended=True) for number in range(50)]
+    assert sizes(changes) == [49, 1]
+    days = [
+        replace(change, after=replace(change.after, completed_at=after(86_400 * number)))
+        for number, change in enumerate(changes)
+        if change.after is not None
+    ]
+    assert sizes(days) == [33, 17]
+
+
+def test_large_changes_are_cut_by_bytes() -> None:
+    job = a_job(metadata={"k": "x" * 1_000_000})
+    changes = [JobChange(before=None, after=replace(job, job_id=f"job-number-{n:05d}")) for n in range(7)]
+    assert sizes(changes) == [3, 3, 1]
+
+
+def test_a_change_too_large_for_any_transaction_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="too large"):
+        list(fill_transactions([JobChange(before=None, after=a_job(metadata={"k": "x" * 4_000_000}))]))
+
+
+def test_of_too_many_marks_the_newest_are_kept() -> None:
+    [[kept]] = fill_transactions([a_change(1, marks=150, ended=True)])
+    assert items_of(kept) + 2 == 100
+    assert kept.marks == tuple(f"msg_1_{mark}" for mark in range(54, 150))
+
+
+def test_nothing_needs_no_transaction() -> None:
+    assert sizes([]) == []
+
+
+def test_a_deletion_counts_its_tombstone() -> None:
+    job = a_job(status=JobStatus.FAILED)
+    assert items_of(JobChange(before=job, after=None)) == 2
+    assert items_of(JobChange(before=replace(job, external_id=None), after=None)) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.booleans()), max_size=150))
+def test_every_change_is_in_one_transaction_in_order_and_all_fit(shapes: list[tuple[int, bool, bool]]) -> None:
+    changes = [
+        a_change(number, marks=marks, is_new=is_new, ended=ended)
+        for number, (marks, is_new, ended) in enumerate(shapes)
+    ]
+    batches = list(fill_transactions(changes))
+    assert [change for batch in batches for change in batch] == changes
+    for batch in batches:
+        totals = day_differences([(change.before, change.after) for change in batch])
+        assert sum(map(items_of, batch)) + 1 + len(totals) <= 100
+
+
+def test_bytes_are_estimated_on_the_high_side() -> None:
+    job: Job = a_job(error_message="é" * 250, cost_usd=Decimal("1.5"), metadata={"ü": "ü"})
+    change = JobChange(before=None, after=job, events=(status_event(job, None),))
+    assert bytes_of(change) > 2 * 500
