@@ -27,7 +27,7 @@ help: ## this list
 		while read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 run: $(LOCAL_READY) ## the whole stack on this machine: API, WebSocket, tables, simulated Replicate
-	@exec $(PY) -m infra.local.start
+	@exec $(PY) -m infra.local.stack.start
 
 test: $(DEV_READY) ## every fast test, those on a running stack and in a browser too
 	@$(PY) -m infra.local.install
@@ -44,7 +44,7 @@ check: $(DEV_READY) ## ruff, its format, mypy --strict, cfn-lint on both templat
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m infra.local.osls package --stage $(STAGE) --package build/service
+	$(PY) -m infra.local.install.osls package --stage $(STAGE) --package build/service
 	$(VENV)/bin/cfn-lint infra/storage.yml build/service/cloudformation-template-update-stack.json
 
 bench: $(DEV_READY) ## the figures of the README
@@ -53,7 +53,7 @@ bench: $(DEV_READY) ## the figures of the README
 
 package: $(LOCAL_READY) ## the dependency layer and both templates, into build/
 	$(PY) -m infra.layer
-	$(PY) -m infra.local.osls package --stage $(STAGE) --region $(REGION) --package build/service
+	$(PY) -m infra.local.install.osls package --stage $(STAGE) --region $(REGION) --package build/service
 
 deploy: $(LOCAL_READY) ## both stacks to your AWS account; says what it will do and asks first
 	$(PY) -m infra.deploy --stage $(STAGE) --region $(REGION)

@@ -155,7 +155,16 @@ def main(arguments: list[str]) -> int:
             f"AWS could not be asked: {error}. Check your credentials (`aws sts get-caller-identity`).", file=sys.stderr
         )
         return 1
-    command = [sys.executable, "-m", "infra.local.osls", "deploy", "--stage", options.stage, "--region", options.region]
+    command = [
+        sys.executable,
+        "-m",
+        "infra.local.install.osls",
+        "deploy",
+        "--stage",
+        options.stage,
+        "--region",
+        options.region,
+    ]
     return subprocess.run(command, cwd=REPOSITORY, check=False).returncode
 
 

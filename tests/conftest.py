@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from infra.local.environment import aws_environment
-from infra.local.settings import read_settings
+from infra.local.stack.environment import aws_environment
+from infra.local.stack.settings import read_settings
 from tests.local.stack import RunningStack, in_memory_dynamodb
 
 # Addresses where nothing listens: a test that forgets its fake fails at once instead of reaching an account.
@@ -46,6 +46,6 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 
 @pytest.fixture(scope="session")
 def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """DynamoDB Local in memory, without tables; `infra.local.tables.create_tables` makes them under a prefix."""
+    """DynamoDB Local in memory, without tables; `infra.local.stack.tables.create_tables` makes them under a prefix."""
     with in_memory_dynamodb(tmp_path_factory.mktemp("dynamodb")) as url:
         yield url

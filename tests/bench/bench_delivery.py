@@ -22,7 +22,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
-from infra.local.settings import REGION
+from infra.local.names import REGION
 from shared.adapters.aws.gateway_sender import GatewaySender
 from shared.adapters.clock import SystemClock
 from shared.domain.access import LOCAL_ADMIN

@@ -13,8 +13,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from infra.local.dynamodb_local import SUSTAINED
-from infra.local.tables import create_tables
+from infra.local.install.dynamodb_local import SUSTAINED
+from infra.local.stack.tables import create_tables
 from shared.adapters.clock import SystemClock
 from shared.adapters.dynamo.connections import DynamoConnections
 from shared.adapters.dynamo.events import DynamoEventLog

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from infra.local.tables import create_tables
+from infra.local.stack.tables import create_tables
 from shared.adapters.dynamo.connections import DynamoConnections
 from shared.adapters.dynamo.events import DynamoEventLog
 from shared.adapters.dynamo.jobs import DynamoJobStore

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.templates import REPOSITORY
+from infra.templates import REPOSITORY
 
 _NO_ACCOUNT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
 
@@ -21,7 +21,7 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `osls package` filled. No credentials are there: packaging needs no account."""
     folder = tmp_path_factory.mktemp("package") / "service"
     environment = {key: value for key, value in os.environ.items() if key not in _NO_ACCOUNT}
-    command = [sys.executable, "-m", "infra.local.osls", "package", "--stage", "dev", "--package", str(folder)]
+    command = [sys.executable, "-m", "infra.local.install.osls", "package", "--stage", "dev", "--package", str(folder)]
     done = subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=170, check=False
     )

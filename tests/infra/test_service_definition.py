@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from fastapi.routing import APIRoute
 
-from infra.local.queues import queue_definitions
-from infra.local.tables import table_definitions
-from infra.local.templates import REPOSITORY, load_template
-from infra.local.triggers import read_service
+from infra.local.stack.queues import queue_definitions
+from infra.local.stack.tables import table_definitions
+from infra.local.triggers.service_definition import read_service
+from infra.templates import REPOSITORY, load_template
 
 SERVICE = read_service()
 FOLDERS = ("http", "socket", "work")

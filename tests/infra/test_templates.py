@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.local.tables import STORAGE, table_definitions, table_environment
-from infra.local.templates import REPOSITORY, load_template, resources_of_type
+from infra.local.stack.tables import STORAGE, table_definitions, table_environment
+from infra.templates import REPOSITORY, load_template, resources_of_type
 
 pytestmark = pytest.mark.infra
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import httpx
 from standardwebhooks.webhooks import Webhook
 
-from infra.local.settings import SIMULATOR_TOKEN
+from infra.local.stack.settings import SIMULATOR_TOKEN
 from tests.local.stack import RunningStack
 
 _LETTERS = "abcdefghjkmnpqrstvwxyz0123456789"

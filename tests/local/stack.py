@@ -18,17 +18,17 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from infra.local import dynamodb_local
-from infra.local.install import fetch_dynamodb_local
-from infra.local.ports import free_ports
-from infra.local.processes import Children
-from infra.local.runtimes import find_java
-from infra.local.settings import DEFAULT_PORTS, HOST, REGION
-from infra.local.templates import REPOSITORY
+from infra.local.install import dynamodb_local
+from infra.local.install.runtimes import find_java
+from infra.local.names import HOST, REGION
+from infra.local.stack.processes import Children
+from infra.local.stack.settings import DEFAULT_PORTS
+from infra.local.stack.tcp_ports import free_ports
+from infra.templates import REPOSITORY
 
 START_SECONDS = 150.0
 STOP_SECONDS = 20.0
-STARTER = (sys.executable, "-m", "infra.local.start")
+STARTER = (sys.executable, "-m", "infra.local.stack.start")
 MAKE_RUN = ("make", "run")
 _MARK = "SIMPLETUNER_TEST_STACK"
 
@@ -154,7 +154,7 @@ class RunningStack:
 @contextmanager
 def in_memory_dynamodb(log_dir: Path, options: Sequence[str] = dynamodb_local.QUICK_START) -> Iterator[str]:
     """DynamoDB Local that keeps nothing; gives its address."""
-    fetch_dynamodb_local()
+    dynamodb_local.fetch_when_missing()
     (port,) = free_ports(1)
     url = f"http://{HOST}:{port}"
     children = Children(log_dir, threading.Event())

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.settings import HOST
+from infra.local.names import HOST
 from tests.local.stack import MAKE_RUN, START_SECONDS, RunningStack
 
 pytestmark = pytest.mark.local

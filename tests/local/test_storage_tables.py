@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from infra.local.tables import TableDiffersError, create_tables, local_table_name, table_definitions
+from infra.local.stack.tables import TableDiffersError, create_tables, local_table_name, table_definitions
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.event_patterns import matches
+from infra.local.triggers.event_patterns import matches
 
 EVENT = {"eventName": "INSERT", "dynamodb": {"Keys": {"log": {"S": "main"}, "seq": {"N": "7"}}}}
 

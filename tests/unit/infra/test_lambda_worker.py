@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from infra.local.lambda_worker import Call, Handler, run_once
-from infra.local.templates import REPOSITORY
+from infra.local.workers.lambda_worker import Call, Handler, run_once
+from infra.templates import REPOSITORY
 
 HTTP_EVENT = {"requestContext": {"http": {"method": "GET"}}}
 SOCKET_EVENT = {"requestContext": {"connectionId": "abc"}}
@@ -99,7 +99,7 @@ def test_worker_survives_a_failure_and_ends_with_its_parent(tmp_path: Path) -> N
         "    return {'half': 10 / event['by'], 'request': context.aws_request_id}\n"
     )
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{tmp_path}"}
-    command = [sys.executable, "-m", "infra.local.lambda_worker", "sample", "handler"]
+    command = [sys.executable, "-m", "infra.local.workers.lambda_worker", "sample", "handler"]
     calls = [{"event": {"by": by}, "context": {"awsRequestId": f"r{by}"}} for by in (0, 2)]
     done = subprocess.run(
         command,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.environment import check_function_settings, function_environment
-from infra.local.queues import queue_environment
-from infra.local.settings import SettingsError, read_settings
-from infra.local.tables import local_table_name, table_environment
+from infra.local.stack.environment import check_function_settings, function_environment
+from infra.local.stack.queues import queue_environment
+from infra.local.stack.settings import SettingsError, read_settings
+from infra.local.stack.tables import local_table_name, table_environment
 from shared.domain.errors import ConfigurationError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.processes import Children, StackFailed, StackStopped
+from infra.local.stack.processes import Children, StackFailed, StackStopped
 
 PYTHON = sys.executable
 SLEEPER = [PYTHON, "-c", "import time; time.sleep(60)"]
@@ -26,7 +26,7 @@ PARENT = [PYTHON, "-c", SPAWN]
 STARTER = """
 import os, signal, sys, threading
 from pathlib import Path
-from infra.local.processes import Children
+from infra.local.stack.processes import Children
 signal.signal(signal.SIGTERM, lambda number, frame: None)
 children = Children(Path(sys.argv[1]), threading.Event())
 while True:
@@ -100,7 +100,7 @@ def test_a_starter_killed_at_any_moment_leaves_no_child(tmp_path: Path) -> None:
 def test_a_stop_that_comes_while_somebody_looks_for_it_is_heard() -> None:
     interrupted = """
 import os, signal, threading, time
-from infra.local.start import stop_on_signals
+from infra.local.stack.start import stop_on_signals
 stop = threading.Event()
 stop_on_signals(stop)
 with stop._cond:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from infra.local.invoker import InvocationFailed
-from infra.local.queue_relay import QueueRelay
-from infra.local.triggers import QueueTrigger
+from infra.local.triggers.invoker import InvocationFailed
+from infra.local.triggers.queue_relay import QueueRelay
+from infra.local.triggers.service_definition import QueueTrigger
 
 TRIGGER = QueueTrigger(
     function="commit",

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.invoker import InvocationFailed
-from infra.local.stream_relay import Positions, StreamRelay
-from infra.local.triggers import StreamTrigger
+from infra.local.triggers.invoker import InvocationFailed
+from infra.local.triggers.service_definition import StreamTrigger
+from infra.local.triggers.stream_relay import Positions, StreamRelay
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/events/stream/1"
 TRIGGER = StreamTrigger(

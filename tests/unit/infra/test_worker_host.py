@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from infra.local.environment import SHIM_FOLDER, aws_environment
-from infra.local.settings import read_settings
-from infra.local.templates import REPOSITORY
+from infra.local.stack.environment import SHIM_FOLDER, aws_environment
+from infra.local.stack.settings import read_settings
+from infra.templates import REPOSITORY
 
 SAMPLE = """
 import os
@@ -81,7 +81,7 @@ def environment(code: Path) -> Iterator[dict[str, str]]:
         "AWS_LAMBDA_FUNCTION_NAME": "sample-function",
     }
     environment.pop("VIRTUAL_ENV", None)
-    command = [sys.executable, "-m", "infra.local.worker_host", address]
+    command = [sys.executable, "-m", "infra.local.workers.worker_host", address]
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout is not None
         assert host.stdout.readline().strip() == "ready"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from infra.local.templates import REPOSITORY
+from infra.templates import REPOSITORY
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 5.0

@@ -27,8 +27,8 @@ from typing import Any, NoReturn
 
 import boto3
 
-from infra.local.lambda_worker import main as run_worker
-from infra.local.templates import REPOSITORY
+from infra.local.workers.lambda_worker import main as run_worker
+from infra.templates import REPOSITORY
 
 PRELOADED = (
     "aws_lambda_powertools",

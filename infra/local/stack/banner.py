@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.local.settings import StackSettings
+from infra.local.stack.settings import StackSettings
 
 
 def ready_block(settings: StackSettings, seconds: float) -> str:

@@ -8,14 +8,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.local.queues import queue_environment
-from infra.local.settings import REGION, SIMULATOR_TOKEN, STAGE, StackSettings
-from infra.local.tables import table_environment
-from infra.local.templates import REPOSITORY
+from infra.local.names import HOST, REGION, STAGE
+from infra.local.stack.queues import queue_environment
+from infra.local.stack.settings import SIMULATOR_TOKEN, StackSettings
+from infra.local.stack.tables import table_environment
+from infra.templates import REPOSITORY
 from shared.config import Settings
 from shared.enterprise_config import load_enterprise_config
 
-SHIM_FOLDER = REPOSITORY / "infra" / "local" / "bin"
+SHIM_FOLDER = REPOSITORY / "infra" / "local" / "workers" / "bin"
 _NOT_INHERITED = (
     "PYTHONDONTWRITEBYTECODE",
     "AWS_PROFILE",
@@ -43,7 +44,7 @@ def aws_environment(settings: StackSettings) -> dict[str, str]:
         "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": settings.dynamodb_url,
         "AWS_ENDPOINT_URL_SQS": settings.moto_url,
         "AWS_ENDPOINT_URL_SSM": settings.moto_url,
-        "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://127.0.0.1:{settings.websocket_port}",
+        "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": f"http://{HOST}:{settings.websocket_port}",
     }
 
 
@@ -58,7 +59,7 @@ def secrets_file(settings: StackSettings) -> Path:
 
 
 def _own_origins(settings: StackSettings) -> list[str]:
-    return [f"http://{host}:{settings.http_port}" for host in ("127.0.0.1", "localhost")]
+    return [f"http://{host}:{settings.http_port}" for host in (HOST, "localhost")]
 
 
 def function_environment(
@@ -80,7 +81,7 @@ def function_environment(
             "SECRETS_BACKEND": "file",
             "SECRETS_FILE": str(secrets_file(settings)),
             "WEBSOCKET_URL": settings.websocket_url,
-            "WEBSOCKET_CALLBACK_URL": f"http://127.0.0.1:{settings.websocket_port}",
+            "WEBSOCKET_CALLBACK_URL": f"http://{HOST}:{settings.websocket_port}",
             "PUBLIC_BASE_URL": inherited.get("PUBLIC_BASE_URL") or settings.http_url,
             "ALLOWED_ORIGINS": inherited.get("ALLOWED_ORIGINS") or ",".join(_own_origins(settings)),
             "REPLICATE_API_BASE_URL": settings.replicate_url,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local.settings import STAGE
-from infra.local.templates import REPOSITORY, load_template
+from infra.local.names import STAGE
+from infra.templates import REPOSITORY, load_template
 
 _FILE = re.compile(r"\$\{file\(([^)]+)\)\}")
 

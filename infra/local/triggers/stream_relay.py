@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local.event_patterns import matches
-from infra.local.invoker import InvocationFailed, failed_items
-from infra.local.triggers import StreamTrigger
+from infra.local.triggers.event_patterns import matches
+from infra.local.triggers.invoker import InvocationFailed, failed_items
+from infra.local.triggers.service_definition import StreamTrigger
 
 READ_SECONDS = 0.05
 REFRESH_SECONDS = 10.0

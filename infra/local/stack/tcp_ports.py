@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
-from infra.local.settings import HOST
+from infra.local.names import HOST
 
 
 class PortInUseError(Exception):

@@ -1,6 +1,6 @@
 """Starts the whole local stack, waits until it answers, and ends all of it on Ctrl-C or SIGTERM.
 
-Run as `python -m infra.local.start` (`make run` installs what it needs first).
+Run as `python -m infra.local.stack.start` (`make run` installs what it needs first).
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from types import FrameType
 
 import httpx
 
-from infra.local import dynamodb_local
-from infra.local.banner import ready_block
-from infra.local.environment import check_function_settings, function_environment, secrets_file
-from infra.local.invoker import LambdaInvoker
-from infra.local.ports import PortInUseError, check_ports
-from infra.local.processes import Children, StackFailed, StackStopped
-from infra.local.relays import Relays, aws_clients, create_queues_when_ready, create_tables_when_ready
-from infra.local.runtimes import OSLS, find_java, find_node, node_packages_are_current
-from infra.local.settings import HOST, SIMULATOR_TOKEN, STAGE, SettingsError, StackSettings, read_settings
-from infra.local.tables import TableDiffersError
-from infra.local.triggers import ServiceDefinition, read_service
+from infra.local.install import dynamodb_local
+from infra.local.install.node_packages import OSLS, node_packages_are_current
+from infra.local.install.runtimes import find_java, find_node
+from infra.local.names import HOST, STAGE
+from infra.local.stack.banner import ready_block
+from infra.local.stack.emulators import aws_clients, create_queues_when_ready, create_tables_when_ready
+from infra.local.stack.environment import check_function_settings, function_environment, secrets_file
+from infra.local.stack.processes import Children, StackFailed, StackStopped
+from infra.local.stack.settings import SIMULATOR_TOKEN, SettingsError, StackSettings, read_settings
+from infra.local.stack.tables import TableDiffersError
+from infra.local.stack.tcp_ports import PortInUseError, check_ports
+from infra.local.triggers.invoker import LambdaInvoker
+from infra.local.triggers.relays import Relays
+from infra.local.triggers.service_definition import ServiceDefinition, read_service
 from shared.domain.errors import ConfigurationError
 
 READY_PATH = "/api/cloud/health/ready"
@@ -106,7 +109,9 @@ class Stack:
             simulator = [python, "-m", "infra.local.replicate_simulator"]
             options: list[str | Path] = ["--port", str(settings.simulator_port), "--state-file", state]
             children.start("simulator", [*simulator, *options], self._environment)
-        children.start("workers", [python, "-m", "infra.local.worker_host", self._worker_host], self._environment)
+        children.start(
+            "workers", [python, "-m", "infra.local.workers.worker_host", self._worker_host], self._environment
+        )
         children.start("functions", [find_node(), OSLS, "offline", "--stage", STAGE], self._environment)
         clients = aws_clients(settings)
         tables = create_tables_when_ready(children, clients, START_SECONDS)
@@ -121,7 +126,16 @@ class Stack:
         self._say("the functions answer")
         self._warm_up()
         self._say("the functions of a page are warm")
-        relays = Relays(self._service, clients, tables, queues, LambdaInvoker(settings.lambda_url), self._stop)
+        relays = Relays(
+            service=self._service,
+            dynamodb=clients.dynamodb,
+            streams=clients.streams,
+            sqs=clients.sqs,
+            tables=tables,
+            queues=queues,
+            invoker=LambdaInvoker(settings.lambda_url),
+            stop=self._stop,
+        )
         relays.start(settings.data_dir / "stream-positions.json")
         relays.fire_schedules()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.local.templates import REPOSITORY, load_template, resources_of_type
+from infra.templates import REPOSITORY, load_template, resources_of_type
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -1,12 +1,15 @@
-"""Runs osls with a Node that is new enough, installed first when needed: `python -m infra.local.osls package`."""
+"""Runs osls with a Node that is new enough, installed first if need be.
+
+Run as `python -m infra.local.install.osls package`.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from infra.local.install import install_node_packages
-from infra.local.runtimes import OSLS, find_node
+from infra.local.install.node_packages import OSLS, install_node_packages
+from infra.local.install.runtimes import find_node
 
 
 def main(arguments: list[str]) -> None:

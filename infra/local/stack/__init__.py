@@ -1,0 +1,1 @@
+"""Starts the local stack in order, watches it and ends all of it."""

@@ -1,0 +1,1 @@
+"""Wakes the functions as AWS's event sources do: streams, queues, schedules."""

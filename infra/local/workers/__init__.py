@@ -1,0 +1,1 @@
+"""Runs the functions as Lambda does, for serverless-offline."""
