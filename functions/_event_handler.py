@@ -16,7 +16,7 @@ def event_handler(run: Callable[[Event], Answer | None]) -> EventHandler:
     """Wrap a use case: correlation id, metrics, and an answer that is never empty.
 
     An unhandled error is logged, counted and raised again, so that AWS retries and alarms see it; the local
-    emulator is silent about both it and empty answers (AWS-FACTS, traps 5 and 6).
+    emulator is silent about both it and empty answers (AWS-5, AWS-6).
     """
 
     def handler(event: Event, context: object) -> Answer:

@@ -1,7 +1,7 @@
 """`simpletuner-enterprise.yaml`: the operator's file, read with line numbers, so that a mistake is told where it is.
 
-Only the keys of CONTRACT.md are read; whatever else SimpleTuner keeps in the same file is left alone. Every value may
-hold `${VAR}` or `${VAR:-default}`.
+Only the keys of docs/settings.md are read; whatever else SimpleTuner keeps in the same file is left alone. Every value
+may hold `${VAR}` or `${VAR:-default}`.
 """
 
 from __future__ import annotations

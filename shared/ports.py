@@ -260,7 +260,7 @@ class Provider(Protocol):
         """The whole log as far as the provider still has it, at most 4 MB; None when it was removed."""
 
     def cancel(self, external_id: str, kind: JobKind) -> None:
-        """Ask for the end; its answer is no observation (trap 18)."""
+        """Ask for the end; its answer is no observation."""
 
     def webhook_secret(self) -> str: ...
 

@@ -260,7 +260,7 @@ def http_event(scope: Scope, body: bytes) -> dict[str, Any]:
 
 
 def socket_event(scope: Scope, connection_id: str, *, kind: str = "CONNECT", body: str | None = None) -> dict[str, Any]:
-    """An event of a WebSocket API. An unmatched action has it as `routeKey`, as the local emulator does (trap 9)."""
+    """An event of a WebSocket API. An unmatched action has it as `routeKey`, as the local emulator does (AWS-9)."""
     context = {"connectionId": connection_id, "eventType": kind, "routeKey": "hello" if body else f"${kind.lower()}"}
     event: dict[str, Any] = {"requestContext": context, "body": body, "isBase64Encoded": False}
     if kind == "CONNECT":

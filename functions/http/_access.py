@@ -1,4 +1,4 @@
-"""Who asks: one dependency for every route (CONTRACT: X-API-Key, Bearer, and a cookie for the page)."""
+"""Who asks: one dependency for every route: X-API-Key, Bearer, or the page's cookie."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ STATUS_OF_ERROR: Mapping[type[errors.CloudJobsError], int] = {
 }
 """The one table from errors to statuses; the nearest class in an error's ancestry counts."""
 
-NOTHING_HERE = "Nothing here answers this path with this method; the README lists what this service answers."
+NOTHING_HERE = "Nothing here answers this path with this method; docs/contract.md lists what this service answers."
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -94,7 +94,7 @@ def error_body(code: str, detail: str) -> dict[str, str]:
 
 
 async def _correlate(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Correlation id in and out, one access line without the query (T11), and the one catch-all (trap 1)."""
+    """Correlation id in and out, one access line without the query (T11), and the one catch-all (AWS-1)."""
     correlation_id = begin_correlation(request.headers.get("x-correlation-id"))
     started = time.perf_counter()
     try:
@@ -147,7 +147,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         return JSONResponse(error_body("not_found", NOTHING_HERE), 404)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        detail = f"This path takes {allowed or 'other methods'} only; the README lists what this service answers."
+        detail = f"This path takes {allowed or 'other methods'} only; docs/contract.md lists what this service answers."
         return JSONResponse(error_body("method_not_allowed", detail), 405, error.headers)
     if error.status_code == 400:
         # FastAPI's own word for a body too deep or with a number too long to be read.

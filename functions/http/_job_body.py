@@ -9,7 +9,7 @@ from shared.domain.job import Job, to_iso
 
 
 def job_body(job: Job, now: datetime) -> dict[str, object]:
-    """The job object of CONTRACT.md: costs in US dollars, durations in seconds, times ISO 8601 UTC."""
+    """The job object of docs/contract.md: costs in US dollars, durations in seconds, times ISO 8601 UTC."""
     metadata: dict[str, object] = {
         **job.metadata,
         "prediction_id": job.external_id,

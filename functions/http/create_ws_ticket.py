@@ -1,4 +1,4 @@
-"""POST /api/ws-tickets: a one-use ticket to open the WebSocket with (CONTRACT, WebSocket)."""
+"""POST /api/ws-tickets: a one-use ticket to open the WebSocket with (T11)."""
 
 from __future__ import annotations
 

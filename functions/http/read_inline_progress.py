@@ -1,4 +1,4 @@
-"""GET /api/cloud/jobs/{job_id}/inline-progress: exactly the four fields of the seeds."""
+"""GET /api/cloud/jobs/{job_id}/inline-progress: exactly four fields, since clients know no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET /api/events: Server-Sent Events, one long poll a request (CONTRACT, Server-Sent Events)."""
+"""GET /api/events: Server-Sent Events, one long poll a request (AWS-17)."""
 
 from __future__ import annotations
 

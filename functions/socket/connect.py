@@ -1,4 +1,4 @@
-"""`$connect`: enter the connection in the registry. Nothing may be posted to it from here (trap 12)."""
+"""`$connect`: enter the connection in the registry. Nothing may be posted to it from here (AWS-12)."""
 
 from __future__ import annotations
 

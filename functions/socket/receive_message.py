@@ -9,7 +9,7 @@ from shared.wiring import wiring
 
 
 def receive_message(event: Event) -> Answer:
-    """Judged by the body alone: gateway and emulator name the route of the same message differently (trap 9)."""
+    """Judged by the body alone: gateway and emulator name the route of the same message differently (AWS-9)."""
     request = event["requestContext"]
     if request["eventType"] != "MESSAGE":
         return {"statusCode": 200}

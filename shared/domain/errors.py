@@ -86,7 +86,7 @@ class PermissionDeniedError(CloudJobsError):
 
 
 class TooManyConnectionsError(CloudJobsError):
-    """The event stream's places of one address are taken (CONTRACT: the sixth connection)."""
+    """The event stream's places of one address are taken (docs/contract.md: the sixth stream)."""
 
     code = "Connection limit reached"
 

@@ -1,4 +1,4 @@
-"""One change in the one ordered log, and the ids by which every transport names it (DESIGN, idea 2)."""
+"""One change in the one ordered log, and the ids by which every transport names it (docs/design.md, idea 2)."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ MAX_EVENT_ID_LENGTH = 128
 
 @dataclass(frozen=True, slots=True)
 class EventId:
-    """`<epoch>-<n>`: change `seq` gives n = 2·seq − 1 and 2·seq, one for each of its two frames (CONTRACT, SSE)."""
+    """`<epoch>-<n>`: change `seq` gives n = 2·seq − 1 and 2·seq, one for each of its two frames."""
 
     epoch: str
     n: int
@@ -129,7 +129,7 @@ class Frame:
 
 
 def frames_of(epoch: str, logged: LoggedEvent) -> tuple[Frame, Frame]:
-    """Both frames of a change, in order: what the seeds' clients hear, then what SimpleTuner's own page hears."""
+    """Both frames of a change, in order: the change itself, then what SimpleTuner's own page hears."""
     event = logged.event
     first: dict[str, object] = {"type": event.type.value, "job_id": event.job_id}
     status = event.status.value if event.status else "deleted"

@@ -69,7 +69,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """How often and since when the provider has not known a job (DESIGN: lost jobs).
+    """How often and since when the provider has not known a job (docs/design.md, "Lost jobs").
 
     `misses` counts 404s that were spaced far enough apart, `unknown_since` the first look whose status word
     is unknown to us, `lost_at` the moment the job counted as lost.
@@ -129,7 +129,7 @@ class Job:
         return self.error_message is not None and self.error_message.endswith(CUT_MARK)
 
     def duration_seconds(self, now: datetime) -> float | None:
-        """Seconds from start to end, or to `now` while it runs; null before the start; never negative (trap 7)."""
+        """Seconds from start to end, or to `now` while it runs; null before the start; never negative."""
         if self.started_at is None:
             return None
         return max(0.0, ((self.completed_at or self._clock_stop(now)) - self.started_at).total_seconds())

@@ -1,4 +1,4 @@
-"""What was seen at a provider, and how it merges into what is known (DESIGN, idea 1)."""
+"""What was seen at a provider, and how it merges into what is known (docs/design.md, idea 1)."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ MODEL_PREFIX = "simpletuner/advanced-trainer-"
 
 
 def profile_of_model(model: str | None) -> str | None:
-    """SimpleTuner's trainer models name their hardware: `simpletuner/advanced-trainer-h100-x4` (SUBMIT, c)."""
+    """SimpleTuner's trainer models name their hardware: `simpletuner/advanced-trainer-h100-x4` (REP-21)."""
     if not model or not model.startswith(MODEL_PREFIX):
         return None
     profile = model.removeprefix(MODEL_PREFIX)

@@ -1,4 +1,4 @@
-"""What goes over a WebSocket: small JSON objects, at most 30 kB each (CONTRACT, WebSocket)."""
+"""What goes over a WebSocket: small JSON objects, at most 30 kB each (AWS-18)."""
 
 from __future__ import annotations
 

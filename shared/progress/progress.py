@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """The five stages that the inline progress can name (seed 002); no signal in the log is `None`, never a guess."""
+    """The five stages that the inline progress can name; no signal in the log is `None`, never a guess."""
 
     PREPROCESSING = "Preprocessing"
     WARMUP = "Warmup"

@@ -1,4 +1,4 @@
-"""The stores with AWS's latencies and conflicts (AWS-FACTS, section 7), over the fakes that the contract suite checks.
+"""The stores with AWS's latencies and conflicts (AWS-23), over the fakes that the contract suite checks.
 
 DynamoDB Local is no base for this: under load it is slower than AWS by far, and never says TransactionConflict.
 """

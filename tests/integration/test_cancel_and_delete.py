@@ -1,4 +1,4 @@
-"""Cancel and delete: what may be ended, by whom, and what stays of it (DESIGN, Flows)."""
+"""Cancel and delete: what may be ended, by whom, and what stays of it (docs/design.md, "Cancel")."""
 
 from __future__ import annotations
 

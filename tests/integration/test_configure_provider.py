@@ -1,4 +1,4 @@
-"""Settings and tokens: hostile values are refused in one sentence, secrets never come back (CONTRACT, I39)."""
+"""Settings and tokens: hostile values are refused in one sentence, secrets never come back (I39)."""
 
 from __future__ import annotations
 

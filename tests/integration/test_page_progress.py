@@ -1,4 +1,4 @@
-"""Progress of a whole page in one answer, within a small budget of calls (DESIGN, idea 4)."""
+"""Progress of a whole page in one answer, within a small budget of calls (docs/design.md, idea 4)."""
 
 from __future__ import annotations
 

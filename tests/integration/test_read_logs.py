@@ -1,4 +1,4 @@
-"""Logs: one text that only grows, shown as text, at most as large as an answer can be (CONTRACT, I40, I42)."""
+"""Logs: one text that only grows, shown as text, at most as large as an answer can be (I40, I42)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused is refused in one sentence that says what to send instead (CONTRACT, "Rules for every answer")."""
+"""What is refused is refused in one sentence that says what to send instead (docs/contract.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN, "The house"), held by walking the imports."""
+"""Who may import whom (docs/design.md, "The house"), held by walking the imports."""
 
 from __future__ import annotations
 

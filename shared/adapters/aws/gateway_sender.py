@@ -24,7 +24,7 @@ class GatewaySender:
 
     Requests are signed and sent with botocore's own parts, but not by its client, which spends twice the processor time
     on each, and a change to 1,000 sockets is 1,000 requests. Answers are judged by the HTTP status alone: AWS says
-    GoneException, the local emulator only "410" (trap 9).
+    GoneException, the local emulator only "410" (AWS-9).
     """
 
     def __init__(self, callback_url: str) -> None:

@@ -1,4 +1,4 @@
-"""What the jobs have cost and how many there were: from counts and day totals, never from a scan (DESIGN, "Totals")."""
+"""What the jobs have cost and how many there were: from counts and day totals, never from a scan (docs/design.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell every WebSocket client what is new (DESIGN, "Push")."""
+"""Tell every WebSocket client what is new (docs/design.md, "Push")."""
 
 from __future__ import annotations
 

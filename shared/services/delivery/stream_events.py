@@ -1,4 +1,4 @@
-"""One answer of `GET /api/events`: what is new, at once or after a short wait (CONTRACT, Server-Sent Events)."""
+"""One answer of `GET /api/events`: what is new, at once or after a short wait (docs/contract.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cancel: tell the provider, then look; the provider's answer to the cancel itself is no observation (trap 18)."""
+"""Cancel: tell the provider, then look; the provider's answer to the cancel itself is no observation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delete a job: the row goes, a tombstone and an event stay, so that no sync brings it back (DESIGN, "Deleted")."""
+"""Delete a job: the row goes, a tombstone and an event stay, so that no sync brings it back (docs/design.md)."""
 
 from __future__ import annotations
 

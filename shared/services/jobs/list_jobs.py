@@ -1,4 +1,4 @@
-"""The list of jobs, newest first: ids from an index, rows from consistent reads (DESIGN, "Lists")."""
+"""The list of jobs, newest first: ids from an index, rows from consistent reads (docs/design.md, "Lists")."""
 
 from __future__ import annotations
 

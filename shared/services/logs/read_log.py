@@ -1,4 +1,4 @@
-"""A job's log as one text that only grows: gathered while it runs, whole when it has ended (CONTRACT, logs)."""
+"""A job's log as one text that only grows: gathered while it runs, whole when it has ended (docs/design.md, "Logs")."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class PollingDecision:
 
 @dataclass(frozen=True, kw_only=True)
 class DecidePolling:
-    """The order of CONTRACT.md: an explicit `enabled` in the yaml, the stored preference, else by the webhook URL.
+    """The order of docs/contract.md: an explicit `enabled` in the yaml, the stored preference, else by the webhook URL.
 
     `yaml_enabled` and `interval_seconds` come from the configuration, `webhook_url` tells a provider's, stored or not.
     """

@@ -77,7 +77,7 @@ class SyncProvider:
             answer = provider.list_page(kind, page=page)
             for seen in answer.observations:
                 known = found.get(seen.external_id)
-                # The same id may stand in both lists (trap 5); its own list is the trainings'.
+                # The same id may stand in both lists; its own list is the trainings'.
                 found[seen.external_id] = seen if known is None else replace(known, kind=kind)
             taken += len(answer.observations)
             page = answer.next_page

@@ -1,4 +1,4 @@
-"""An observation as a queue message of at most 4 kB: verified, without its log (DESIGN, idea 3)."""
+"""An observation as a queue message of at most 4 kB: verified, without its log (docs/design.md, idea 3)."""
 
 from __future__ import annotations
 

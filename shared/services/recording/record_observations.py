@@ -1,4 +1,4 @@
-"""The one way in for truth (DESIGN, idea 1): merge what was seen, and write every change whole or not at all."""
+"""The one way in for truth (docs/design.md, idea 1): merge what was seen, write a change whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seeds' rules, the recorded examples, and what a later reading keeps of an earlier one."""
+"""The documented rules, the recorded examples, and what a later reading keeps of an earlier one."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ STATUSES: Mapping[str, JobStatus] = {
     "canceled": JobStatus.CANCELLED,
     "aborted": JobStatus.CANCELLED,
 }
-"""Any other word is kept and guessed by nobody (trap 1)."""
+"""Any other word is kept and guessed by nobody (REP-1)."""
 
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _TIME = re.compile(
@@ -62,7 +62,7 @@ def is_external_id(text: object) -> bool:
 
 
 def parse_json(raw: bytes) -> object:
-    """Replicate's JSON: raw control characters in strings are taken (trap 15), numbers that are none read as null.
+    """Replicate's JSON: raw control characters in strings are taken (REP-15), numbers that are none read as null.
 
     Raises ProviderAnswerInvalidError for anything else that is not JSON, and for nesting beyond the parser's.
     """
@@ -130,7 +130,7 @@ def observation_from_body(
 
 
 def kind_of(body: Mapping[str, object]) -> JobKind:
-    """A training's URLs or its output tell it; where neither does, /predictions/ answers for trainings, too (§1)."""
+    """A training's URLs or its output tell it; where neither does, /predictions/ answers for trainings, too (REP-5)."""
     urls = body.get("urls")
     addresses = urls.values() if isinstance(urls, dict) else ()
     if any(isinstance(address, str) and "/trainings/" in address for address in addresses):
@@ -209,7 +209,7 @@ def problem_detail(raw: bytes, *, secret: str) -> str | None:
 
 
 def retry_after(headers: Mapping[str, str], raw: bytes, *, now: datetime) -> float:
-    """Seconds to hold back after a 429: the header, the body's `retry_after`, the sentence, else 30 (§3, trap 14)."""
+    """Seconds to hold back after a 429: the header, the body's `retry_after`, the sentence, else 30 (REP-14)."""
     try:
         body = parse_object(raw)
     except ProviderAnswerInvalidError:
@@ -226,7 +226,7 @@ def retry_after(headers: Mapping[str, str], raw: bytes, *, now: datetime) -> flo
 def moment(value: object) -> datetime | None:
     """A time with no, some or nine digits of fraction; nanoseconds are cut, second 84 runs on into the next minute.
 
-    None for anything that is no time (trap 7); a time without a zone is UTC.
+    None for anything that is no time (REP-7); a time without a zone is UTC.
     """
     match = _TIME.fullmatch(value) if isinstance(value, str) and len(value) <= 64 else None
     if match is None:
@@ -280,7 +280,7 @@ def _item(item: object, kind: JobKind, observed_at: datetime, our_webhook_url: s
 def _next_query(value: object, list_url: str) -> str | None:
     """The query of `next`: only the cursor is taken from data, the rest must be the address that was asked (T6).
 
-    `http:` in place of our `https:` is let pass, because the query is put behind our own address (§2).
+    `http:` in place of our `https:` is let pass, because the query is put behind our own address (REP-4).
     """
     if value is None or value == "":
         return None
@@ -320,7 +320,7 @@ def _error(value: object) -> str | None:
 
 
 def _log_tail(body: Mapping[str, object]) -> str | None:
-    """The newest LOG_TAIL_BYTES, from a whole line on; an empty or removed log says nothing (trap 3)."""
+    """The newest LOG_TAIL_BYTES, from a whole line on; an empty or removed log says nothing (REP-3)."""
     text = body.get("logs")
     if body.get("data_removed") is True or not isinstance(text, str) or not text:
         return None
@@ -396,5 +396,5 @@ def _encodable(text: str) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    """Tokens that a program printed or a model's error repeats (trap 13)."""
+    """Tokens that a program printed or a model's error repeats (REP-13)."""
     return _SECRET.sub(lambda match: f"{match[1] or match[2]}_[removed]", text)
