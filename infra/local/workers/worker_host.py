@@ -47,8 +47,7 @@ CLIENTS = ("dynamodb", "sqs", "apigatewaymanagementapi")
 LENGTH = struct.Struct("!I")
 LARGEST_REQUEST = 1_000_000
 
-
-PURE_CODE = (REPOSITORY / "shared" / "domain", REPOSITORY / "shared" / "services")
+PURE_CODE = tuple(REPOSITORY / "shared" / room for room in ("domain", "progress", "services"))
 
 
 def code_on_disk() -> dict[Path, int]:
