@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.local.replicate_simulator import FaultKind, RunningSimulator, Shape, running_simulator
+from infra.simulators.replicate import FaultKind, RunningSimulator, Shape, running_simulator
 from shared.adapters.clock import SystemClock
 from shared.adapters.http.bounded import HttpLimits
 from shared.adapters.providers.replicate.provider import ReplicateProvider

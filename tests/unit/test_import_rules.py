@@ -70,6 +70,16 @@ def test_a_library_stays_in_its_room(libraries: set[str], rooms: tuple[str, ...]
         assert not used, f"{path.relative_to(ROOT)} imports {sorted(used)}"
 
 
+def test_a_simulator_is_a_product_of_its_own() -> None:
+    simulators = {"infra.simulators"}
+    for path in [*files_of("functions"), *files_of("shared"), *files_of("infra")]:
+        own = {module for module in imports_of(path) if module.split(".")[0] in OURS}
+        if path.is_relative_to(ROOT / "infra" / "simulators"):
+            assert not own, f"{path.relative_to(ROOT)} imports {sorted(own)}"
+        else:
+            assert not any(is_within(module, simulators) for module in own), path.relative_to(ROOT)
+
+
 @pytest.mark.parametrize("room", ["work", "socket"])
 def test_workers_load_no_web_framework(room: str) -> None:
     modules = [f"functions.{room}.{path.stem}" for path in files_of(f"functions/{room}") if path.stem != "__init__"]

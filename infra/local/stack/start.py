@@ -106,7 +106,7 @@ class Stack:
         )
         if settings.simulates_replicate:
             state = settings.data_dir / "simulator.json"
-            simulator = [python, "-m", "infra.local.replicate_simulator"]
+            simulator = [python, "-m", "infra.simulators.replicate"]
             options: list[str | Path] = ["--port", str(settings.simulator_port), "--state-file", state]
             children.start("simulator", [*simulator, *options], self._environment)
         children.start(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from infra.local.replicate_simulator import FaultKind, RunningSimulator, running_simulator
+from infra.simulators.replicate import FaultKind, RunningSimulator, running_simulator
 
 AUTHORIZED = {"authorization": "Bearer r8_any"}
 

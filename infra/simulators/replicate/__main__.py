@@ -1,4 +1,4 @@
-"""`python -m infra.local.replicate_simulator --port 8004`."""
+"""`python -m infra.simulators.replicate --port 8004`."""
 
 import argparse
 import asyncio
@@ -13,7 +13,7 @@ from .simulator import Simulator
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="replicate_simulator", description="Plays api.replicate.com on this machine.")
+    parser = argparse.ArgumentParser(prog="replicate simulator", description="Plays api.replicate.com on this machine.")
     add = parser.add_argument
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8004, help="0: any free port")

@@ -10,8 +10,8 @@ from replicate.client import Client
 from replicate.exceptions import ReplicateError
 from replicate.webhook import InvalidSignatureError, Webhooks
 
-from infra.local.replicate_simulator import RunningSimulator, running_simulator
-from tests.local.webhook_receiver import webhook_receiver
+from infra.simulators.replicate import RunningSimulator, running_simulator
+from tests.simulators.replicate.webhook_receiver import webhook_receiver
 
 TRAINER = "simpletuner/advanced-trainer-h100"
 

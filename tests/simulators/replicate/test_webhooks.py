@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from infra.local.replicate_simulator import RunningSimulator, running_simulator
-from tests.local.webhook_receiver import Received, Receiver, webhook_receiver
+from infra.simulators.replicate import RunningSimulator, running_simulator
+from tests.simulators.replicate.webhook_receiver import Received, Receiver, webhook_receiver
 
 ALL_EVENTS = ["start", "output", "logs", "completed"]
 

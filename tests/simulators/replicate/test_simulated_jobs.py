@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.replicate_simulator.clock import NANOSECONDS, FakeClock
-from infra.local.replicate_simulator.job_log import job_log
-from infra.local.replicate_simulator.jobs import Ending, Job, JobKind, LogStyle, Shape, Status, observe
-from infra.local.replicate_simulator.progress_bar import bar
-from infra.local.replicate_simulator.wire import cold_time, encode, hot_time, job_body, list_item, parse_time
+from infra.simulators.replicate.clock import NANOSECONDS, FakeClock
+from infra.simulators.replicate.job_log import job_log
+from infra.simulators.replicate.jobs import Ending, Job, JobKind, LogStyle, Shape, Status, observe
+from infra.simulators.replicate.progress_bar import bar
+from infra.simulators.replicate.wire import cold_time, encode, hot_time, job_body, list_item, parse_time
 
 CREATED = 1_767_225_600 * NANOSECONDS
 STEP_BAR = re.compile(

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.replicate_simulator import (
+from infra.simulators.replicate import (
     Control,
     FakeClock,
     RunningSimulator,
@@ -370,7 +370,7 @@ def test_broken_state_file_is_set_aside(tmp_path: Path) -> None:
 
 def test_process_answers_saves_and_ends_cleanly_on_sigterm(tmp_path: Path) -> None:
     state = tmp_path / "simulator.json"
-    command = [sys.executable, "-m", "infra.local.replicate_simulator", "--port", "0", "--state-file", str(state)]
+    command = [sys.executable, "-m", "infra.simulators.replicate", "--port", "0", "--state-file", str(state)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[3]
@@ -383,7 +383,7 @@ def test_process_answers_saves_and_ends_cleanly_on_sigterm(tmp_path: Path) -> No
 
 def test_process_says_in_one_line_that_its_port_is_taken(simulator: RunningSimulator) -> None:
     port = simulator.origin.rpartition(":")[2]
-    command = [sys.executable, "-m", "infra.local.replicate_simulator", "--port", port]
+    command = [sys.executable, "-m", "infra.simulators.replicate", "--port", port]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == f"Can't listen on 127.0.0.1:{port}: Address already in use\n"

@@ -1,0 +1,1 @@
+"""Providers played on this machine, each a small product of its own; nothing of the service imports them."""
