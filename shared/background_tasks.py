@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import cache
 
-from shared.services.polling.decide_polling import PollingDecision
+from shared.services.polling.decide_polling import DecidePolling, PollingDecision
 from shared.wiring import wiring
 
 
@@ -24,13 +24,13 @@ class BackgroundTaskManager:
     def decision(self) -> PollingDecision:
         """What is decided and why. Raises StoreUnavailableError."""
         parts = wiring()
-        return parts.polling.decide(parts.providers)
+        return parts.use(DecidePolling).decide(parts.providers)
 
     async def start(self) -> None:
-        await asyncio.to_thread(wiring().polling.prefer, True)
+        await asyncio.to_thread(wiring().use(DecidePolling).prefer, True)
 
     async def stop(self) -> None:
-        await asyncio.to_thread(wiring().polling.prefer, False)
+        await asyncio.to_thread(wiring().use(DecidePolling).prefer, False)
 
 
 @cache

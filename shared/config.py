@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,17 @@ class Settings(BaseModel):
         if not value.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
             raise ValueError("must begin with https:// (http:// only on loopback)")
         return value.rstrip("/")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everyone is let in, as the local admin."""
+        return self.auth_mode is AuthMode.NONE
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long an ended job is remembered; None: without limit."""
+        days = self.simpletuner_job_retention_days
+        return timedelta(days=days) if days else None
 
     @property
     def page_origins(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from shared.domain.event import LoggedEvent, deletion_event, frames_of, status_e
 from shared.domain.job import JobStatus
 from shared.ports import Clock, Connection, JobChange, Sender
 from shared.services.access.list_revocations import CONNECTION_LIFE
+from shared.services.delivery.greet_connection import GreetConnection
 from shared.wiring import Wiring
 from tests.builders import a_job
 from tests.fakes import FakeClock, FakeSecrets, FakeSender, FakeStores, FakeTelemetry
@@ -76,7 +77,7 @@ class Delivery:
     def greet(self, connection_id: str, after: object = None, **who: Any) -> None:
         """Connect and say hello; what it is answered is forgotten."""
         self.connect(connection_id, **who)
-        self.parts.greeter.hello(connection_id, after)
+        self.parts.use(GreetConnection).hello(connection_id, after)
         self.fake_sender.sent[connection_id].clear()
 
     def heard(self, connection_id: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from functions.work import poll_provider, reconcile, start_ticks
 from shared.domain.job import Job, JobStatus
 from shared.enterprise_config import EnterpriseConfig
 from shared.services.polling.decide_polling import DecidePolling
-from shared.services.providers.provider_settings import settings_key
+from shared.services.providers.provider_settings import ProviderSettings, settings_key
 from tests.fakes import FakeQueue
 from tests.system import System, a_system
 
@@ -31,18 +31,16 @@ class Engine:
         """Store these in the provider's settings."""
         state, now = self.system.stores.state, self.system.clock.now()
         state.put(settings_key("replicate"), values, now=now)
-        self.system.wiring.provider_settings.forget("replicate")
+        self.system.wiring.use(ProviderSettings).forget("replicate")
 
     def enterprise(self, **values: Any) -> None:
         """Let simpletuner-enterprise.yaml say this from now on."""
-        wiring = self.system.wiring
-        for part in ("polling", "poller", "tick_starter", "reconciler", "provider_settings"):
-            wiring.__dict__.pop(part, None)
-        wiring.enterprise = EnterpriseConfig(**values)
+        self.system.parts["enterprise"] = EnterpriseConfig(**values)
+        self.system.start_another_process()
 
     @property
     def polling(self) -> DecidePolling:
-        return self.system.wiring.polling
+        return self.system.wiring.use(DecidePolling)
 
     def job(self, job_id: str) -> Job:
         job = self.system.stores.jobs.get(job_id)
@@ -84,7 +82,7 @@ class Engine:
 def an_engine(**settings: Any) -> Iterator[Engine]:
     with a_system(**settings) as system:
         engine = Engine(system)
-        system.wiring.ticks_queue = engine.ticks
-        system.wiring.final_logs_queue = engine.final_logs
-        system.wiring.enterprise = EnterpriseConfig()
+        system.parts["ticks_queue"] = engine.ticks
+        system.parts["final_logs_queue"] = engine.final_logs
+        engine.enterprise()
         yield engine

@@ -15,7 +15,9 @@ from functions.http._app import build_app
 from shared.config import AuthMode, Settings
 from shared.domain.job import JobStatus
 from shared.domain.observation import Observation
-from shared.wiring import Wiring, use_wiring
+from shared.ports import Provider
+from shared.services.recording.record_observations import RecordObservations
+from shared.wiring import Parts, Wiring, use_wiring
 from tests.builders import a_sighting
 from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeSecrets, FakeSender, FakeTelemetry
@@ -34,6 +36,17 @@ class System:
     secrets: FakeSecrets
     telemetry: FakeTelemetry
     wiring: Wiring
+    parts: Parts
+
+    def use_provider(self, provider: Provider) -> None:
+        """Let another provider stand in the place of `provider`, in a process that knows no other."""
+        self.parts["providers"] = {"replicate": provider}
+        self.start_another_process()
+
+    def start_another_process(self) -> None:
+        """The same stores, provider and queues, seen by a process that remembers nothing."""
+        self.wiring = Wiring(self.wiring.settings, **self.parts)
+        use_wiring(self.wiring)
 
     def client(self, *routers: APIRouter, access: bool = True) -> TestClient:
         """Requests to these routes, as a client on this machine sends them; errors are answers, never exceptions."""
@@ -55,7 +68,7 @@ class System:
 
     def sync(self) -> None:
         """Record everything that the provider has."""
-        self.wiring.recorder.record(list(self.provider.jobs.values()))
+        self.wiring.use(RecordObservations).run(list(self.provider.jobs.values()))
 
 
 @contextmanager
@@ -65,22 +78,22 @@ def a_system(**settings: Any) -> Iterator[System]:
     stores = FakeStores(clock)
     provider, queue, sender = FakeProvider(clock), FakeQueue(), FakeSender()
     secrets, telemetry = FakeSecrets(), FakeTelemetry()
-    wiring = Wiring(
-        Settings(**({"auth_mode": AuthMode.NONE, "stack": "local"} | settings)),
-        clock=clock,
-        telemetry=telemetry,
-        jobs=stores.jobs,
-        events=stores.events,
-        texts=stores.texts,
-        state=stores.state,
-        connections=stores.connections,
-        secrets=secrets,
-        sender=sender,
-        observations_queue=queue,
-        providers={"replicate": provider},
-    )
+    parts: Parts = {
+        "clock": clock,
+        "telemetry": telemetry,
+        "jobs": stores.jobs,
+        "events": stores.events,
+        "texts": stores.texts,
+        "state": stores.state,
+        "connections": stores.connections,
+        "secrets": secrets,
+        "sender": sender,
+        "observations_queue": queue,
+        "providers": {"replicate": provider},
+    }
+    wiring = Wiring(Settings(**({"auth_mode": AuthMode.NONE, "stack": "local"} | settings)), **parts)
     use_wiring(wiring)
     try:
-        yield System(clock, stores, provider, queue, sender, secrets, telemetry, wiring)
+        yield System(clock, stores, provider, queue, sender, secrets, telemetry, wiring, parts)
     finally:
         use_wiring(None)

@@ -8,6 +8,8 @@ from fastapi import Depends, Request
 
 from shared.domain.access import Principal, Role
 from shared.domain.errors import AuthenticationRequiredError, PermissionDeniedError
+from shared.services.access.authenticate import Authenticate
+from shared.services.access.sign_in import SignIn
 from shared.wiring import wiring
 
 SESSION_COOKIE = "simpletuner_session"
@@ -24,11 +26,11 @@ def authenticated(request: Request) -> Principal:
     key = _key_of(request)
     session = request.cookies.get(SESSION_COOKIE)
     if key is None and session:
-        principal = wiring().sign_in.principal(session)
+        principal = wiring().use(SignIn).principal(session)
         if principal is not None and is_change(request) and PAGE_HEADER not in request.headers:
             raise PermissionDeniedError("A change with the page's cookie needs the header X-Requested-With.")
     else:
-        principal = wiring().authenticate(key)
+        principal = wiring().use(Authenticate).principal(key)
     if principal is None:
         raise AuthenticationRequiredError(
             "Authentication required: send an API key as X-API-Key or as Authorization: Bearer."

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from functions.http._access import Operator
 from functions.http._app import lambda_handler_for
-from shared.services.jobs.find_job import find_job
+from shared.services.jobs.cancel_job import CancelJob
+from shared.services.jobs.find_job import FindJob
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -16,7 +17,7 @@ router = APIRouter()
 def cancel_job(job_id: str, caller: Operator) -> dict[str, object]:
     """`success`, `job_id`, `status`; 200 also for a job that has ended meanwhile, with the status it has."""
     parts = wiring()
-    job = parts.canceller.cancel(find_job(parts.jobs, job_id), caller)
+    job = parts.use(CancelJob).run(parts.use(FindJob).run(job_id), caller)
     return {"success": True, "job_id": job.job_id, "status": job.status.value}
 
 

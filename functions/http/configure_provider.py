@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from functions.http._access import Admin
 from functions.http._app import lambda_handler_for
 from shared.domain.pricing import DEFAULT_PROFILE, Hardware
+from shared.services.providers.configure_provider import ConfigureProvider
+from shared.services.providers.keep_token import KeepToken
+from shared.services.providers.provider_named import provider_named
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.wiring import wiring
 
@@ -38,9 +41,9 @@ def list_providers() -> dict[str, object]:
             {
                 "id": provider.name,
                 "name": provider.label,
-                "configured": parts.token_keeper.has(provider.name),
+                "configured": parts.use(KeepToken).has(provider.name),
                 "coming_soon": False,
-                **_hardware(provider.name, parts.provider_settings),
+                **_hardware(provider.name, parts.use(ProviderSettings)),
             }
             for provider in parts.providers.values()
         ]
@@ -51,15 +54,18 @@ def list_providers() -> dict[str, object]:
 def read_config(provider: str) -> dict[str, object]:
     """`provider`, `config`; keys of a bucket are never told."""
     parts = wiring()
-    return {"provider": parts.provider(provider).name, "config": parts.provider_configurer.effective(provider)}
+    return {
+        "provider": provider_named(parts.providers, provider).name,
+        "config": parts.use(ConfigureProvider).effective(provider),
+    }
 
 
 @router.put("/api/cloud/providers/{provider}/config")
 def change_config(provider: str, caller: Admin, changes: Annotated[dict[str, Any], Body()]) -> dict[str, object]:
     """`provider`, `config` as it is afterwards; null and "" clear a value, an absent key leaves it."""
     parts = wiring()
-    name = parts.provider(provider).name
-    return {"provider": name, "config": parts.provider_configurer.change(name, changes)}
+    name = provider_named(parts.providers, provider).name
+    return {"provider": name, "config": parts.use(ConfigureProvider).change(name, changes)}
 
 
 @router.put("/api/cloud/providers/{provider}/token")
@@ -67,7 +73,7 @@ def change_config(provider: str, caller: Admin, changes: Annotated[dict[str, Any
 def keep_token(provider: str, caller: Admin, request: TokenRequest) -> dict[str, object]:
     """`success`, `error`, `file_path` (where it is kept, in words), `username`; 400 when the provider refuses it."""
     parts = wiring()
-    kept = parts.token_keeper.keep(parts.provider(provider).name, request.value())
+    kept = parts.use(KeepToken).keep(provider_named(parts.providers, provider).name, request.value())
     return {"success": True, "error": kept.warning, "file_path": kept.location, "username": kept.account.username}
 
 
@@ -76,7 +82,7 @@ def keep_token(provider: str, caller: Admin, request: TokenRequest) -> dict[str,
 def forget_token(provider: str, caller: Admin) -> dict[str, object]:
     """`success`, `error`, `file_path`; no success while the environment still sets a token."""
     parts = wiring()
-    left = parts.token_keeper.forget(parts.provider(provider).name)
+    left = parts.use(KeepToken).forget(provider_named(parts.providers, provider).name)
     return {
         "success": left is None,
         "error": left.warning if left else None,

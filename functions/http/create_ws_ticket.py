@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from functions.http._access import Caller
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import ConfigurationError
-from shared.services.access.issue_ticket import TICKET_LIFE
+from shared.services.access.issue_ticket import TICKET_LIFE, IssueTicket
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -20,7 +20,7 @@ def create_ws_ticket(caller: Caller) -> dict[str, object]:
     base = parts.settings.websocket_url
     if not base:
         raise ConfigurationError("The environment variable WEBSOCKET_URL is not set, so there is no WebSocket to open.")
-    ticket = parts.ticket_issuer.issue(caller)
+    ticket = parts.use(IssueTicket).run(caller)
     return {"ticket": ticket, "url": f"{base}?ticket={ticket}", "expires_in": int(TICKET_LIFE.total_seconds())}
 
 

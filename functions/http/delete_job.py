@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from functions.http._access import Operator
 from functions.http._app import lambda_handler_for
-from shared.services.jobs.find_job import find_job
+from shared.services.jobs.delete_job import DeleteJob
+from shared.services.jobs.find_job import FindJob
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -16,8 +17,8 @@ router = APIRouter()
 def delete_job(job_id: str, caller: Operator) -> dict[str, object]:
     """`success`, `job_id`; 400 while the job is active, unless its cancel was accepted or it is lost."""
     parts = wiring()
-    job = find_job(parts.jobs, job_id)
-    parts.deleter.delete(job, caller)
+    job = parts.use(FindJob).run(job_id)
+    parts.use(DeleteJob).run(job, caller)
     return {"success": True, "job_id": job.job_id}
 
 

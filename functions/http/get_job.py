@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from functions.http._app import lambda_handler_for
 from functions.http._job_body import job_body
 from shared.domain.job import to_iso
-from shared.services.jobs.find_job import find_job
+from shared.services.jobs.find_job import FindJob
 from shared.services.logs.read_error import whole_error
 from shared.wiring import wiring
 
@@ -18,7 +18,7 @@ router = APIRouter()
 def get_job(job_id: str) -> dict[str, object]:
     """`job` (the job object, its error in full), `transitions` (status and time, oldest first, the last 20)."""
     parts = wiring()
-    job = find_job(parts.jobs, job_id)
+    job = parts.use(FindJob).run(job_id)
     body = job_body(job, parts.clock.now())
     return {
         "job": body | {"error_message": whole_error(parts.texts, job)},

@@ -11,7 +11,9 @@ from functions.http._job_body import job_body
 from functions.http._parameters import Switch, known_provider
 from shared.domain.errors import InvalidInputError
 from shared.domain.job import Job, JobStatus
-from shared.services.jobs.list_jobs import MAX_LIMIT, MAX_OFFSET, JobFilter
+from shared.services.jobs.list_jobs import MAX_LIMIT, MAX_OFFSET, JobFilter, ListJobs
+from shared.services.polling.refresh_active import RefreshActive
+from shared.services.providers.provider_named import provider_named
 from shared.wiring import wiring
 
 SYNC_BUDGET_SECONDS = 9.0
@@ -43,7 +45,7 @@ def list_jobs(
     if sync_active:
         names = [wanted.provider] if wanted.provider else list(parts.providers)
         observed = _refresh(names, response)
-    page = parts.lister.list(wanted, limit=limit, offset=offset, cursor=cursor or None, observed=observed)
+    page = parts.use(ListJobs).run(wanted, limit=limit, offset=offset, cursor=cursor or None, observed=observed)
     now = parts.clock.now()
     return {
         "jobs": [job_body(job, now) for job in page.jobs],
@@ -58,7 +60,9 @@ def _refresh(names: list[str], response: Response) -> dict[str, Job]:
     observed: dict[str, Job] = {}
     left = []
     for name in names:
-        result = parts.refresher.refresh(parts.provider(name), budget_seconds=SYNC_BUDGET_SECONDS / len(names))
+        result = parts.use(RefreshActive).run(
+            provider_named(parts.providers, name), budget_seconds=SYNC_BUDGET_SECONDS / len(names)
+        )
         observed |= result.observed
         if not result.is_complete:
             reason = result.error.code if result.error else "out_of_time"

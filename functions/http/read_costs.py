@@ -9,6 +9,9 @@ from fastapi import APIRouter, Body
 from functions.http._app import lambda_handler_for
 from functions.http._job_body import as_number
 from functions.http._parameters import DEFAULT_PROVIDER, known_provider
+from shared.services.costs.check_cost_limit import CheckCostLimit
+from shared.services.costs.estimate_cost import EstimateCost
+from shared.services.providers.provider_settings import ProviderSettings
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -19,7 +22,7 @@ router = APIRouter()
 def read_cost_limit(provider: str | None = None) -> dict[str, object]:
     """Real spend of the period against the limit, in US dollars."""
     parts = wiring()
-    limit = parts.cost_limit.check(known_provider(provider) or DEFAULT_PROVIDER)
+    limit = parts.use(CheckCostLimit).run(known_provider(provider) or DEFAULT_PROVIDER)
     return {
         "enabled": limit.is_enabled,
         "limit_amount": as_number(limit.amount),
@@ -37,7 +40,7 @@ def read_cost_limit(provider: str | None = None) -> dict[str, object]:
 def list_hardware(provider: str | None = None) -> dict[str, object]:
     """`hardware[]{id, name, cost_per_second, cost_per_hour, available}`, prices in US dollars."""
     parts = wiring()
-    profiles = parts.provider_settings.profiles(known_provider(provider) or DEFAULT_PROVIDER)
+    profiles = parts.use(ProviderSettings).profiles(known_provider(provider) or DEFAULT_PROVIDER)
     return {
         "hardware": [
             {
@@ -58,7 +61,7 @@ def estimate_cost(
 ) -> dict[str, object]:
     """By the mean duration of the last 90 days' jobs; which datasets are meant does not change that."""
     parts = wiring()
-    estimate = parts.cost_estimator.estimate(known_provider(provider) or DEFAULT_PROVIDER)
+    estimate = parts.use(EstimateCost).run(known_provider(provider) or DEFAULT_PROVIDER)
     body: dict[str, object] = {
         "has_estimate": estimate.cost is not None,
         "estimated_cost_usd": None if estimate.cost is None else round(estimate.cost, 4),

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from functions.http._app import error_body, lambda_handler_for
 from functions.http._parameters import Switch
-from shared.services.health.check_health import UNHEALTHY, Component, overall
+from shared.services.health.check_health import UNHEALTHY, CheckHealth, Component, overall
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -18,7 +18,7 @@ def read_health(response: Response, deep: Switch = False, include_replicate: Swi
 
     Then with `detail`, as every error: SimpleTuner's CLI prints that.
     """
-    return _report(response, wiring().health.check(with_providers=deep or include_replicate))
+    return _report(response, wiring().use(CheckHealth).check(with_providers=deep or include_replicate))
 
 
 @router.get("/api/cloud/health/live")
@@ -30,7 +30,7 @@ def read_live(response: Response) -> dict[str, object]:
 @router.get("/api/cloud/health/ready")
 def read_ready(response: Response) -> dict[str, object]:
     """200 when the store answers, 503 else."""
-    return _report(response, wiring().health.check_store())
+    return _report(response, wiring().use(CheckHealth).check_store())
 
 
 def _report(response: Response, components: list[Component]) -> dict[str, object]:
@@ -42,7 +42,7 @@ def _report(response: Response, components: list[Component]) -> dict[str, object
         told = error_body(UNHEALTHY, next(c.message for c in components if c.status == UNHEALTHY))
     return {
         "status": status,
-        "uptime_seconds": round(parts.health.uptime_seconds(), 1),
+        "uptime_seconds": round(parts.use(CheckHealth).uptime_seconds(), 1),
         "components": [
             {"name": c.name, "status": c.status, "message": c.message, "latency_ms": c.latency_ms} for c in components
         ],

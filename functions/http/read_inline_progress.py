@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from functions.http._app import lambda_handler_for
 from shared.progress import shorten_line
-from shared.services.jobs.find_job import find_job
+from shared.services.jobs.find_job import FindJob
+from shared.services.logs.read_progress import ReadProgress
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -16,8 +17,8 @@ router = APIRouter()
 def read_inline_progress(job_id: str) -> dict[str, object]:
     """`job_id, stage, last_log` (≤ 80 characters), `progress` (0–100, one decimal); null when the job does not run."""
     parts = wiring()
-    job = find_job(parts.jobs, job_id)
-    seen = parts.progress.read(job)
+    job = parts.use(FindJob).run(job_id)
+    seen = parts.use(ReadProgress).read(job)
     progress = seen.progress if seen else None
     return {
         "job_id": job.job_id,

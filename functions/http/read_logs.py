@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from functions.http._app import lambda_handler_for
-from shared.services.jobs.find_job import find_job
-from shared.services.logs.read_log import MAX_ANSWER_BYTES
+from shared.services.jobs.find_job import FindJob
+from shared.services.logs.read_log import MAX_ANSWER_BYTES, ReadLog
 from shared.wiring import wiring
 
 GOES_ON = "The job is still running; follow its log with: simpletuner cloud jobs logs --follow"
@@ -21,8 +21,8 @@ router = APIRouter()
 def read_logs(job_id: str, after: Annotated[int, Query(ge=0, le=2**40)] = 0) -> dict[str, object]:
     """`job_id`, `logs` (from byte `after` on), `next` (the byte to ask for next)."""
     parts = wiring()
-    job = find_job(parts.jobs, job_id)
-    found = parts.log_reader.read(job, after=after)
+    job = parts.use(FindJob).run(job_id)
+    found = parts.use(ReadLog).run(job, after=after)
     return {"job_id": job.job_id, "logs": found.text, "next": found.next}
 
 
@@ -30,8 +30,8 @@ def read_logs(job_id: str, after: Annotated[int, Query(ge=0, le=2**40)] = 0) -> 
 def stream_logs(job_id: str) -> Response:
     """`data: <line>` for each line so far, then `event: done` with the final status, or `stream_end` while it runs."""
     parts = wiring()
-    job = find_job(parts.jobs, job_id)
-    text = parts.log_reader.read(job).text
+    job = parts.use(FindJob).run(job_id)
+    text = parts.use(ReadLog).run(job).text
     frames: list[str] = []
     size = 0
     for line in text.removesuffix("\n").split("\n") if text else []:

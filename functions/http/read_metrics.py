@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Response
 from functions.http._app import lambda_handler_for
 from functions.http._job_body import as_number
 from functions.http._parameters import known_provider
-from shared.services.costs.read_metrics import MAX_DAYS, counts_by_status
-from shared.services.health.check_health import SCHEDULE_STATE
+from shared.services.costs.read_metrics import MAX_DAYS, ReadMetrics, counts_by_status
+from shared.services.health.check_health import SCHEDULE_STATE, CheckHealth
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -21,7 +21,7 @@ router = APIRouter()
 def read_metrics(days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30, provider: str | None = None) -> dict[str, object]:
     """Costs in US dollars, what running jobs have cost so far included; `credit_balance` null: it is not published."""
     parts = wiring()
-    metrics = parts.metrics.read(days=days, provider=known_provider(provider))
+    metrics = parts.use(ReadMetrics).read(days=days, provider=known_provider(provider))
     return {
         "total_cost": as_number(metrics.total_cost),
         "job_count": metrics.job_count,
@@ -42,12 +42,12 @@ def read_prometheus() -> Response:
     parts = wiring()
     now = parts.clock.now()
     head = parts.events.head()
-    metrics = parts.metrics.read(days=MAX_DAYS)
+    metrics = parts.use(ReadMetrics).read(days=MAX_DAYS)
     by_status = counts_by_status(head)
     active = sum(number for status, number in by_status.items() if status.is_active)
     lines = [
         *_metric("simpletuner_uptime_seconds", "gauge", "Seconds since this function began to answer."),
-        f"simpletuner_uptime_seconds {parts.health.uptime_seconds():.1f}",
+        f"simpletuner_uptime_seconds {parts.use(CheckHealth).uptime_seconds():.1f}",
         *_metric("simpletuner_cloud_jobs_total", "gauge", "Jobs that are stored, by status."),
         *(f'simpletuner_cloud_jobs_total{{status="{status.value}"}} {number}' for status, number in by_status.items()),
         *_metric("simpletuner_cloud_jobs_active", "gauge", "Jobs that have not ended."),
@@ -65,7 +65,7 @@ def read_prometheus() -> Response:
         age = now.timestamp() - float(str(schedule.value["at"]))
         lines += _metric("simpletuner_cloud_schedule_age_seconds", "gauge", "Seconds since the schedule last ran.")
         lines.append(f"simpletuner_cloud_schedule_age_seconds {age:.1f}")
-    if ages := parts.health.tick_ages():
+    if ages := parts.use(CheckHealth).tick_ages():
         lines += _metric("simpletuner_cloud_tick_age_seconds", "gauge", "Seconds since a provider was last polled.")
         lines += [f'simpletuner_cloud_tick_age_seconds{{provider="{name}"}} {age:.1f}' for name, age in ages.items()]
     return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, StrictBool
 from functions.http._access import Admin
 from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
-from shared.services.polling.decide_polling import PollingDecision
+from shared.services.polling.decide_polling import DecidePolling, PollingDecision
 from shared.services.polling.poll_provider import read_poll_state
+from shared.services.providers.provider_settings import ProviderSettings
 from shared.wiring import wiring
 
 FAULT_SHOWN_FOR = timedelta(hours=1)
@@ -43,7 +44,7 @@ def read_polling_status() -> dict[str, object]:
         "effective_interval_seconds": max(
             state.effective_interval(decision.interval_seconds) for state in states.values()
         ),
-        "reconcile_interval_seconds": parts.reconciler.interval_seconds,
+        "reconcile_interval_seconds": parts.enterprise.reconcile_interval,
         "last_tick_at": to_iso(max(ticks)) if ticks else None,
         "reason": decision.reason,
         "last_errors": [
@@ -57,7 +58,7 @@ def read_polling_status() -> dict[str, object]:
 @router.put("/api/cloud/polling/setting")
 def set_polling(setting: PollingSetting, caller: Admin) -> dict[str, object]:
     """Store the preference; `is_active` tells what that comes to, `reason` why (the yaml's word wins)."""
-    wiring().polling.prefer(setting.enabled)
+    wiring().use(DecidePolling).prefer(setting.enabled)
     decision = _decide()
     return {"is_active": decision.is_active, "enabled": setting.enabled, "reason": decision.reason}
 
@@ -66,8 +67,8 @@ def _decide() -> PollingDecision:
     """By the settings as they are stored now: whoever has just changed them looks here."""
     parts = wiring()
     for name in parts.providers:
-        parts.provider_settings.forget(name)
-    return parts.polling.decide(parts.providers)
+        parts.use(ProviderSettings).forget(name)
+    return parts.use(DecidePolling).decide(parts.providers)
 
 
 handler = lambda_handler_for(router)

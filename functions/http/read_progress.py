@@ -8,9 +8,9 @@ from functions.http._app import lambda_handler_for
 from shared.domain.errors import InvalidInputError
 from shared.domain.job import JOB_ID_PATTERN, JobStatus, to_iso
 from shared.progress import history_pace
-from shared.services.jobs.find_job import find_job
-from shared.services.logs.read_progress import StoredProgress
-from shared.services.logs.read_progress_of_page import MAX_IDS
+from shared.services.jobs.find_job import FindJob
+from shared.services.logs.read_progress import ReadProgress, StoredProgress
+from shared.services.logs.read_progress_of_page import MAX_IDS, ReadProgressOfPage
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -23,9 +23,9 @@ def read_job_progress(job_id: str) -> dict[str, object]:
     A job that does not run has no stage and no ETA; what its log told last stays.
     """
     parts = wiring()
-    job = find_job(parts.jobs, job_id)
+    job = parts.use(FindJob).run(job_id)
     is_running = job.status is JobStatus.RUNNING
-    seen = (parts.progress.read(job) if is_running else None) or parts.progress.stored(job)
+    seen = (parts.use(ReadProgress).read(job) if is_running else None) or parts.use(ReadProgress).stored(job)
     progress = seen.progress if seen else None
     history = seen.history if seen else ()
     body: dict[str, object] = {
@@ -52,7 +52,7 @@ def read_page_progress(ids: str = "") -> dict[str, object]:
     wanted = list(dict.fromkeys(part.strip() for part in ids.split(",") if part.strip()))
     if len(wanted) > MAX_IDS or not all(JOB_ID_PATTERN.fullmatch(job_id) for job_id in wanted):
         raise InvalidInputError(f"The parameter ids takes up to {MAX_IDS} job ids, separated by commas.")
-    return {"progress": {job_id: _brief(seen) for job_id, seen in wiring().progress_of_page.read(wanted).items()}}
+    return {"progress": {job_id: _brief(seen) for job_id, seen in wiring().use(ReadProgressOfPage).run(wanted).items()}}
 
 
 def _brief(seen: StoredProgress | None) -> dict[str, object]:

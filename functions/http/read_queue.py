@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
-from shared.services.jobs.read_queue import QueueEntry
+from shared.services.jobs.read_queue import QueueEntry, ReadQueue
 from shared.wiring import wiring
 
 MAX_LIMIT = 500
@@ -19,12 +19,12 @@ router = APIRouter()
 @router.get("/api/queue")
 def list_queue(status: str | None = None, limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50) -> dict[str, object]:
     """`entries`, the waiting ones first; a status that no entry can have answers an empty list."""
-    return {"entries": [_body(entry) for entry in wiring().queue_reader.entries(status or None, limit=limit)]}
+    return {"entries": [_body(entry) for entry in wiring().use(ReadQueue).entries(status or None, limit=limit)]}
 
 
 @router.get("/api/queue/stats")
 def read_queue_stats() -> dict[str, object]:
-    stats = wiring().queue_reader.stats()
+    stats = wiring().use(ReadQueue).stats()
     limits = stats.limits
     by_status = {status.value: number for status, number in stats.by_status.items()}
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from functions.http._app import lambda_handler_for
+from shared.services.providers.read_system_status import ReadSystemStatus
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -14,7 +15,7 @@ router = APIRouter()
 @router.get("/api/cloud/system-status")
 def read_system_status() -> dict[str, object]:
     """`operational`, `ongoing_incidents[]`, `in_progress_maintenances[]`, `scheduled_maintenances[]`, `error`, …"""
-    return wiring().system_status.read()
+    return wiring().use(ReadSystemStatus).run()
 
 
 handler = lambda_handler_for(router)

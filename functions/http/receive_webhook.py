@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import PayloadTooLargeError
-from shared.services.webhooks.receive_webhook import MAX_BODY_BYTES, Delivery
+from shared.services.webhooks.receive_webhook import MAX_BODY_BYTES, Delivery, ReceiveWebhook
 from shared.services.webhooks.verify_webhook import WebhookHeaders
 from shared.wiring import wiring
 
@@ -28,16 +28,20 @@ async def raw_body(request: Request) -> bytes:
 def receive_webhook(request: Request, body: Annotated[bytes, Depends(raw_body)]) -> dict[str, object]:
     """`status`: "received", also for a duplicate; `job_id`: the job it was about, null when that is deleted."""
     headers = request.headers
-    received = wiring().webhook_receiver.receive(
-        Delivery(
-            provider="replicate",
-            body=body,
-            headers=WebhookHeaders(
-                headers.get("webhook-id"), headers.get("webhook-timestamp"), headers.get("webhook-signature")
-            ),
-            content_encoding=headers.get("content-encoding"),
-            source_ip=_source_ip(request),
-            job_id=request.query_params.get("job"),
+    received = (
+        wiring()
+        .use(ReceiveWebhook)
+        .run(
+            Delivery(
+                provider="replicate",
+                body=body,
+                headers=WebhookHeaders(
+                    headers.get("webhook-id"), headers.get("webhook-timestamp"), headers.get("webhook-signature")
+                ),
+                content_encoding=headers.get("content-encoding"),
+                source_ip=_source_ip(request),
+                job_id=request.query_params.get("job"),
+            )
         )
     )
     return {"status": "received", "job_id": received.job_id}

@@ -12,7 +12,7 @@ from functions.http._app import lambda_handler_for
 from shared.config import AuthMode
 from shared.domain.access import Principal
 from shared.domain.errors import AuthenticationRequiredError, PermissionDeniedError
-from shared.services.access.sign_in import SESSION_LIFE
+from shared.services.access.sign_in import SESSION_LIFE, SignIn
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -31,7 +31,7 @@ def log_in(
     """`user_id`, `role`, and a cookie that no script can read; the key itself is not kept."""
     refuse_other_sites(request)
     given = body.key.get_secret_value() if body and body.key else _bearer(request)
-    begun = wiring().sign_in.begin(given.strip())
+    begun = wiring().use(SignIn).begin(given.strip())
     if begun is None:
         raise AuthenticationRequiredError("Authentication required: this API key is not valid here.")
     principal, token = begun
@@ -53,7 +53,7 @@ def log_out(request: Request, response: Response) -> dict[str, object]:
     refuse_other_sites(request)
     if PAGE_HEADER not in request.headers:
         raise PermissionDeniedError("Ending a session needs the header X-Requested-With.")
-    wiring().sign_in.end(request.cookies.get(SESSION_COOKIE))
+    wiring().use(SignIn).end(request.cookies.get(SESSION_COOKIE))
     response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict", secure=_is_encrypted())
     return {"success": True}
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from functions.http._access import Caller
 from functions.http._app import lambda_handler_for
-from shared.services.delivery.stream_events import Listener
+from shared.services.delivery.stream_events import Listener, StreamEvents
 from shared.wiring import wiring
 
 FUNCTION_SECONDS = 27.0
@@ -19,7 +19,7 @@ router = APIRouter()
 def stream_events(request: Request, caller: Caller) -> Response:
     """What is new since `Last-Event-ID` (header) or `last_event_id` (query); the header is the newer of the two."""
     cursor = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
-    text = wiring().streamer.answer(cursor, Listener(caller, _source_ip(request), _seconds_left(request)))
+    text = wiring().use(StreamEvents).run(cursor, Listener(caller, _source_ip(request), _seconds_left(request)))
     return Response(text, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 

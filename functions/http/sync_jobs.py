@@ -11,7 +11,8 @@ from functions.http._access import Operator
 from functions.http._app import lambda_handler_for
 from functions.http._parameters import known_provider
 from shared.domain.errors import ProviderError, ProviderNotConfiguredError
-from shared.services.polling.sync_provider import Synced, sync_message
+from shared.services.polling.sync_provider import Synced, SyncProvider, sync_message
+from shared.services.providers.provider_named import provider_named
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -31,8 +32,8 @@ def sync_jobs(caller: Operator, request: Annotated[SyncRequest | None, Body()] =
     """
     parts = wiring()
     named = known_provider(request.provider) if request else None
-    providers = [parts.provider(named)] if named else list(parts.providers.values())
-    results = [parts.syncer.sync(provider) for provider in providers]
+    providers = [provider_named(parts.providers, named)] if named else list(parts.providers.values())
+    results = [parts.use(SyncProvider).run(provider) for provider in providers]
     configured = [result for result in results if not isinstance(result.error, ProviderNotConfiguredError)]
     for result in configured or results:
         if result.error is not None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.http._access import Operator
 from functions.http._app import lambda_handler_for
 from functions.http._parameters import DEFAULT_PROVIDER, known_provider
+from shared.services.webhooks.probe_webhook import ProbeWebhook
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -30,7 +31,7 @@ def probe_webhook(caller: Operator, request: Annotated[WebhookProbeRequest | Non
     parts = wiring()
     given = request or WebhookProbeRequest()
     provider = known_provider(given.provider) or DEFAULT_PROVIDER
-    result = parts.webhook_prober.test(provider, given.webhook_url, (given.method or "POST").upper())
+    result = parts.use(ProbeWebhook).run(provider, given.webhook_url, (given.method or "POST").upper())
     return {
         "success": result.is_reached,
         "error": result.error,

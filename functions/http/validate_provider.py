@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import ProviderError, UnknownProviderError
+from shared.services.providers.provider_named import provider_named
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -16,7 +17,7 @@ router = APIRouter()
 def validate_provider(provider: str) -> dict[str, object]:
     """Always 200 with `valid, username, user_info{username, name}, error`: the answer is what is wrong."""
     try:
-        account = wiring().provider(provider).account()
+        account = provider_named(wiring().providers, provider).account()
     except (ProviderError, UnknownProviderError) as error:
         return {"valid": False, "username": None, "user_info": None, "error": error.detail}
     return {

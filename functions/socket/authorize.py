@@ -8,6 +8,7 @@ from datetime import datetime
 from functions._event_handler import Answer, Event, event_handler
 from shared.domain.access import Principal
 from shared.domain.job import to_iso
+from shared.services.access.authorize_connection import AuthorizeConnection
 from shared.wiring import wiring
 
 
@@ -17,7 +18,7 @@ def authorize(event: Event) -> Answer:
     ticket = None if not tickets else tickets[0] if len(tickets) == 1 else ""
     origins = _values(event, "Headers", "origin")
     now = wiring().clock.now()
-    principal = wiring().connection_authorizer.authorize(origins=origins, ticket=ticket)
+    principal = wiring().use(AuthorizeConnection).run(origins=origins, ticket=ticket)
     return _policy(event["methodArn"], principal, now)
 
 

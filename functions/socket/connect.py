@@ -5,6 +5,7 @@ from __future__ import annotations
 from functions._event_handler import Answer, Event, event_handler
 from shared.domain.access import Principal, Role
 from shared.domain.job import from_iso
+from shared.services.delivery.open_connection import OpenConnection
 from shared.wiring import wiring
 
 
@@ -16,7 +17,7 @@ def connect(event: Event) -> Answer:
         return {"statusCode": 403}
     principal = Principal(word["user_id"], Role(word["role"]), word["key_id"] or None)
     authorized_at = from_iso(word["authorized_at"])
-    is_open = wiring().connection_opener.open(request["connectionId"], principal, authorized_at=authorized_at)
+    is_open = wiring().use(OpenConnection).run(request["connectionId"], principal, authorized_at=authorized_at)
     return {"statusCode": 200 if is_open else 429}
 
 

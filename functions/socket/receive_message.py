@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from functions._event_handler import Answer, Event, event_handler
+from shared.services.delivery.greet_connection import GreetConnection
 from shared.wiring import wiring
 
 
@@ -14,7 +15,7 @@ def receive_message(event: Event) -> Answer:
     if request["eventType"] != "MESSAGE":
         return {"statusCode": 200}
     said = _said(event.get("body"))
-    greeter = wiring().greeter
+    greeter = wiring().use(GreetConnection)
     match said.get("action"):
         case "hello":
             greeter.hello(request["connectionId"], said.get("after"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functions._event_handler import Answer, Event, event_handler
 from shared.domain.errors import InvalidRequestError
+from shared.services.polling.poll_provider import PollProvider
 from shared.services.polling.start_ticks import Tick
+from shared.services.providers.provider_named import provider_named
 from shared.telemetry import logger
 from shared.wiring import wiring
 
@@ -25,7 +27,9 @@ def poll_provider(event: Event) -> Answer:
         if tick.is_late(parts.clock.now()):
             outcomes.append("late")
             continue
-        outcomes.append(parts.poller.poll(parts.provider(tick.provider), interval=tick.interval).value)
+        outcomes.append(
+            parts.use(PollProvider).run(provider_named(parts.providers, tick.provider), interval=tick.interval).value
+        )
     return {"outcomes": outcomes}
 
 

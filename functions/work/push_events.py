@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functions._event_handler import Answer, Event, event_handler
+from shared.services.delivery.push_events import PushEvents
 from shared.wiring import wiring
 
 
@@ -11,7 +12,7 @@ def push_events(event: Event) -> Answer:
 
     Unfinished work is reported as the first record's failure, so that the stream wakes us again at once.
     """
-    is_done = wiring().pusher.wake()
+    is_done = wiring().use(PushEvents).run()
     records = event.get("Records", [])
     if is_done or not records:
         return {"batchItemFailures": []}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functions._event_handler import Answer, Event, event_handler
+from shared.services.polling.reconcile import Reconcile
 from shared.wiring import wiring
 
 
 def reconcile(event: Event) -> Answer:
     parts = wiring()
-    outcomes = parts.reconciler.run(list(parts.providers.values()))
+    outcomes = parts.use(Reconcile).run(list(parts.providers.values()))
     return {"outcomes": {name: outcome.value for name, outcome in outcomes.items()}}
 
 

@@ -26,7 +26,9 @@ from infra.local.names import REGION
 from shared.adapters.aws.gateway_sender import GatewaySender
 from shared.adapters.clock import SystemClock
 from shared.domain.access import LOCAL_ADMIN
-from shared.services.delivery.stream_events import Listener
+from shared.services.delivery.greet_connection import GreetConnection
+from shared.services.delivery.push_events import PushEvents
+from shared.services.delivery.stream_events import Listener, StreamEvents
 from tests.delivery import Delivery
 from tests.fakes.clock import FakeClock
 from tests.local.replicate_webhooks import WebhookSource, new_job_id
@@ -128,12 +130,12 @@ def change_to_many_sockets() -> None:
         world = Delivery(clock=SystemClock(), sender=GatewaySender(url))
         for number in range(SOCKETS):
             world.connect(f"c{number}")
-            world.parts.greeter.hello(f"c{number}", None)
+            world.parts.use(GreetConnection).hello(f"c{number}", None)
         seconds, cpu = [], []
         for _ in range(10):
             world.publish()
             began, began_cpu = time.perf_counter(), time.process_time()
-            world.parts.pusher.wake()
+            world.parts.use(PushEvents).run()
             seconds.append(time.perf_counter() - began)
             cpu.append(time.process_time() - began_cpu)
             time.sleep(0.2)
@@ -207,7 +209,7 @@ def idle_client() -> None:
     for label, every in (("WebSocket, a ping a minute", 1.0), ("WebSocket, a ping every 5 minutes", 5.0)):
         world = Delivery()
         world.greet("a")
-        requests, reads, writes = counted(world, lambda world=world: world.parts.greeter.ping("a"))  # type: ignore[misc]
+        requests, reads, writes = counted(world, lambda world=world: world.parts.use(GreetConnection).ping("a"))  # type: ignore[misc]
         pings = 1 / every
         rows.append(
             (
@@ -244,7 +246,7 @@ def idle_stream(label: str, *, is_active: bool, memory_gb: float) -> tuple[str, 
         end = clock.monotonic() + 600
         while clock.monotonic() < end:
             began = clock.monotonic()
-            text = world.parts.streamer.answer(cursor, Listener(LOCAL_ADMIN, "192.0.2.1", 27.0))
+            text = world.parts.use(StreamEvents).run(cursor, Listener(LOCAL_ADMIN, "192.0.2.1", 27.0))
             held += clock.monotonic() - began + 0.02
             calls += 1
             clock.advance(int(text.split("\n", 1)[0].removeprefix("retry: ")) / 1000)

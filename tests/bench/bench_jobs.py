@@ -16,8 +16,10 @@ from decimal import Decimal
 from shared.adapters.clock import SystemClock
 from shared.adapters.dynamo.items import encode_job
 from shared.domain.job import Job, JobStatus, Transition
+from shared.services.jobs.cursor_key import CursorKey
 from shared.services.jobs.list_jobs import JobFilter, ListJobs
 from shared.services.polling.sync_provider import SyncProvider
+from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.record_observations import RecordObservations
 from tests.bench.engine import BenchStores, Engine, running_engine
 from tests.bench.modelled import modelled_stores
@@ -86,10 +88,11 @@ def main() -> None:
 
 
 def bench_list(engine: Engine, stores: BenchStores) -> None:
-    lister = ListJobs(stores.jobs, stores.events, lambda: b"k" * 32)
+    clock = SystemClock()
+    lister = ListJobs(stores.jobs, stores.events, CursorKey(FakeStores(clock).state, clock, lambda: "k" * 32))
 
     def a_page() -> object:
-        return lister.list(JobFilter(), limit=50)
+        return lister.run(JobFilter(), limit=50)
 
     fill(engine, stores, 0, SMALL)
     small = milliseconds(a_page)
@@ -108,14 +111,16 @@ def bench_sync(stores: BenchStores | FakeStores, column: str) -> None:
     clock = SystemClock()
     provider = SlowProvider(clock)
     telemetry = FakeTelemetry()
+    settings = ProviderSettings(FakeStores(clock).state, clock, {})
     recorder = RecordObservations(
         jobs=stores.jobs,
         clock=clock,
         telemetry=telemetry,
-        hardware_of=lambda provider, model: H100,
-        overflow=FakeQueue(),
+        provider_settings=settings,
+        observations_queue=FakeQueue(),
+        retention=None,
     )
-    syncer = SyncProvider(recorder=recorder, clock=clock, telemetry=telemetry, synced_models=lambda name: None)
+    syncer = SyncProvider(record_observations=recorder, clock=clock, telemetry=telemetry, provider_settings=settings)
     now = clock.now()
     for number in range(100):
         seen = a_sighting(f"sync{number:04d}{column}", JobStatus.COMPLETED, observed_at=now)
@@ -125,7 +130,7 @@ def bench_sync(stores: BenchStores | FakeStores, column: str) -> None:
         if isinstance(stores, BenchStores):
             stores.requests.reset()
         started = time.perf_counter()
-        result = syncer.sync(provider)
+        result = syncer.run(provider)
         seconds = time.perf_counter() - started
         sent = f"requests {dict(stores.requests.sent)}, " if isinstance(stores, BenchStores) else ""
         print(

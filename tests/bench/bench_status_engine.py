@@ -27,8 +27,10 @@ from shared.domain.errors import StoreUnavailableError
 from shared.domain.job import JobStatus
 from shared.enterprise_config import EnterpriseConfig
 from shared.ports import Clock
-from shared.services.polling.poll_provider import TickOutcome
-from shared.services.webhooks.receive_webhook import Delivery
+from shared.services.polling.poll_provider import PollProvider, TickOutcome
+from shared.services.recording.commit_queued import CommitQueued
+from shared.services.recording.record_observations import RecordObservations
+from shared.services.webhooks.receive_webhook import Delivery, ReceiveWebhook
 from shared.services.webhooks.verify_webhook import WebhookHeaders
 from shared.services.webhooks.webhook_keys import webhook_secret_name
 from shared.wiring import Wiring
@@ -84,7 +86,7 @@ class DurableQueue(FakeQueue):
             if not batch:
                 time.sleep(0.05)
                 continue
-            self.send([batch[place] for place in wiring.committer.commit(batch)])
+            self.send([batch[place] for place in wiring.use(CommitQueued).run(batch)])
 
     def finish(self) -> None:
         self._is_done.set()
@@ -143,9 +145,9 @@ class Bench:
         ]
         for one in seen:
             self.provider.put(one)
-        patient = replace(self.wiring.recorder, overflow=None)
+        patient = replace(self.wiring.use(RecordObservations), observations_queue=None)
         for start in range(0, count, 1000):
-            patient.record(seen[start : start + 1000])
+            patient.run(seen[start : start + 1000])
 
     def end_all(self) -> None:
         now = self.wiring.clock.now()
@@ -162,7 +164,7 @@ def poll_rounds(bench: Bench) -> tuple[float, int]:
     worked = 0.0
     while True:
         started = time.perf_counter()
-        outcome = bench.wiring.poller.poll(bench.provider, interval=30, early=1e6)
+        outcome = bench.wiring.use(PollProvider).run(bench.provider, interval=30, early=1e6)
         worked += time.perf_counter() - started
         assert outcome is TickOutcome.RAN
         if not _has_place(bench):
@@ -238,14 +240,14 @@ def webhook(bench: Bench, number: int, name: str, status: str) -> Delivery:
 def send_all(bench: Bench, jobs: Sequence[tuple[str, str]], seconds: float) -> tuple[Load, float]:
     """Send them evenly over `seconds`; returns how they were answered and how long after the last all was told."""
     load = Load()
-    receiver = bench.wiring.webhook_receiver
+    receiver = bench.wiring.use(ReceiveWebhook)
     worker = threading.Thread(target=bench.queue.work, args=(bench.wiring,))
     worker.start()
 
     def one(number: int, name: str, status: str, due: float) -> None:
         delivery = webhook(bench, number, name, status)
         try:
-            receiver.receive(delivery)
+            receiver.run(delivery)
             load.add(time.perf_counter() - due, is_taken=True)
         except StoreUnavailableError:
             load.add(time.perf_counter() - due, is_taken=False)
@@ -294,10 +296,10 @@ def bench_burst(bench: Bench) -> list[tuple[str, str]]:
 def bench_one_webhook(engine: Engine) -> list[tuple[str, str]]:
     bench = Bench.over(engine)
     bench.fill(1)
-    bench.wiring.webhook_receiver.receive(webhook(bench, 0, "bench00000000", "processing"))
+    bench.wiring.use(ReceiveWebhook).run(webhook(bench, 0, "bench00000000", "processing"))
     bench.requests.reset()
     bench.provider.calls.clear()
-    bench.wiring.webhook_receiver.receive(webhook(bench, 1, "bench00000000", "succeeded"))
+    bench.wiring.use(ReceiveWebhook).run(webhook(bench, 1, "bench00000000", "succeeded"))
     requests = bench.requests.sent.total()
     return [("one webhook, a change", f"{requests} DynamoDB requests, {bench.provider.calls.total()} provider calls")]
 

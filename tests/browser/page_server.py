@@ -25,6 +25,7 @@ from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus, Transition
 from shared.domain.observation import Observation
 from shared.ports import Account, Claim, ExternalKey, JobChange
+from shared.services.recording.record_observations import RecordObservations
 from shared.telemetry import logger
 from shared.wiring import Wiring, use_wiring
 from tests.builders import H100, a_sighting
@@ -125,7 +126,7 @@ class PageServer:
 
     def record(self, *seen: Observation) -> None:
         """Let this service see what the provider has, as a poll does."""
-        self.wiring.recorder.record(list(seen))
+        self.wiring.use(RecordObservations).run(list(seen))
 
     def add(
         self, external_id: str, status: JobStatus, *, age: float = 600, name: str | None = None, **fields: Any

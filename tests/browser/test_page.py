@@ -15,6 +15,9 @@ from playwright.sync_api import Page, Route, expect
 
 from shared.domain.errors import ProviderTokenRejectedError, ProviderUnavailableError
 from shared.domain.job import JobStatus
+from shared.services.access.authenticate import Authenticate
+from shared.services.jobs.delete_job import DeleteJob
+from shared.services.polling.decide_polling import DecidePolling
 from shared.services.polling.poll_provider import PollFault, PollState, encode_poll_state, poll_state_key
 from tests.browser.browsers import PHONE, Visit
 from tests.browser.page_server import PageServer
@@ -51,7 +54,7 @@ def test_a_change_at_the_provider_moves_the_row_without_reload(server: PageServe
     expect(page.locator(".group").last.locator(f'.job[data-id="{FLUX}"]')).to_be_visible()
     new = server.add("n0n0n0n0n0rmc0cshnewnewnew", JobStatus.RUNNING, age=5, name="brand-new")
     expect(row(page, new.job_id)).to_contain_text("brand-new")
-    server.wiring.deleter.delete(server.wiring.jobs.get(FLUX), server.wiring.authenticate(None))  # type: ignore[arg-type]
+    server.wiring.use(DeleteJob).run(server.wiring.jobs.get(FLUX), server.wiring.use(Authenticate).principal(None))  # type: ignore[arg-type]
     expect(row(page, FLUX)).to_have_count(0)
     assert page.evaluate("window.isSamePage") is True
 
@@ -352,7 +355,7 @@ def test_a_poller_that_does_not_work_says_so(
     empty_server: PageServer, visit_of: Callable[..., Visit], is_on: bool, fault: str | None, said: str
 ) -> None:
     server = empty_server
-    server.wiring.polling.prefer(is_on)
+    server.wiring.use(DecidePolling).prefer(is_on)
     known = PollState(last_tick_at=server.now(), fault=PollFault("down", fault, server.now()) if fault else None)
     server.stores.state.put(poll_state_key("replicate"), encode_poll_state(known), now=server.now())
     page = visit_of(server.url).open()

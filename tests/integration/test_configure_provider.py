@@ -13,6 +13,8 @@ from functions.http import configure_provider
 from shared.config import AuthMode
 from shared.domain.errors import ProviderTokenRejectedError, ProviderUnavailableError
 from shared.ports import Account
+from shared.services.providers.configure_provider import ConfigureProvider
+from shared.services.providers.provider_settings import ProviderSettings
 from tests.system import System, a_system
 
 CONFIG = "/api/cloud/providers/replicate/config"
@@ -90,7 +92,7 @@ REFUSED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", REFUSED, ids=lambda values: ascii(values)[:60])
 def test_a_wrong_setting_is_400_in_one_sentence_and_changes_nothing(system: System, values: dict[str, Any]) -> None:
-    before = system.wiring.provider_configurer.effective("replicate")
+    before = system.wiring.use(ConfigureProvider).effective("replicate")
     answer = client_of(system).put(
         CONFIG,
         content=json.dumps({"cost_limit_period": "daily", **values}),
@@ -98,7 +100,7 @@ def test_a_wrong_setting_is_400_in_one_sentence_and_changes_nothing(system: Syst
     )
     assert answer.status_code == 400, answer.text
     assert isinstance(answer.json()["detail"], str)
-    assert system.wiring.provider_configurer.effective("replicate") == before
+    assert system.wiring.use(ConfigureProvider).effective("replicate") == before
 
 
 @pytest.mark.parametrize("content", ["[]", "5", '"x"', "null", "{", "[" * 100_000, ""])
@@ -141,10 +143,10 @@ def test_a_refusal_names_the_setting_and_what_it_takes(system: System, values: o
 
 
 def test_a_change_counts_at_once_for_what_reads_it(system: System) -> None:
-    assert system.wiring.provider_settings.webhook_url("replicate") is None
+    assert system.wiring.use(ProviderSettings).webhook_url("replicate") is None
     put(system, {"webhook_url": "http://127.0.0.1:9/hook", "sync_models": "a/b, c/d"})
-    assert system.wiring.provider_settings.webhook_url("replicate") == "http://127.0.0.1:9/hook"
-    assert system.wiring.provider_settings.synced_models("replicate") == frozenset({"a/b", "c/d"})
+    assert system.wiring.use(ProviderSettings).webhook_url("replicate") == "http://127.0.0.1:9/hook"
+    assert system.wiring.use(ProviderSettings).synced_models("replicate") == frozenset({"a/b", "c/d"})
 
 
 def test_the_keys_of_a_bucket_are_kept_and_never_returned(system: System) -> None:

@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from functions.work import push_events
+from shared.services.access.revoke_access import RevokeAccess
 from tests.gateway import Context, Gateway, Line, random_cuts
 from tests.listeners import Page, listen_sse, listen_ws
 from tests.proof import scaled
@@ -353,7 +354,7 @@ def test_a_revoked_client_hears_nothing_published_after_and_its_socket_ends(gate
         client.recv(timeout=5)
         time.sleep(0.1)
         gateway.world.publish()
-        gateway.world.parts.access_revoker.revoke(user_id="local")
+        gateway.world.parts.use(RevokeAccess).run(user_id="local")
         gateway.wake()
         with contextlib.suppress(ConnectionClosed):
             client.send(json.dumps({"action": "hello", "after": f"{gateway.world.epoch}-0"}))

@@ -16,7 +16,9 @@ from shared.domain.access import LOCAL_ADMIN
 from shared.domain.errors import ProviderUnavailableError, StoreUnavailableError
 from shared.domain.event import status_event
 from shared.domain.job import JobStatus
+from shared.services.jobs.delete_job import DeleteJob
 from shared.services.logs.keep_final_log import FETCHES_A_SECOND, LOG_PART, PART_BYTES
+from shared.services.logs.read_progress import ReadProgress
 from tests.engine import Engine, an_engine
 
 JOB = "abcdefgh1234"
@@ -125,7 +127,7 @@ def test_the_loss_curve_is_rebuilt_from_the_whole_log(engine: Engine) -> None:
     ended(engine)
     notice(engine)
     consume(engine)
-    kept = engine.system.wiring.progress.stored(engine.job(JOB))
+    kept = engine.system.wiring.use(ReadProgress).stored(engine.job(JOB))
     assert kept is not None
     assert (kept.progress.step, kept.progress.percent) == (2000, 100.0)
     assert len(kept.history) > 50
@@ -211,7 +213,7 @@ def test_a_job_deleted_meanwhile_leaves_no_log_behind(engine: Engine) -> None:
     real = engine.system.provider.full_log
 
     def delete_then_answer(external_id: str, kind: Any) -> str | None:
-        engine.system.wiring.deleter.delete(job, LOCAL_ADMIN)
+        engine.system.wiring.use(DeleteJob).run(job, LOCAL_ADMIN)
         return real(external_id, kind)
 
     engine.system.provider.full_log = delete_then_answer  # type: ignore[method-assign]

@@ -27,9 +27,11 @@ from shared.domain.event import LogHead
 from shared.domain.job import JobKind, JobStatus
 from shared.domain.observation import Observation
 from shared.ports import ExternalKey, JobChange, ObservationPage, Snapshot
+from shared.services.health.check_health import CheckHealth
 from shared.services.polling import refresh_active
 from shared.services.polling.poll_provider import (
     TICK_BUDGET,
+    PollProvider,
     PollState,
     TickOutcome,
     decode_poll_state,
@@ -39,6 +41,7 @@ from shared.services.polling.poll_provider import (
 )
 from shared.services.polling.refresh_active import Place
 from shared.services.polling.start_ticks import Tick
+from shared.services.recording.record_observations import RecordObservations
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 from tests.fakes import Crash, FakeClock, FakeProvider
 from tests.proof import scaled
@@ -83,7 +86,7 @@ def slow(engine: Engine, **behaviour: float) -> SlowProvider:
     provider = SlowProvider(engine.system.clock, **behaviour)  # type: ignore[arg-type]
     provider.jobs = engine.system.provider.jobs
     engine.system.provider = provider
-    engine.system.wiring.providers = {"replicate": provider}
+    engine.system.use_provider(provider)
     return provider
 
 
@@ -177,7 +180,7 @@ def test_an_idle_schedule_writes_seldom_but_stays_healthy(engine: Engine) -> Non
     engine.system.stores.reset_usage()
     for _ in range(60):
         engine.minute()
-        poller = engine.system.wiring.health.check(with_providers=False)[1]
+        poller = engine.system.wiring.use(CheckHealth).check(with_providers=False)[1]
         assert poller.status == "healthy"
     assert engine.system.stores.usage["state.put"].calls <= 31
     assert engine.system.telemetry.counts["SchedulerRan"] == 60
@@ -224,12 +227,12 @@ def test_a_held_lease_keeps_every_other_tick_out_until_it_expires(engine: Engine
     active_jobs(engine, 2)
     engine.system.provider.fail("list_page", Crash())  # type: ignore[arg-type]
     with pytest.raises(Crash):
-        engine.system.wiring.poller.poll(engine.system.provider, interval=30)
+        engine.system.wiring.use(PollProvider).run(engine.system.provider, interval=30)
     begun = engine.system.clock.monotonic()
     outcomes = []
     for seconds in (1, 15, 29.9, 30, 31):
         engine.advance_to(begun + seconds)
-        outcomes.append(engine.system.wiring.poller.poll(engine.system.provider, interval=30))
+        outcomes.append(engine.system.wiring.use(PollProvider).run(engine.system.provider, interval=30))
     assert outcomes == [TickOutcome.BUSY, TickOutcome.BUSY, TickOutcome.BUSY, TickOutcome.RAN, TickOutcome.NOT_DUE]
 
 
@@ -237,7 +240,7 @@ def test_a_paused_tick_cannot_write_its_place_but_what_it_saw_counts(engine: Eng
     """I27: frozen between its call and its recording, overtaken, then thawed."""
     ids = active_jobs(engine, 2)
     system = engine.system
-    poller = system.wiring.poller
+    poller = system.wiring.use(PollProvider)
     later: list[TickOutcome] = []
 
     class Freezing(FakeProvider):
@@ -246,11 +249,11 @@ def test_a_paused_tick_cannot_write_its_place_but_what_it_saw_counts(engine: Eng
         ) -> ObservationPage:
             found = system.provider.list_page(kind, page=page, created_after=created_after)
             system.clock.advance(31)
-            later.append(poller.poll(system.provider, interval=30))
+            later.append(poller.run(system.provider, interval=30))
             return found
 
     end_all(engine)
-    outcome = poller.poll(Freezing(system.clock), interval=30)
+    outcome = poller.run(Freezing(system.clock), interval=30)
     assert later == [TickOutcome.RAN]
     assert outcome is TickOutcome.OVERTAKEN
     assert state_of(engine).lease_until is None
@@ -264,7 +267,7 @@ def test_a_lease_from_a_clock_that_was_ahead_keeps_nobody_out(engine: Engine) ->
     now = system.clock.now()
     ahead = PollState(lease_until=now + timedelta(hours=5), round_began_at=now + timedelta(hours=5))
     system.stores.state.put(poll_state_key("replicate"), encode_poll_state(ahead), now=now)
-    assert system.wiring.poller.poll(system.provider, interval=30) is TickOutcome.RAN
+    assert system.wiring.use(PollProvider).run(system.provider, interval=30) is TickOutcome.RAN
     assert state_of(engine).round_began_at == now
 
 
@@ -275,10 +278,10 @@ def test_a_clock_a_little_behind_neither_breaks_a_lease_nor_a_round(engine: Engi
     place = Place(singles=("job000000001",))
     held = PollState(lease_until=now + timedelta(seconds=40), last_tick_at=now + timedelta(seconds=10), place=place)
     version = system.stores.state.put(poll_state_key("replicate"), encode_poll_state(held), now=now)
-    assert system.wiring.poller.poll(system.provider, interval=30) is TickOutcome.BUSY
+    assert system.wiring.use(PollProvider).run(system.provider, interval=30) is TickOutcome.BUSY
     free = encode_poll_state(replace(held, lease_until=None))
     system.stores.state.put(poll_state_key("replicate"), free, now=now, if_version=version)
-    assert system.wiring.poller.poll(system.provider, interval=30) is TickOutcome.RAN
+    assert system.wiring.use(PollProvider).run(system.provider, interval=30) is TickOutcome.RAN
     assert system.provider.asked == ["job000000001"]
 
 
@@ -292,11 +295,11 @@ def test_two_ticks_that_start_together_become_one(engine: Engine) -> None:
         found = real(key, now=now)
         if key == poll_state_key("replicate") and not outcomes:
             outcomes.append("begun")
-            outcomes.append(system.wiring.poller.poll(system.provider, interval=30))
+            outcomes.append(system.wiring.use(PollProvider).run(system.provider, interval=30))
         return found
 
     system.stores.state.get = get_then_lose  # type: ignore[method-assign, assignment]
-    assert system.wiring.poller.poll(system.provider, interval=30) is TickOutcome.BUSY
+    assert system.wiring.use(PollProvider).run(system.provider, interval=30) is TickOutcome.BUSY
     assert outcomes[1] is TickOutcome.RAN
 
 
@@ -306,10 +309,10 @@ def test_a_store_that_fails_in_a_tick_leaves_no_lease_behind(engine: Engine) -> 
     engine.system.queue.is_down = True
     engine.system.stores.faults.throttle_call(*range(4, 40))
     with pytest.raises(StoreUnavailableError):
-        engine.system.wiring.poller.poll(engine.system.provider, interval=30)
+        engine.system.wiring.use(PollProvider).run(engine.system.provider, interval=30)
     engine.system.stores.faults.clear()
     engine.system.clock.advance(30)
-    assert engine.system.wiring.poller.poll(engine.system.provider, interval=30) is TickOutcome.RAN
+    assert engine.system.wiring.use(PollProvider).run(engine.system.provider, interval=30) is TickOutcome.RAN
     assert set(engine.statuses().values()) == {JobStatus.COMPLETED}
 
 
@@ -340,7 +343,7 @@ def test_what_moves_between_the_look_ahead_and_its_writing_is_decided_anew(
         while len(looks) < 3:
             time.sleep(0.001)
         monkeypatch.setattr(jobs, "commit", commit)
-        engine.system.wiring.recorder.record([failed])
+        engine.system.wiring.use(RecordObservations).run([failed])
         return commit(changes, head=head, at=at)
 
     snapshot = jobs.snapshot
@@ -393,7 +396,7 @@ def test_reading_runs_ahead_of_slow_writing_by_a_bounded_number_of_jobs(
 def test_a_round_in_which_nothing_changed_writes_nothing_but_its_lease(engine: Engine, count: int) -> None:
     active_jobs(engine, count)
     engine.system.stores.reset_usage()
-    assert engine.system.wiring.poller.poll(engine.system.provider, interval=30) is TickOutcome.RAN
+    assert engine.system.wiring.use(PollProvider).run(engine.system.provider, interval=30) is TickOutcome.RAN
     assert engine.system.telemetry.counts["JobsPolled"] == count
     usage = engine.system.stores.usage
     assert usage.pop("state.put").calls == 2
@@ -456,7 +459,7 @@ def test_a_clock_that_jumps_within_a_round_makes_no_endless_interval(engine: Eng
         return real(kind, **options)
 
     engine.system.provider.list_page = list_page  # type: ignore[method-assign]
-    engine.system.wiring.poller.poll(engine.system.provider, interval=30)
+    engine.system.wiring.use(PollProvider).run(engine.system.provider, interval=30)
     assert state_of(engine).effective_interval(30) <= 1800
 
 
@@ -527,7 +530,7 @@ def test_jobs_that_always_fail_starve_nobody(engine: Engine) -> None:
 
     provider = Poisoned(system.clock)
     provider.jobs = system.provider.jobs
-    system.wiring.providers = {"replicate": provider}
+    system.use_provider(provider)
     engine.run(4)
     assert {engine.job(job_id).status for job_id in healthy} == {JobStatus.COMPLETED}
     assert {engine.job(job_id).status for job_id in poison} == {JobStatus.RUNNING}
@@ -583,7 +586,7 @@ def test_a_throttled_round_goes_on_behind_the_place_where_it_was_held(engine: En
     provider.jobs = system.provider.jobs
     for _ in range(6):
         provider.left = 20
-        system.wiring.poller.poll(provider, interval=30)
+        system.wiring.use(PollProvider).run(provider, interval=30)
         system.clock.advance(30)
     assert {engine.job(job_id).status for job_id in ids} == {JobStatus.COMPLETED}
 
@@ -593,7 +596,7 @@ def test_no_call_begins_after_the_budget(engine: Engine) -> None:
     active_jobs(engine, 1000)
     slow(engine, seconds=7.9)
     begun = engine.system.clock.monotonic()
-    engine.system.wiring.poller.poll(engine.system.provider, interval=30)
+    engine.system.wiring.use(PollProvider).run(engine.system.provider, interval=30)
     assert engine.system.clock.monotonic() - begun <= TICK_BUDGET + 8
 
 
@@ -684,7 +687,7 @@ def test_absence_from_every_list_ends_nothing(engine: Engine) -> None:
 
     provider = Unlisted(system.clock)
     provider.jobs = system.provider.jobs
-    system.wiring.providers = {"replicate": provider}
+    system.use_provider(provider)
     engine.run(10)
     assert {engine.job(job_id).status for job_id in ids} == {JobStatus.RUNNING}
 

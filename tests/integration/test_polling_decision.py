@@ -12,7 +12,8 @@ from functions.http import read_metrics, read_polling_status
 from functions.work import start_ticks
 from shared.background_tasks import get_task_manager, start_background_tasks, stop_background_tasks
 from shared.domain.errors import ProviderUnavailableError
-from shared.services.providers.provider_settings import settings_key
+from shared.services.health.check_health import CheckHealth
+from shared.services.providers.provider_settings import ProviderSettings, settings_key
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 
 STATUS, SETTING = "/api/cloud/polling/status", "/api/cloud/polling/setting"
@@ -58,10 +59,10 @@ def test_yaml_then_preference_then_webhook_decides(
 
 def test_the_webhook_url_of_the_yaml_counts_and_a_stored_one_wins(engine: Engine) -> None:
     engine.enterprise(provider_defaults={"replicate": {"webhook_url": WEBHOOK_URL}})
-    assert engine.system.wiring.provider_settings.webhook_url("replicate") == WEBHOOK_URL
+    assert engine.system.wiring.use(ProviderSettings).webhook_url("replicate") == WEBHOOK_URL
     assert not engine.polling.decide(["replicate"]).is_active
     engine.configure(webhook_url="https://other.example.com/hook")
-    assert engine.system.wiring.provider_settings.webhook_url("replicate") == "https://other.example.com/hook"
+    assert engine.system.wiring.use(ProviderSettings).webhook_url("replicate") == "https://other.example.com/hook"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_a_fault_of_the_last_round_is_shown(engine: Engine) -> None:
 
 def test_the_age_of_the_last_tick_is_told_by_health_and_metrics(engine: Engine) -> None:
     def told() -> tuple[str, str]:
-        poller = engine.system.wiring.health.check(with_providers=False)[1]
+        poller = engine.system.wiring.use(CheckHealth).check(with_providers=False)[1]
         answer = engine.system.client(read_metrics.router).get("/api/metrics/prometheus")
         ages = [line for line in answer.text.splitlines() if line.startswith("simpletuner_cloud_tick_age_seconds")]
         return poller.message, "".join(ages)

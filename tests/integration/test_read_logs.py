@@ -13,6 +13,7 @@ from functions.http import read_logs
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
 from shared.services.logs.keep_final_log import LOG_PART, PART_BYTES
+from shared.services.logs.read_progress import ReadProgress
 from tests.system import System, a_system
 
 JOB = "abc123def456ghij"
@@ -79,7 +80,7 @@ def test_a_look_at_the_log_refreshes_the_progress_too(system: System) -> None:
     logs(system)
     job = system.stores.jobs.get(JOB)
     assert job is not None
-    seen = system.wiring.progress.stored(job)
+    seen = system.wiring.use(ReadProgress).stored(job)
     assert seen is not None
     assert seen.progress.percent == 25.0
 

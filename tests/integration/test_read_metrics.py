@@ -11,6 +11,7 @@ import pytest
 
 from functions.http import read_costs, read_metrics
 from shared.domain.job import JobStatus
+from shared.services.providers.configure_provider import ConfigureProvider
 from tests.builders import H100
 from tests.system import System, a_system
 
@@ -130,7 +131,7 @@ def test_the_limit_counts_real_spend_of_its_period(system: System, amount: str, 
     ended(system, "today00000")
     ended(system, "longago000", days_ago=8)
     system.sync()
-    system.wiring.provider_configurer.change(
+    system.wiring.use(ConfigureProvider).change(
         "replicate", {"cost_limit_enabled": True, "cost_limit_amount": amount, "cost_limit_period": "weekly"}
     )
     body = limit(system)
@@ -142,7 +143,7 @@ def test_the_limit_counts_real_spend_of_its_period(system: System, amount: str, 
 def test_what_runs_right_now_counts_against_the_limit(system: System) -> None:
     system.remote_job("running000", JobStatus.RUNNING, age=1001)
     system.sync()
-    system.wiring.provider_configurer.change("replicate", {"cost_limit_enabled": True, "cost_limit_amount": 1})
+    system.wiring.use(ConfigureProvider).change("replicate", {"cost_limit_enabled": True, "cost_limit_amount": 1})
     assert limit(system)["is_exceeded"] is True
 
 
@@ -158,7 +159,7 @@ def test_an_estimate_needs_a_job_that_ended(system: System) -> None:
 
 
 def test_hardware_carries_its_configured_price(system: System) -> None:
-    system.wiring.provider_configurer.change(
+    system.wiring.use(ConfigureProvider).change(
         "replicate", {"hardware_info": {"l40s": {"name": "L40S cheap", "cost_per_second": 0.0001}}}
     )
     found = {

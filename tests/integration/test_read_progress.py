@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from functions.http import read_inline_progress
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import Absence, JobStatus
+from shared.services.logs.read_progress import ReadProgress
 from tests.system import System, a_system
 
 BAR = "Epoch 1/10, Steps:  {percent}%|██        | {step}/2000 [10:55<32:44,  1.31s/it, lr=1e-05, step_loss=0.0{step}]\n"
@@ -111,7 +112,7 @@ def test_without_a_clock_in_the_log_the_time_left_is_measured_between_looks(syst
     def look(step: int) -> float | None:
         system.provider.logs["training1job"] = f"step {step}/1000 loss 0.5\n"
         system.clock.advance(10)
-        seen = system.wiring.progress.read(job)
+        seen = system.wiring.use(ReadProgress).read(job)
         return seen.progress.eta_seconds if seen else None
 
     assert look(100) is None

@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -22,11 +21,14 @@ from functions.http import receive_webhook
 from shared.domain.access import LOCAL_ADMIN
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
-from shared.services.logs.read_progress import PROGRESS_PART
+from shared.services.jobs.delete_job import DeleteJob
+from shared.services.logs.read_progress import PROGRESS_PART, ReadProgress
+from shared.services.providers.provider_settings import ProviderSettings
+from shared.services.recording.commit_queued import CommitQueued
 from shared.services.recording.record_observations import CONTENTION_FROM, CONTENTION_SECONDS
-from shared.services.webhooks.receive_webhook import Delivery, Received
+from shared.services.webhooks.receive_webhook import Delivery, Received, ReceiveWebhook
 from shared.services.webhooks.verify_webhook import WebhookHeaders
-from shared.services.webhooks.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, WebhookKeys, webhook_secret_name
+from shared.services.webhooks.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, webhook_secret_name
 from tests.builders import a_job
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 from tests.proof import scaled
@@ -183,7 +185,7 @@ def test_twins_at_the_same_moment_have_one_effect(engine: Engine) -> None:
     """I33: two deliveries of one id, both past the check of its mark."""
     twin = delivery(engine, prediction("succeeded"))
     received = []
-    engine.system.stores.before_commit(lambda _: received.append(engine.system.wiring.webhook_receiver.receive(twin)))
+    engine.system.stores.before_commit(lambda _: received.append(engine.system.wiring.use(ReceiveWebhook).run(twin)))
     answer = deliver(engine, prediction("succeeded"))
     assert (answer["statusCode"], answer["json"]["job_id"], received[0].job_id) == (200, JOB, JOB)
     assert engine.system.stores.events.head().seq == 1
@@ -196,7 +198,7 @@ def test_many_twins_in_threads_have_one_effect(engine: Engine) -> None:
     results: list[Received] = []
 
     def once() -> None:
-        results.append(engine.system.wiring.webhook_receiver.receive(twin))
+        results.append(engine.system.wiring.use(ReceiveWebhook).run(twin))
 
     threads = [threading.Thread(target=once) for _ in range(8)]
     for thread in threads:
@@ -229,7 +231,7 @@ def test_a_hint_that_fits_nothing_does_no_harm(engine: Engine, query: str) -> No
 
 def test_a_deleted_job_stays_deleted(engine: Engine) -> None:
     deliver(engine, prediction("succeeded"))
-    engine.system.wiring.deleter.delete(engine.job(JOB), LOCAL_ADMIN)
+    engine.system.wiring.use(DeleteJob).run(engine.job(JOB), LOCAL_ADMIN)
     answer = deliver(engine, prediction("succeeded"), webhook_id="msg_2")
     assert (answer["statusCode"], answer["json"]["job_id"]) == (200, None)
     assert JOB not in engine.system.stores.job_rows
@@ -237,7 +239,7 @@ def test_a_deleted_job_stays_deleted(engine: Engine) -> None:
 
 def test_a_deleted_remote_job_never_comes_back_as_the_waiting_job_that_its_url_names(engine: Engine) -> None:
     deliver(engine, prediction("succeeded"))
-    engine.system.wiring.deleter.delete(engine.job(JOB), LOCAL_ADMIN)
+    engine.system.wiring.use(DeleteJob).run(engine.job(JOB), LOCAL_ADMIN)
     stores = engine.system.stores
     stores.put_job("ourjob12", a_job("ourjob12", JobStatus.PENDING, external_id=None, version=1))
     answer = deliver(engine, prediction("succeeded"), webhook_id="msg_2", query="job=ourjob12")
@@ -259,9 +261,7 @@ def test_a_flood_of_forgeries_at_many_processes_makes_one_call_a_minute(engine: 
     system.provider.secret = SECRET
     for second in range(0, 120, 10):
         for _ in range(3):
-            parts = system.wiring
-            keys = WebhookKeys(system.stores.state, system.secrets, system.clock, system.telemetry, parts.provider)
-            parts.webhook_receiver = replace(parts.webhook_receiver, keys=keys)
+            system.start_another_process()
             answer = deliver(engine, prediction(), webhook_id=f"msg_{second}", secret=OTHER_SECRET)
             assert answer["statusCode"] == 401
         system.clock.advance(10)
@@ -427,7 +427,7 @@ def test_a_first_webhook_of_a_bound_job_costs_three_requests(engine: Engine, is_
     deliver(engine, prediction("starting", id="zzzzzzzz9999"), webhook_id="msg_0")
     engine.system.stores.put_job("ourjob12", a_job("ourjob12", JobStatus.PENDING, external_id=JOB, version=1))
     if is_cold:
-        engine.system.wiring.provider_settings.forget("replicate")
+        engine.system.wiring.use(ProviderSettings).forget("replicate")
     engine.system.stores.reset_usage()
     answer = deliver(engine, prediction("processing"), query="job=ourjob12")
     assert answer["json"]["job_id"] == "ourjob12"
@@ -530,7 +530,7 @@ def test_what_the_store_could_not_take_is_queued_with_its_mark_and_told_once(eng
     stores.faults.clear()
     (message,) = engine.system.queue.drain()
     assert engine.job(JOB).status is JobStatus.QUEUED
-    assert engine.system.wiring.committer.commit([message, message]) == []
+    assert engine.system.wiring.use(CommitQueued).run([message, message]) == []
     assert engine.job(JOB).status is JobStatus.COMPLETED
     assert "replicate#msg_1" in stores.mark_rows
     assert deliver(engine, prediction("succeeded"))["statusCode"] == 200
@@ -553,7 +553,7 @@ def test_after_many_changes_that_could_not_get_through_the_next_ones_go_to_the_q
     engine.system.clock.advance(CONTENTION_SECONDS)
     deliver(engine, prediction("succeeded", id=names[-1]), webhook_id="tried")
     assert engine.job(names[-1]).status is JobStatus.COMPLETED
-    assert engine.system.wiring.committer.commit(engine.system.queue.drain()) == []
+    assert engine.system.wiring.use(CommitQueued).run(engine.system.queue.drain()) == []
     assert {engine.job(name).status for name in names} == {JobStatus.COMPLETED}
 
 
@@ -590,7 +590,7 @@ def test_a_forwarded_header_never_opens_the_allowlist(engine: Engine) -> None:
 
 def test_a_log_in_the_body_spares_the_next_look_at_the_progress(engine: Engine) -> None:
     deliver(engine, prediction("processing", logs="Epoch 1/2\nstep 500/2000\n"))
-    shown = engine.system.wiring.progress.read(engine.job(JOB))
+    shown = engine.system.wiring.use(ReadProgress).read(engine.job(JOB))
     assert shown is not None
     assert shown.progress.percent == 25.0
     assert engine.system.provider.calls.total() == 0
@@ -605,7 +605,7 @@ def test_a_log_body_right_after_another_writes_nothing_at_all(engine: Engine) ->
     assert stores.total_usage.items_written == 0
     engine.system.clock.advance(0.2)
     deliver(engine, prediction("processing", logs="step 520/2000\n"), webhook_id="msg_3")
-    kept = engine.system.wiring.progress.stored(engine.job(JOB))
+    kept = engine.system.wiring.use(ReadProgress).stored(engine.job(JOB))
     assert kept is not None
     assert kept.progress.step == 520
     assert list(stores.mark_rows) == ["replicate#msg_1"]

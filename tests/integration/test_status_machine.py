@@ -22,10 +22,11 @@ from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, Observed, merge_observations
 from shared.domain.totals import day_share
 from shared.ports import JobChange
+from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording import record_observations as recording
 from shared.services.recording.messages import decode_observation
 from shared.services.recording.record_observations import Recorded, RecordObservations
-from tests.builders import H100, a_job, a_sighting
+from tests.builders import a_job, a_sighting
 from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeQueue, FakeTelemetry
 from tests.fakes.faults import Crash
@@ -70,8 +71,9 @@ class StatusMachine(RuleBasedStateMachine):
             jobs=self.jobs,
             clock=self.clock,
             telemetry=FakeTelemetry(),
-            hardware_of=lambda provider, model: H100,
-            overflow=overflow,
+            provider_settings=ProviderSettings(FakeStores(self.clock).state, self.clock, {}),
+            observations_queue=overflow,
+            retention=None,
         )
 
     def _sighting(self, remote_id: str, status: JobStatus | None, hint: str | None = None) -> Observation:
@@ -88,7 +90,7 @@ class StatusMachine(RuleBasedStateMachine):
     def _record(self, looks: Sequence[Observation], marks: Sequence[str | None] = ()) -> Recorded | None:
         """None when the process died or the store was down: the caller was not told yes."""
         with suppress(Crash, StoreUnavailableError):
-            return self.recorder.record(looks, marks=marks)
+            return self.recorder.run(looks, marks=marks)
         return None
 
     @rule(local_id=local_ids)
@@ -134,7 +136,7 @@ class StatusMachine(RuleBasedStateMachine):
         """A second writer commits between this one's read and its write."""
         other = self._recorder(FakeQueue())
         looks = [self._sighting(remote_id, second, hint)]
-        self.stores.before_commit(lambda changes: self._quietly(lambda: other.record(looks)))
+        self.stores.before_commit(lambda changes: self._quietly(lambda: other.run(looks)))
         self._record([self._sighting(remote_id, first)])
 
     @staticmethod
@@ -165,7 +167,7 @@ class StatusMachine(RuleBasedStateMachine):
         for _ in range(2 if twice else 1):
             messages = [decode_observation(text) for text in batch]
             with suppress(Crash, StoreUnavailableError):
-                self.committer.record([m.observation for m in messages], marks=[m.mark for m in messages])
+                self.committer.run([m.observation for m in messages], marks=[m.mark for m in messages])
                 self.queue.messages.clear()
 
     @rule(write=st.integers(1, 3), after=st.booleans())

@@ -9,6 +9,7 @@ import pytest
 from functions.work import trim_events
 from shared.domain.job import JobStatus
 from shared.services.delivery.trim_events import BATCH, BUDGET
+from shared.services.recording.record_observations import RecordObservations
 from tests.builders import a_sighting
 from tests.engine import Engine, an_engine
 
@@ -25,7 +26,7 @@ def change(engine: Engine, count: int) -> None:
     """So many events: each job's discovery."""
     first = len(engine.system.stores.job_rows)
     names = [f"jobjob{first + number:06d}" for number in range(count)]
-    engine.system.wiring.recorder.record([a_sighting(name, JobStatus.RUNNING) for name in names])
+    engine.system.wiring.use(RecordObservations).run([a_sighting(name, JobStatus.RUNNING) for name in names])
 
 
 def test_what_is_younger_than_seven_days_stays(engine: Engine) -> None:

@@ -25,14 +25,14 @@ def session_key(token: str) -> str:
 class SignIn:
     """`new_secret` gives 32 random bytes as URL-safe text."""
 
-    authenticator: Authenticate
+    authenticate: Authenticate
     state: StateStore
     clock: Clock
     new_secret: Callable[[], str]
 
     def begin(self, key: str) -> tuple[Principal, str] | None:
         """The principal of an API key and the token of a new session; None when the key is none."""
-        principal = self.authenticator.principal(key)
+        principal = self.authenticate.principal(key)
         if principal is None:
             return None
         token = self.new_secret()
@@ -43,7 +43,7 @@ class SignIn:
 
     def principal(self, token: str | None) -> Principal | None:
         """Whose session this is; none once its key was revoked or changed, or its time is over."""
-        if self.authenticator.is_open:
+        if self.authenticate.is_open:
             return LOCAL_ADMIN
         if not token or not _TOKEN.fullmatch(token):
             return None
@@ -51,7 +51,7 @@ class SignIn:
         if item is None:
             return None
         key_id = item.value.get("key_id")
-        return self.authenticator.of_digest(str(key_id) if key_id else None, str(item.value["digest"]))
+        return self.authenticate.of_digest(str(key_id) if key_id else None, str(item.value["digest"]))
 
     def end(self, token: str | None) -> None:
         if token and _TOKEN.fullmatch(token):

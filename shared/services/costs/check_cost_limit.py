@@ -45,17 +45,17 @@ class CostLimit:
 
 @dataclass(frozen=True)
 class CheckCostLimit:
-    settings: ProviderSettings
-    metrics: ReadMetrics
+    provider_settings: ProviderSettings
+    read_metrics: ReadMetrics
 
-    def check(self, provider: str) -> CostLimit:
+    def run(self, provider: str) -> CostLimit:
         """A limit without an amount is none."""
-        config = self.settings.of(provider)
+        config = self.provider_settings.of(provider)
         period, action = str(config.get("cost_limit_period", "monthly")), str(config.get("cost_limit_action", "warn"))
         amount = Decimal(str(config.get("cost_limit_amount", 0)))
         if config.get("cost_limit_enabled") is not True or amount <= 0:
             return CostLimit(False, amount, period, action, message="No spending limit is set.")
-        spent = self.metrics.spent(provider, PERIOD_DAYS[period])
+        spent = self.read_metrics.spent(provider, PERIOD_DAYS[period])
         limit = CostLimit(True, amount, period, action, spent)
         used = f"${spent:.2f} of ${amount:.2f} ({period})"
         if limit.is_exceeded:

@@ -22,11 +22,11 @@ class CostEstimate:
 
 @dataclass(frozen=True)
 class EstimateCost:
-    settings: ProviderSettings
-    metrics: ReadMetrics
+    provider_settings: ProviderSettings
+    read_metrics: ReadMetrics
 
-    def estimate(self, provider: str) -> CostEstimate:
-        hardware = self.settings.hardware(provider, None)
-        seconds = self.metrics.read(days=LOOK_BACK_DAYS, provider=provider).average_seconds
+    def run(self, provider: str) -> CostEstimate:
+        hardware = self.provider_settings.hardware(provider, None)
+        seconds = self.read_metrics.read(days=LOOK_BACK_DAYS, provider=provider).average_seconds
         cost = None if seconds is None else seconds * float(hardware.price_per_second)
         return CostEstimate(hardware, cost, seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -11,7 +11,7 @@ from decimal import Decimal
 from shared.domain.event import LogHead
 from shared.domain.job import ACTIVE_STATUSES, Job, JobStatus
 from shared.domain.totals import DayTotal
-from shared.ports import Clock, EventLog, JobStore
+from shared.ports import Clock, EventLog, JobStore, Provider
 
 MAX_DAYS = 365
 CACHE_SECONDS = 5.0
@@ -44,13 +44,13 @@ class ReadMetrics:
     jobs: JobStore
     events: EventLog
     clock: Clock
-    providers: Callable[[], Collection[str]]
+    providers: Mapping[str, Provider]
     _running: dict[str, tuple[float, tuple[Job, ...]]] = field(default_factory=dict)
 
     def read(self, *, days: int, provider: str | None = None) -> JobMetrics:
         """The last `days` UTC days, today included."""
         head = self.events.head()
-        names = [provider] if provider else sorted(self.providers())
+        names = [provider] if provider else sorted(self.providers)
         sums: dict[date, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
         for total in (total for name in names for total in self._totals(name, days)):
             parts = (total.cost, Decimal(total.jobs), total.seconds)

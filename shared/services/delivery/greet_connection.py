@@ -78,7 +78,7 @@ class GreetConnection:
         return heard[0] if heard[1] <= MESSAGES_A_SECOND else None
 
     def _is_admitted(self, connection: Connection) -> bool:
-        is_revoked = ListRevocations(self.state, self.clock).current().cover_connection(connection)
+        is_revoked = ListRevocations(self.state, self.clock).run().cover_connection(connection)
         if is_revoked:
             self._send_away(connection.connection_id)
         return not is_revoked

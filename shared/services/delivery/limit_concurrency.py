@@ -22,7 +22,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class HoldPlace:
+class LimitConcurrency:
     """`count` places under a name. One write takes a free place, one gives it back; nothing is read while some are."""
 
     state: StateStore

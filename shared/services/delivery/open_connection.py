@@ -12,23 +12,24 @@ from shared.services.access.list_revocations import CONNECTION_LIFE
 
 @dataclass(frozen=True, kw_only=True)
 class OpenConnection:
-    """`most_per_user` None: not counted (AUTH_MODE=none, where all are one user)."""
+    """`is_open`: sockets are not counted (AUTH_MODE=none, where all are one user)."""
 
     connections: Connections
     clock: Clock
-    most_per_user: int | None
+    sockets_per_user: int
+    is_open: bool
 
-    def open(self, connection_id: str, principal: Principal, *, authorized_at: datetime) -> bool:
+    def run(self, connection_id: str, principal: Principal, *, authorized_at: datetime) -> bool:
         """False when the principal already has as many sockets as allowed (T22), silent ones too.
 
         It begins with its authorization, so that access revoked between that and now is not overlooked (I24).
         """
         expires_at = authorized_at + CONNECTION_LIFE
         self.connections.add(Connection(connection_id, principal.user_id, principal.key_id, expires_at=expires_at))
-        if self.most_per_user is None:
+        if self.is_open:
             return True
         # Counted once it is entered: of many at the same moment each sees the others.
-        if self.connections.count_of_user(principal.user_id, now=self.clock.now()) <= self.most_per_user:
+        if self.connections.count_of_user(principal.user_id, now=self.clock.now()) <= self.sockets_per_user:
             return True
         self.connections.remove(connection_id)
         return False

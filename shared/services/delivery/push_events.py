@@ -57,7 +57,7 @@ class PushEvents:
     clock: Clock
     telemetry: Telemetry
 
-    def wake(self) -> bool:
+    def run(self) -> bool:
         """Push what is new; False when time ran out before the end of the log.
 
         Raises StoreUnavailableError when the store is down or another pusher kept its lease too long.
@@ -154,7 +154,7 @@ class PushEvents:
             connections=self.connections,
             sender=self.sender,
             telemetry=self.telemetry,
-            revocations=ListRevocations(self.state, self.clock).current(),
+            revocations=ListRevocations(self.state, self.clock).run(),
             head=head,
             run=run,
             pushed=pushed,

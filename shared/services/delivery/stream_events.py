@@ -14,7 +14,7 @@ from shared.domain.job import ACTIVE_STATUSES
 from shared.domain.resume import Start, judge_cursor
 from shared.ports import Clock, EventLog, StateStore, Telemetry
 from shared.services.access.list_revocations import ListRevocations
-from shared.services.delivery.limit_concurrency import HoldPlace
+from shared.services.delivery.limit_concurrency import LimitConcurrency
 from shared.services.delivery.read_events import ReadEvents, Run, readable_head
 
 MAX_CHANGES = 200
@@ -43,24 +43,24 @@ class Listener:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEvents:
-    """Held open at most `hold_seconds`, only while a job is active and one of `max_held` places is free."""
+    """Held open at most `sse_hold_seconds`, only while a job is active and one of `sse_max_held` places is free."""
 
     events: EventLog
     state: StateStore
     clock: Clock
     telemetry: Telemetry
-    hold_seconds: float
-    max_held: int
-    connections_per_ip: int
+    sse_hold_seconds: float
+    sse_max_held: int
+    sse_connections_per_ip: int
 
-    def answer(self, cursor: str | None, listener: Listener) -> str:
+    def run(self, cursor: str | None, listener: Listener) -> str:
         """The whole text of one answer. Raises TooManyConnectionsError, AuthenticationRequiredError (revoked)."""
         began_at, began = self.clock.now(), self.clock.monotonic()
-        places = HoldPlace(self.state, self.clock, self.telemetry)
-        with places.hold(f"sse-ip#{network_of(listener.source_ip)}", self.connections_per_ip) as has_place:
+        places = LimitConcurrency(self.state, self.clock, self.telemetry)
+        with places.hold(f"sse-ip#{network_of(listener.source_ip)}", self.sse_connections_per_ip) as has_place:
             if not has_place:
                 raise TooManyConnectionsError(
-                    f"This address already has {self.connections_per_ip} event streams open; close one or wait.",
+                    f"This address already has {self.sse_connections_per_ip} event streams open; close one or wait.",
                     retry_after=5,
                 )
             head = self.events.head()
@@ -75,10 +75,10 @@ class StreamEvents:
                     return _reset_text(start)
             if run.changes or not self._may_hold(head):
                 return _news_text(start, run, head, retry_ms=RETRY_SOON_MS if run.changes else RETRY_IDLE_MS)
-            with places.hold("sse-held", self.max_held) as is_held:
+            with places.hold("sse-held", self.sse_max_held) as is_held:
                 if not is_held:
                     return _news_text(start, run, head, retry_ms=RETRY_IDLE_MS)
-                deadline = began + min(self.hold_seconds, listener.seconds_left - SECONDS_KEPT_BACK)
+                deadline = began + min(self.sse_hold_seconds, listener.seconds_left - SECONDS_KEPT_BACK)
                 run = self._wait(start.seq, deadline)
             if run.changes:
                 self._refuse_revoked(listener.principal, began_at)
@@ -89,7 +89,7 @@ class StreamEvents:
             return _news_text(start, run, head, retry_ms=RETRY_SOON_MS)
 
     def _may_hold(self, head: LogHead) -> bool:
-        return self.hold_seconds > 0 and self.max_held > 0 and head.count(statuses=_ACTIVE) > 0
+        return self.sse_hold_seconds > 0 and self.sse_max_held > 0 and head.count(statuses=_ACTIVE) > 0
 
     def _wait(self, after: int, deadline: float) -> Run:
         """Look once a second until something is new or time is up."""
@@ -102,7 +102,7 @@ class StreamEvents:
         return run
 
     def _refuse_revoked(self, principal: Principal, began_at: datetime) -> None:
-        if ListRevocations(self.state, self.clock).current().cover(principal.user_id, principal.key_id, began_at):
+        if ListRevocations(self.state, self.clock).run().cover(principal.user_id, principal.key_id, began_at):
             raise AuthenticationRequiredError("Authentication required: this access was revoked.")
 
 

@@ -17,7 +17,7 @@ class TrimEvents:
     events: EventLog
     clock: Clock
 
-    def trim(self) -> int:
+    def run(self) -> int:
         """Trim what is older than KEPT_FOR, for at most BUDGET seconds; returns how many. The next run goes on."""
         deadline = self.clock.monotonic() + BUDGET
         before = self.clock.now() - KEPT_FOR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -34,7 +34,7 @@ def overall(components: list[Component]) -> str:
 class CheckHealth:
     events: EventLog
     state: StateStore
-    providers: Callable[[], Mapping[str, Provider]]
+    providers: Mapping[str, Provider]
     clock: Clock
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class CheckHealth:
         if components[0].status == HEALTHY:
             components.append(self._poller())
         if with_providers:
-            components += [self._provider(provider) for provider in self.providers().values()]
+            components += [self._provider(provider) for provider in self.providers.values()]
         return components
 
     def check_store(self) -> list[Component]:
@@ -79,7 +79,7 @@ class CheckHealth:
     def tick_ages(self) -> dict[str, float]:
         """Seconds since the last tick of each provider that has had one."""
         now = self.clock.now()
-        names = {poll_state_key(name): name for name in self.providers()}
+        names = {poll_state_key(name): name for name in self.providers}
         states = self.state.get_many(list(names), now=now)
         ticks = {names[key]: decode_poll_state(item.value).last_tick_at for key, item in states.items()}
         return {name: max(0.0, (now - at).total_seconds()) for name, at in ticks.items() if at is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from shared.domain.access import Principal
@@ -16,6 +16,7 @@ from shared.domain.event import status_event
 from shared.domain.job import MAX_TRANSITIONS, Job, JobStatus, Transition
 from shared.domain.observation import Observation
 from shared.ports import Clock, JobChange, Provider
+from shared.services.providers.provider_named import provider_named
 from shared.services.recording.change_job import ChangeJob
 from shared.services.recording.record_observations import RecordObservations
 
@@ -33,12 +34,12 @@ def refuse_foreign(principal: Principal, job: Job) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class CancelJob:
-    changer: ChangeJob
-    recorder: RecordObservations
+    change_job: ChangeJob
+    record_observations: RecordObservations
     clock: Clock
-    provider_of: Callable[[str], Provider]
+    providers: Mapping[str, Provider]
 
-    def cancel(self, job: Job, principal: Principal) -> Job:
+    def run(self, job: Job, principal: Principal) -> Job:
         """The job as it is afterwards. One that has ended stays as it is, and that is no error.
 
         Raises PermissionDeniedError, ConflictError (the provider does not know the job, which is not lost yet) and
@@ -50,7 +51,7 @@ class CancelJob:
         if job.external_id is None:
             return self._end_ourselves(job)
         try:
-            self.provider_of(job.provider).cancel(job.external_id, job.kind)
+            provider_named(self.providers, job.provider).cancel(job.external_id, job.kind)
         except ProviderJobNotFoundError:
             return self._without_remote(job)
         except ProviderError:
@@ -78,7 +79,7 @@ class CancelJob:
             )
             return JobChange(before=stored, after=ended, events=(status_event(ended, stored.status),))
 
-        changed = self.changer.change(job.job_id, decide) or job
+        changed = self.change_job.run(job.job_id, decide) or job
         if not changed.status.is_terminal:
             raise ConflictError("The job has just been sent to its provider; cancel it again.")
         return changed
@@ -91,7 +92,7 @@ class CancelJob:
                 return None
             return JobChange(before=stored, after=replace(stored, cancel_requested_at=self.clock.now()))
 
-        self.changer.change(job.job_id, decide)
+        self.change_job.run(job.job_id, decide)
 
     def _look(self, job: Job, *, pauses: tuple[float, ...] = PAUSES_BEFORE_LOOKS) -> Job:
         """Ask until the end is seen; a look that fails changes nothing, the poller will see it."""
@@ -102,7 +103,7 @@ class CancelJob:
                 break
             self.clock.sleep(pause)
             try:
-                seen = self.provider_of(job.provider).get(job.external_id, job.kind)
+                seen = provider_named(self.providers, job.provider).get(job.external_id, job.kind)
             except ProviderError:
                 continue
             job = self._record(job, seen)
@@ -125,5 +126,5 @@ class CancelJob:
         )
 
     def _record(self, job: Job, seen: Observation) -> Job:
-        recorded = self.recorder.record([replace(seen, job_id=job.job_id)])
+        recorded = self.record_observations.run([replace(seen, job_id=job.job_id)])
         return next((known for known in recorded.jobs.values() if known.job_id == job.job_id), job)

@@ -15,11 +15,11 @@ from shared.services.recording.change_job import ChangeJob
 
 @dataclass(frozen=True)
 class DeleteJob:
-    changer: ChangeJob
+    change_job: ChangeJob
     texts: JobTexts
     clock: Clock
 
-    def delete(self, job: Job, principal: Principal) -> None:
+    def run(self, job: Job, principal: Principal) -> None:
         """Delete a job that has ended, whose cancel was accepted, or that is lost, with all its texts.
 
         Raises JobNotTerminalError, PermissionDeniedError, JobNotFoundError (deleted meanwhile).
@@ -31,5 +31,5 @@ class DeleteJob:
                 raise JobNotTerminalError(f"The job is {stored.status.value}; cancel it first, then delete it.")
             return JobChange(before=stored, after=None, events=(deletion_event(stored, self.clock.now()),))
 
-        self.changer.change(job.job_id, decide)
+        self.change_job.run(job.job_id, decide)
         self.texts.delete_all(job.job_id)

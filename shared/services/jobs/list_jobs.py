@@ -8,13 +8,14 @@ import hashlib
 import heapq
 import hmac
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 from shared.domain.errors import InvalidCursorError
 from shared.domain.job import Job, JobStatus, to_iso
 from shared.ports import EventLog, JobStore
+from shared.services.jobs.cursor_key import CursorKey
 
 MAX_PAGES_OF_A_FILTER = 4
 MAX_LIMIT = 500
@@ -66,9 +67,9 @@ class ListJobs:
 
     jobs: JobStore
     events: EventLog
-    cursor_key: Callable[[], bytes]
+    cursor_key: CursorKey
 
-    def list(
+    def run(
         self,
         wanted: JobFilter,
         *,
@@ -110,7 +111,7 @@ class ListJobs:
         return str(key)
 
     def _signature(self, body: bytes) -> bytes:
-        return hmac.new(self.cursor_key(), body, hashlib.sha256).digest()[:16]
+        return hmac.new(self.cursor_key.read(), body, hashlib.sha256).digest()[:16]
 
 
 @dataclass

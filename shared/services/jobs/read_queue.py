@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
 from shared.domain.job import Job, JobStatus
-from shared.ports import ActiveJob, Clock, EventLog, JobStore, StateStore
+from shared.ports import ActiveJob, Clock, EventLog, JobStore, Provider, StateStore
 
 QUEUE_LIMITS_STATE = "queue#limits"
 WAITING = frozenset({JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.QUEUED})
@@ -61,7 +61,7 @@ class ReadQueue:
     events: EventLog
     state: StateStore
     clock: Clock
-    providers: Callable[[], Iterable[str]]
+    providers: Mapping[str, Provider]
 
     def entries(self, word: str | None, *, limit: int) -> list[QueueEntry]:
         """Without a word: all active jobs, the waiting ones first, in their order; ended ones newest first.
@@ -105,7 +105,7 @@ class ReadQueue:
         return QueueEntry(job, position, job.cost_at(self.clock.now()) or usual)
 
     def _active(self) -> list[ActiveJob]:
-        found = [job for name in self.providers() for job in self.jobs.active(name)]
+        found = [job for name in self.providers for job in self.jobs.active(name)]
         return sorted(found, key=lambda job: (job.created_at, job.job_id))
 
     def _usual_cost(self) -> Decimal:
@@ -113,7 +113,7 @@ class ReadQueue:
         now = self.clock.now()
         totals = [
             total
-            for name in self.providers()
+            for name in self.providers
             for total in self.jobs.day_totals(name, now - timedelta(days=RECENT_DAYS), now)
         ]
         jobs = sum(total.jobs for total in totals)

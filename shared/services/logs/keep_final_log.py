@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,6 +15,7 @@ from shared.ports import Clock, JobStore, JobTexts, Provider, Telemetry
 from shared.progress import loss_history, read_progress
 from shared.services.logs.read_error import ERROR_PART, encode_error
 from shared.services.logs.read_progress import PROGRESS_PART, StoredProgress, decode_progress, encode_progress
+from shared.services.providers.provider_named import provider_named
 
 LOG_PART = "log#{:03d}"
 PART_BYTES = 300_000
@@ -53,9 +54,9 @@ class KeepFinalLog:
     texts: JobTexts
     clock: Clock
     telemetry: Telemetry
-    provider_of: Callable[[str], Provider]
+    providers: Mapping[str, Provider]
 
-    def keep(self, job_id: str, *, wished_at: datetime) -> LogOutcome:
+    def run(self, job_id: str, *, wished_at: datetime) -> LogOutcome:
         """Fetch and keep the log of an ended job; asked again, it asks nobody.
 
         While the provider fails, AGAIN until TRIED_FOR after `wished_at`.
@@ -68,7 +69,7 @@ class KeepFinalLog:
         self.clock.sleep(1 / FETCHES_A_SECOND)
         try:
             self._keep_error(job)
-            log = self.provider_of(job.provider).full_log(job.external_id, job.kind)
+            log = provider_named(self.providers, job.provider).full_log(job.external_id, job.kind)
         except ProviderJobNotFoundError:
             return LogOutcome.NOTHING
         except ProviderError as error:
@@ -87,7 +88,7 @@ class KeepFinalLog:
         """The job's item holds the beginning of an error; one that was cut there is kept whole beside it."""
         if not job.is_error_cut or self.texts.get(job.job_id, ERROR_PART) is not None:
             return
-        error = self.provider_of(job.provider).get(str(job.external_id), job.kind).error
+        error = provider_named(self.providers, job.provider).get(str(job.external_id), job.kind).error
         if error:
             self.texts.put(job.job_id, ERROR_PART, encode_error(error), at=self.clock.now())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from shared.ports import Clock, JobTexts, Provider, Telemetry
 from shared.progress import clean_text
 from shared.services.logs.keep_final_log import LOG_PART
 from shared.services.logs.read_progress import TAIL_PART, ReadProgress
+from shared.services.providers.provider_named import provider_named
 
 LIVE_PART = "log_live"
 LIVE_PIECE = "log_live#{:03d}"
@@ -47,12 +48,12 @@ class _Live:
 @dataclass(frozen=True, kw_only=True)
 class ReadLog:
     texts: JobTexts
-    progress: ReadProgress
+    read_progress: ReadProgress
     clock: Clock
     telemetry: Telemetry
-    provider_of: Callable[[str], Provider]
+    providers: Mapping[str, Provider]
 
-    def read(self, job: Job, *, after: int = 0) -> LogSlice:
+    def run(self, job: Job, *, after: int = 0) -> LogSlice:
         """What the log holds from byte `after` on, cleaned of terminal escapes and control characters.
 
         Asks the provider at most every few seconds, one reader at a time; when it fails, what is stored is the answer.
@@ -86,7 +87,7 @@ class ReadLog:
         if not self.texts.acquire(job.job_id, LIVE_PART, now=now, until=now + LEASE):
             return live
         try:
-            text = self.provider_of(job.provider).full_log(str(job.external_id), job.kind)
+            text = provider_named(self.providers, job.provider).full_log(str(job.external_id), job.kind)
         except ProviderError as error:
             self.telemetry.count("ProviderError")
             self.telemetry.warning("log not refreshed", job_id=job.job_id, reason=error.detail)
@@ -94,7 +95,7 @@ class ReadLog:
         live = self._append(job, live, text or "")
         self.texts.put(job.job_id, LIVE_PART, json.dumps({"taken": live.taken, "size": live.size}).encode(), at=now)
         if text and job.status is JobStatus.RUNNING:
-            self.progress.keep(job.job_id, text, self.progress.stored(job), at=now)
+            self.read_progress.keep(job.job_id, text, self.read_progress.stored(job), at=now)
         return live
 
     def _may_have_more(self, job: Job) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from shared.domain.job import Job, JobStatus, from_iso, to_iso
 from shared.ports import Clock, JobTexts, Provider, StoredText, Telemetry
 from shared.progress import extend_history, loss_history, pace_eta, read_progress
 from shared.progress.progress import HistoryPoint, Progress, Stage
+from shared.services.providers.provider_named import provider_named
 from shared.services.recording.record_observations import RecordObservations
 
 PROGRESS_PART = "progress"
@@ -33,14 +34,14 @@ class StoredProgress:
 @dataclass(frozen=True, kw_only=True)
 class ReadProgress:
     texts: JobTexts
-    recorder: RecordObservations
+    record_observations: RecordObservations
     clock: Clock
     telemetry: Telemetry
-    provider_of: Callable[[str], Provider]
-    max_age_seconds: float
+    providers: Mapping[str, Provider]
+    progress_max_age_seconds: float
 
     def read(self, job: Job) -> StoredProgress | None:
-        """The progress of a running job, refreshed when it is older than `max_age_seconds`.
+        """The progress of a running job, refreshed when it is older than `progress_max_age_seconds`.
 
         One reader takes a short lease and asks; the others, and all when the provider fails, get what is stored.
         A lost job is left to the poller. None: nothing was ever seen, or the job does not run.
@@ -52,17 +53,17 @@ class ReadProgress:
         now = self.clock.now()
         item = self.texts.get(job.job_id, PROGRESS_PART)
         stored = decode_progress(item)
-        if stored is not None and abs(now - stored.updated_at) < timedelta(seconds=self.max_age_seconds):
+        if stored is not None and abs(now - stored.updated_at) < timedelta(seconds=self.progress_max_age_seconds):
             return stored
         if not self.texts.acquire(job.job_id, PROGRESS_PART, now=now, until=now + LEASE):
             return stored
         try:
-            seen = self.provider_of(job.provider).get(job.external_id, job.kind)
+            seen = provider_named(self.providers, job.provider).get(job.external_id, job.kind)
         except ProviderError as error:
             self.telemetry.count("ProviderError")
             self.telemetry.warning("progress not refreshed", job_id=job.job_id, reason=error.detail)
             return stored
-        recorded = self.recorder.record([replace(seen, job_id=job.job_id)])
+        recorded = self.record_observations.run([replace(seen, job_id=job.job_id)])
         if any(known.status is not JobStatus.RUNNING for known in recorded.jobs.values()):
             return None
         return self.keep(job.job_id, seen.logs or "", stored, at=now)

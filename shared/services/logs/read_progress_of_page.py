@@ -19,10 +19,10 @@ CALLS_AN_ANSWER = 8
 @dataclass(frozen=True)
 class ReadProgressOfPage:
     jobs: JobStore
-    progress: ReadProgress
+    read_progress: ReadProgress
     clock: Clock
 
-    def read(self, job_ids: Sequence[str]) -> dict[str, StoredProgress | None]:
+    def run(self, job_ids: Sequence[str]) -> dict[str, StoredProgress | None]:
         """Each known job with what its log told last; None for one that does not run or was never read.
 
         Of the running jobs whose reading is older than a few seconds the CALLS_AN_ANSWER oldest are asked for anew,
@@ -30,18 +30,18 @@ class ReadProgressOfPage:
         """
         jobs = self.jobs.get_many(job_ids)
         running = [job for job in jobs.values() if job.status is JobStatus.RUNNING]
-        stored = self.progress.stored_many([job.job_id for job in running])
+        stored = self.read_progress.stored_many([job.job_id for job in running])
         read: dict[str, StoredProgress | None] = dict.fromkeys(jobs)
         read.update(stored)
         due = self._due(running, stored)
         if due:
             with ThreadPoolExecutor(len(due)) as pool:
-                asked = [pool.submit(copy_context().run, self.progress.read, job) for job in due]
+                asked = [pool.submit(copy_context().run, self.read_progress.read, job) for job in due]
                 read.update({job.job_id: answer.result() for job, answer in zip(due, asked, strict=True)})
         return read
 
     def _due(self, running: Sequence[Job], stored: dict[str, StoredProgress]) -> list[Job]:
-        limit = self.clock.now() - timedelta(seconds=self.progress.max_age_seconds)
+        limit = self.clock.now() - timedelta(seconds=self.read_progress.progress_max_age_seconds)
         ages = {job.job_id: stored[job.job_id].updated_at if job.job_id in stored else None for job in running}
         due = [(at, job) for job in running if (at := ages[job.job_id]) is None or at <= limit]
         due.sort(key=lambda pair: (pair[0] is not None, pair[0] or pair[1].created_at))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.ports import Clock, StateStore
+from shared.services.providers.provider_settings import ProviderSettings
 
 PREFERENCE_STATE = "preference#polling"
 DEFAULT_INTERVAL = 30.0
@@ -25,29 +26,35 @@ class PollingDecision:
 class DecidePolling:
     """The order of docs/contract.md: an explicit `enabled` in the yaml, the stored preference, else by the webhook URL.
 
-    `yaml_enabled` and `interval_seconds` come from the configuration, `webhook_url` tells a provider's, stored or not.
+    `polling_enabled` and `polling_interval` are the yaml's, `simpletuner_job_poll_interval` is the environment's.
     """
 
     state: StateStore
     clock: Clock
-    webhook_url: Callable[[str], str | None]
-    yaml_enabled: bool | None = None
-    interval_seconds: float = DEFAULT_INTERVAL
+    provider_settings: ProviderSettings
+    polling_enabled: bool | None
+    polling_interval: float | None
+    simpletuner_job_poll_interval: float | None
 
     def decide(self, providers: Iterable[str]) -> PollingDecision:
         """For these providers together: without a word of anybody, on as soon as one of them has no webhook URL."""
         preference = self.preference()
-        if self.yaml_enabled is not None:
-            word = "on" if self.yaml_enabled else "off"
+        if self.polling_enabled is not None:
+            word = "on" if self.polling_enabled else "off"
             reason = f"simpletuner-enterprise.yaml switches it {word} (background.job_status_polling.enabled)"
-            return self._decision(self.yaml_enabled, reason, preference)
+            return self._decision(self.polling_enabled, reason, preference)
         if preference is not None:
             reason = f"the stored setting switches it {'on' if preference else 'off'}"
             return self._decision(preference, reason, preference)
-        uncovered = [name for name in providers if self.webhook_url(name) is None]
+        uncovered = [name for name in providers if self.provider_settings.webhook_url(name) is None]
         if uncovered:
             return self._decision(True, f"no webhook URL is set for {', '.join(uncovered)}", None)
         return self._decision(False, "webhooks are configured, so the provider tells us itself", None)
+
+    @property
+    def interval_seconds(self) -> float:
+        """The configured interval: the environment's, else the yaml's, else DEFAULT_INTERVAL."""
+        return self.simpletuner_job_poll_interval or self.polling_interval or DEFAULT_INTERVAL
 
     def preference(self) -> bool | None:
         item = self.state.get(PREFERENCE_STATE, now=self.clock.now())

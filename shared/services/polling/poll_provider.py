@@ -102,11 +102,11 @@ class PollProvider:
     """
 
     state: StateStore
-    refresher: RefreshActive
+    refresh_active: RefreshActive
     clock: Clock
     telemetry: Telemetry
 
-    def poll(self, provider: Provider, *, interval: float, early: float | None = None) -> TickOutcome:
+    def run(self, provider: Provider, *, interval: float, early: float | None = None) -> TickOutcome:
         """Run one tick if one is due at this interval (seconds) and nobody else is at it.
 
         `early`: how many seconds before its time a round may begin; by default half an interval while rounds are short.
@@ -133,7 +133,7 @@ class PollProvider:
             return TickOutcome.BUSY
         self.telemetry.count("TickRan")
         try:
-            result = self.refresher.refresh(provider, budget_seconds=TICK_BUDGET, place=place)
+            result = self.refresh_active.run(provider, budget_seconds=TICK_BUDGET, place=place)
         except StoreUnavailableError:
             self._release(key, version, replace(known, lease_until=None, last_tick_at=now))
             raise

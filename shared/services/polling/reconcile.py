@@ -17,20 +17,20 @@ JITTER = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Reconcile:
-    """`interval_seconds` 0: never. While an active job does not report to our webhook: every minute."""
+    """`reconcile_interval` 0: never. While an active job does not report to our webhook: every minute."""
 
     jobs: JobStore
     events: EventLog
-    polling: DecidePolling
-    poller: PollProvider
-    interval_seconds: float
+    decide_polling: DecidePolling
+    poll_provider: PollProvider
+    reconcile_interval: float
 
     def run(self, providers: Sequence[Provider]) -> dict[str, TickOutcome]:
         """Run a tick for each provider that is due; one provider's failure stops no other (`PollProvider`)."""
-        if self.interval_seconds <= 0:
+        if self.reconcile_interval <= 0:
             return {}
-        decision = self.polling.decide([provider.name for provider in providers])
-        if decision.is_active and decision.interval_seconds <= self.interval_seconds:
+        decision = self.decide_polling.decide([provider.name for provider in providers])
+        if decision.is_active and decision.interval_seconds <= self.reconcile_interval:
             return {}
         head = self.events.head()
         outcomes: dict[str, TickOutcome] = {}
@@ -39,7 +39,7 @@ class Reconcile:
                 continue
             interval = self.interval_of(provider.name)
             if interval is not None:
-                outcomes[provider.name] = self.poller.poll(provider, interval=interval, early=JITTER)
+                outcomes[provider.name] = self.poll_provider.run(provider, interval=interval, early=JITTER)
         return outcomes
 
     def interval_of(self, provider: str) -> float | None:
@@ -48,4 +48,4 @@ class Reconcile:
         if not known:
             return None
         is_covered = all(job.webhook_covered or job.is_lost for job in known)
-        return self.interval_seconds if is_covered else min(self.interval_seconds, UNCOVERED_INTERVAL)
+        return self.reconcile_interval if is_covered else min(self.reconcile_interval, UNCOVERED_INTERVAL)

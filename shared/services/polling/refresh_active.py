@@ -78,11 +78,11 @@ class RefreshActive:
     """One round over the active jobs. A job that is queued here and not yet known to the provider is not asked for."""
 
     jobs: JobStore
-    recorder: RecordObservations
+    record_observations: RecordObservations
     clock: Clock
     telemetry: Telemetry
 
-    def refresh(self, provider: Provider, *, budget_seconds: float, place: Place = START) -> Refreshed:
+    def run(self, provider: Provider, *, budget_seconds: float, place: Place = START) -> Refreshed:
         """Look at every active job that `place` leaves to do, until the time is used up.
 
         No call begins after `budget_seconds`. A failing job or list never stops another; a provider that throttles,
@@ -94,7 +94,7 @@ class RefreshActive:
         pending = {str(job.external_id): job for job in active if _is_left(job, place)}
         wanted = len(pending)
         with ThreadPoolExecutor(1) as writer:
-            round_ = _Round(provider, self.recorder, writer, self.clock, deadline, pending)
+            round_ = _Round(provider, self.record_observations, writer, self.clock, deadline, pending)
             round_.result.active = len(active)
             if wanted:
                 try:
@@ -140,7 +140,7 @@ _FATAL = (ProviderThrottledError, ProviderTokenRejectedError, ProviderNotConfigu
 @dataclass
 class _Round:
     provider: Provider
-    recorder: RecordObservations
+    record_observations: RecordObservations
     writer: ThreadPoolExecutor
     clock: Clock
     deadline: float
@@ -275,7 +275,7 @@ class _Round:
     def _write_behind(self, batch: Sequence[Observation]) -> None:
         """What is known of these jobs is read now, while those before them are written."""
         try:
-            snapshot = self.recorder.look(batch)
+            snapshot = self.record_observations.look(batch)
         except StoreUnavailableError:
             snapshot = None
         self._being_written.append(self.writer.submit(self._write, batch, snapshot))
@@ -285,7 +285,7 @@ class _Round:
     def _write(self, batch: Sequence[Observation], snapshot: Snapshot | None) -> Recorded:
         if snapshot is not None and self._head is not None and self._head.epoch == snapshot.head.epoch:
             snapshot = replace(snapshot, head=max(self._head, snapshot.head, key=lambda head: head.seq))
-        recorded = self.recorder.record(batch, snapshot=snapshot)
+        recorded = self.record_observations.run(batch, snapshot=snapshot)
         self._head = recorded.head or self._head
         return recorded
 
@@ -293,7 +293,7 @@ class _Round:
         """Everything seen is recorded when this returns. Raises StoreUnavailableError when some could not be."""
         while self._being_written:
             self._keep(self._being_written.popleft().result())
-        self._keep(self.recorder.record(self._unrecorded))
+        self._keep(self.record_observations.run(self._unrecorded))
         self._unrecorded = []
 
     def _keep(self, recorded: Recorded) -> None:

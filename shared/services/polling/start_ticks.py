@@ -49,20 +49,20 @@ class Tick:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartTick:
+class StartTicks:
     jobs: JobStore
     events: EventLog
     state: StateStore
-    ticks: WorkQueue
-    polling: DecidePolling
+    ticks_queue: WorkQueue
+    decide_polling: DecidePolling
     clock: Clock
     telemetry: Telemetry
     _told: list[str] = field(default_factory=list)
 
-    def start(self, providers: Sequence[str]) -> int:
+    def run(self, providers: Sequence[str]) -> int:
         """Send the ticks of the coming minute; returns how many. Run again for the same minute it sends none."""
         self.telemetry.count("SchedulerRan")
-        decision = self.polling.decide(providers)
+        decision = self.decide_polling.decide(providers)
         self._tell(
             f"job status polling is {'on' if decision.is_active else 'off'}: {decision.reason}; "
             f"interval {decision.interval_seconds:g} s"
@@ -79,7 +79,7 @@ class StartTick:
                 )
                 for moment in due:
                     tick = Tick(provider, moment, decision.interval_seconds)
-                    self.ticks.send([tick.encode()], delay_seconds=max(0, round(moment - now)))
+                    self.ticks_queue.send([tick.encode()], delay_seconds=max(0, round(moment - now)))
                 sent += len(due)
         self._mark(item, now, planned, has_changed=sent > 0)
         return sent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from shared.domain.errors import (
@@ -14,6 +13,7 @@ from shared.domain.errors import (
 from shared.domain.job import JobKind
 from shared.domain.observation import Observation
 from shared.ports import Clock, Provider, Telemetry
+from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.record_observations import RecordObservations
 
 SYNC_JOBS = 100
@@ -35,12 +35,12 @@ class Synced:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncProvider:
-    recorder: RecordObservations
+    record_observations: RecordObservations
     clock: Clock
     telemetry: Telemetry
-    synced_models: Callable[[str], frozenset[str] | None]
+    provider_settings: ProviderSettings
 
-    def sync(self, provider: Provider) -> Synced:
+    def run(self, provider: Provider) -> Synced:
         """The newest SYNC_JOBS of predictions and trainings together, newest first.
 
         A list that fails halfway is recorded as far as it was read, and `error` says so: never a false "0 new" (I30).
@@ -55,10 +55,10 @@ class SyncProvider:
             except ProviderError as failure:
                 error = error or failure
                 self.telemetry.count("ProviderError")
-        models = self.synced_models(provider.name)
+        models = self.provider_settings.synced_models(provider.name)
         newest = sorted(found.values(), key=lambda seen: seen.created_at or seen.observed_at, reverse=True)
         wanted = [seen for seen in newest if models is None or seen.model in models]
-        recorded = self.recorder.record(wanted[:SYNC_JOBS])
+        recorded = self.record_observations.run(wanted[:SYNC_JOBS])
         if recorded.queued - recorded.jobs.keys():
             raise StoreUnavailableError(
                 "The job store is busy: what the provider told is kept and will be recorded, but how much of it is new "

@@ -34,17 +34,17 @@ _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 
 @dataclass(frozen=True)
 class ConfigureProvider:
-    settings: ProviderSettings
+    provider_settings: ProviderSettings
     state: StateStore
     secrets: SecretStore
     clock: Clock
 
     def effective(self, provider: str) -> dict[str, object]:
         """What is configured, with the hardware known by default; never a key of the bucket."""
-        config = dict(self.settings.of(provider))
+        config = dict(self.provider_settings.of(provider))
         known = {
             profile.id: {"name": profile.label, "cost_per_second": float(profile.price_per_second)}
-            for profile in self.settings.profiles(provider)
+            for profile in self.provider_settings.profiles(provider)
         }
         given = config.get("hardware_info")
         config["hardware_info"] = {**(given if isinstance(given, Mapping) else {}), **known}
@@ -74,7 +74,7 @@ class ConfigureProvider:
                 self.secrets.delete(_s3_secret(provider))
             elif keys:
                 self.secrets.put(_s3_secret(provider), json.dumps(keys))
-        self.settings.forget(provider)
+        self.provider_settings.forget(provider)
         return self.effective(provider)
 
     def _store(self, provider: str, checked: Mapping[str, object | None]) -> None:

@@ -31,10 +31,10 @@ class KeptToken:
 
 @dataclass(frozen=True)
 class KeepToken:
-    """`secret_names`: under which name each provider's token stands in the secret store."""
+    """`token_secrets`: under which name each provider's token stands in the secret store."""
 
     secrets: SecretStore
-    secret_names: Mapping[str, str]
+    token_secrets: Mapping[str, str]
     account_of: AccountOf
 
     def has(self, provider: str) -> bool:
@@ -69,6 +69,6 @@ class KeepToken:
 
     def _name(self, provider: str) -> str:
         try:
-            return self.secret_names[provider]
+            return self.token_secrets[provider]
         except KeyError:
             raise UnknownProviderError("There is no provider of that name.") from None

@@ -22,7 +22,7 @@ class ProviderSettings:
 
     state: StateStore
     clock: Clock
-    defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    provider_defaults: Mapping[str, Mapping[str, object]]
     _cache: dict[str, tuple[float, Mapping[str, object]]] = field(default_factory=dict)
 
     def of(self, provider: str) -> Mapping[str, object]:
@@ -31,7 +31,7 @@ class ProviderSettings:
         if cached is not None and self.clock.monotonic() - cached[0] < CACHE_SECONDS:
             return cached[1]
         item = self.state.get(settings_key(provider), now=self.clock.now())
-        values = {**self.defaults.get(provider, {}), **(item.value if item else {})}
+        values = {**self.provider_defaults.get(provider, {}), **(item.value if item else {})}
         self._cache[provider] = (self.clock.monotonic(), values)
         return values
 

@@ -27,27 +27,27 @@ _TEXTS = (
 
 @dataclass(frozen=True)
 class ReadSystemStatus:
-    """`fetch` reads the page's summary; None: there is none to ask, because the provider is simulated."""
+    """`fetch_status_page` reads the page's summary; None: there is none to ask, because the provider is simulated."""
 
     state: StateStore
     clock: Clock
-    fetch: Callable[[], Mapping[str, object]] | None
-    page_url: str
+    fetch_status_page: Callable[[], Mapping[str, object]] | None
+    status_page_url: str
     key: str = field(default="system-status#replicate")
 
-    def read(self) -> dict[str, object]:
+    def run(self) -> dict[str, object]:
         """`operational`, the three lists, `error` and `status_page_url`; never raises a ProviderError.
 
         A page that cannot be read counts as operational with an `error`, as SimpleTuner's clients expect.
         """
-        if self.fetch is None:
+        if self.fetch_status_page is None:
             return self._answer({}, "The provider is simulated here, so its status page is not asked.")
         now = self.clock.now()
         item = self.state.get(self.key, now=now)
         if item is not None:
             return dict(item.value)
         try:
-            answer = self._answer(self.fetch(), None)
+            answer = self._answer(self.fetch_status_page(), None)
         except ProviderError as error:
             answer = self._answer({}, error.detail)
         try:
@@ -59,7 +59,7 @@ class ReadSystemStatus:
     def _answer(self, summary: Mapping[str, object], error: str | None) -> dict[str, object]:
         lists = {name: _entries(summary.get(name)) for name in LISTS}
         is_well = not lists["ongoing_incidents"] and not lists["in_progress_maintenances"]
-        return {"operational": is_well, **lists, "error": error, "status_page_url": self.page_url}
+        return {"operational": is_well, **lists, "error": error, "status_page_url": self.status_page_url}
 
 
 def _entries(found: object) -> list[dict[str, object]]:

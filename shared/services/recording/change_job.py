@@ -21,7 +21,7 @@ class ChangeJob:
     jobs: JobStore
     clock: Clock
 
-    def change(self, job_id: str, decide: Decide) -> Job | None:
+    def run(self, job_id: str, decide: Decide) -> Job | None:
         """The job afterwards, None when it was deleted.
 
         Raises JobNotFoundError (gone meanwhile), StoreUnavailableError (others were first every time), and whatever

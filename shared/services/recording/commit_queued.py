@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.domain.errors import InvalidRequestError, StaleWrite, StoreUnavailableError
@@ -20,15 +20,15 @@ LOOK_EVERY = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommitObservations:
-    """`recorder` has no overflow: it tries long, and what it cannot write stays in the queue."""
+class CommitQueued:
+    """Records without an overflow: it tries long, and what it cannot write stays in the queue."""
 
-    recorder: RecordObservations
+    record_observations: RecordObservations
     state: StateStore
     clock: Clock
     telemetry: Telemetry
 
-    def commit(self, messages: Sequence[str]) -> list[int]:
+    def run(self, messages: Sequence[str]) -> list[int]:
         """Record a batch; returns the places of the messages that the queue must keep.
 
         A message that is none of ours never holds the others up; the queue's dead letters take it in the end (I43).
@@ -66,7 +66,7 @@ class CommitObservations:
         return True
 
     def _record_together(self, messages: Sequence[ObservationMessage]) -> None:
-        self.recorder.record(
+        replace(self.record_observations, observations_queue=None).run(
             [message.observation for message in messages], marks=[message.mark for message in messages]
         )
 

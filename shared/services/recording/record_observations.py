@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -12,8 +12,8 @@ from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.event import LogHead
 from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, first_observed, merge_observations
-from shared.domain.pricing import Hardware
 from shared.ports import Claim, Clock, ExternalKey, JobChange, JobStore, Snapshot, Telemetry, WorkQueue
+from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.fill_transactions import fill_transactions
 from shared.services.recording.messages import encode_observation
 
@@ -23,9 +23,6 @@ CONTENTION_SECONDS = 1.0
 CONTENTION_FROM = 8
 """After so many changes within so long that could not get through, single ones go straight to the committer: failed
 tries cost as much as good ones, and the committer writes fifty changes at the price of two."""
-
-HardwareOf = Callable[[str, str | None], Hardware]
-"""The hardware of a job, from its provider and model."""
 
 
 @dataclass(slots=True)
@@ -86,24 +83,24 @@ class _Group:
 class RecordObservations:
     """Folds observations per job and commits by budget.
 
-    A writer tries its own transaction twice; what still collides goes to `overflow`, and for a moment so do the single
-    changes that come after it. The committer itself has no `overflow`: it tries longer and then raises
+    A writer tries its own transaction twice; what still collides goes to `observations_queue`, and for a moment so do
+    the single changes that come after it. The committer itself has no such queue: it tries longer and then raises
     StoreUnavailableError, so that its queue keeps the message.
     """
 
     jobs: JobStore
     clock: Clock
     telemetry: Telemetry
-    hardware_of: HardwareOf
-    overflow: WorkQueue | None = None
-    retention: timedelta | None = None
+    provider_settings: ProviderSettings
+    observations_queue: WorkQueue | None
+    retention: timedelta | None
     contention: Contention = field(default_factory=Contention, compare=False)
 
     def look(self, observations: Sequence[Observation]) -> Snapshot:
         """What `record` will decide on, read ahead. Raises StoreUnavailableError."""
         return self.jobs.snapshot([group.key for group in _group(observations, ())])
 
-    def record(
+    def run(
         self,
         observations: Sequence[Observation],
         *,
@@ -127,7 +124,7 @@ class RecordObservations:
             try:
                 pending = self._try_once(pending, recorded, exhausted, snapshot if attempt == 0 else None)
             except StoreUnavailableError:
-                if self.overflow is None:
+                if self.observations_queue is None:
                     raise
             if not pending:
                 break
@@ -136,11 +133,13 @@ class RecordObservations:
         return recorded
 
     def _is_in_the_way(self, changes: int) -> bool:
-        return self.overflow is not None and changes == 1 and self.contention.is_likely(self.clock.monotonic())
+        return (
+            self.observations_queue is not None and changes == 1 and self.contention.is_likely(self.clock.monotonic())
+        )
 
     @property
     def _tries(self) -> int:
-        return OWN_TRIES if self.overflow is not None else COMMITTER_TRIES
+        return OWN_TRIES if self.observations_queue is not None else COMMITTER_TRIES
 
     def _pause(self) -> None:
         self.telemetry.count("TxRetry")
@@ -221,7 +220,7 @@ class RecordObservations:
                     break
                 continue
             except StoreUnavailableError:
-                if self.overflow is None:
+                if self.observations_queue is None:
                     raise
                 break
             recorded.head = head
@@ -287,7 +286,7 @@ class RecordObservations:
             recorded.ignored.add(group.key)
             return None
         first = group.observations[0]
-        outcome = first_observed(group.observations, self.hardware_of(first.provider, first.model))
+        outcome = first_observed(group.observations, self.provider_settings.hardware(first.provider, first.model))
         if outcome is None or self._is_past_retention(outcome.job):
             recorded.ignored.add(group.key)
             return None
@@ -314,9 +313,11 @@ class RecordObservations:
             self.telemetry.count("UnknownStatus", unknown)
 
     def _hand_over(self, groups: Sequence[_Group], recorded: Recorded) -> None:
-        if self.overflow is None:
+        if self.observations_queue is None:
             raise StoreUnavailableError("The job store is busy; try again in a moment.")
-        self.overflow.send([encode_observation(*sighting) for group in groups for sighting in group.sightings])
+        self.observations_queue.send(
+            [encode_observation(*sighting) for group in groups for sighting in group.sightings]
+        )
         for key in (group.key for group in groups):
             recorded.queued.add(key)
             if key in recorded.jobs:

@@ -27,16 +27,16 @@ class ProbeResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeWebhook:
-    settings: ProviderSettings
-    probe: WebhookProbe
+    provider_settings: ProviderSettings
+    webhook_probe: WebhookProbe
     clock: Clock
-    own_base_url: str | None
+    public_base_url: str | None
 
-    def test(self, provider: str, given: str | None, method: str) -> ProbeResult:
+    def run(self, provider: str, given: str | None, method: str) -> ProbeResult:
         """Contact `given`, or without it the configured address, if it is one of ours; else say why not."""
         if method not in METHODS:
             return ProbeResult(False, METHODS[0], f"The method must be one of {', '.join(METHODS)}.")
-        configured = self.settings.webhook_url(provider)
+        configured = self.provider_settings.webhook_url(provider)
         wanted = (given or "").strip() or configured
         if not wanted:
             return ProbeResult(False, method, "No webhook URL is configured; set one in the provider's settings first.")
@@ -45,7 +45,7 @@ class ProbeWebhook:
             return ProbeResult(False, method, "Only the configured webhook URL is tested; save this one first.")
         started = self.clock.monotonic()
         try:
-            status = self.probe.status_of(ours, method)
+            status = self.webhook_probe.status_of(ours, method)
         except (ProbeRefusedError, ProbeUnansweredError) as error:
             return ProbeResult(False, method, error.detail)
         latency = round((self.clock.monotonic() - started) * 1000, 1)
@@ -54,6 +54,6 @@ class ProbeWebhook:
         return ProbeResult(is_reached, method, error_text, latency, status)
 
     def _ours(self, provider: str, configured: str | None) -> list[str]:
-        base = (self.own_base_url or "").rstrip("/")
+        base = (self.public_base_url or "").rstrip("/")
         own = [base + path.format(provider) for path in OWN_PATHS] if base else []
         return [configured, *own] if configured else own

@@ -56,17 +56,17 @@ class Received:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceiveWebhook:
-    """`readers` turn a body of each provider into an observation."""
+    """`webhook_readers` turn a body of each provider into an observation."""
 
-    recorder: RecordObservations
-    keys: WebhookKeys
-    progress: ReadProgress
-    settings: ProviderSettings
+    record_observations: RecordObservations
+    webhook_keys: WebhookKeys
+    read_progress: ReadProgress
+    provider_settings: ProviderSettings
     clock: Clock
     telemetry: Telemetry
-    readers: Mapping[str, ReadBody]
+    webhook_readers: Mapping[str, ReadBody]
 
-    def receive(self, delivery: Delivery) -> Received:
+    def run(self, delivery: Delivery) -> Received:
         """Record what a genuine callback tells.
 
         Raises PayloadTooLargeError, UnsupportedMediaError, WebhookRejected (any doubt), SigningKeyUnavailableError,
@@ -78,7 +78,7 @@ class ReceiveWebhook:
             raise UnsupportedMediaError("Send the webhook's body without Content-Encoding.")
         webhook_id = self._judge(delivery)
         seen = self._read(delivery)
-        recorded = self.recorder.record([seen], marks=[f"{delivery.provider}#{webhook_id}"])
+        recorded = self.record_observations.run([seen], marks=[f"{delivery.provider}#{webhook_id}"])
         job = recorded.jobs.get(ExternalKey(seen.provider, seen.external_id))
         if job is not None and not recorded.is_duplicate:
             self._keep_progress(job, seen)
@@ -90,16 +90,16 @@ class ReceiveWebhook:
         self._check_source(delivery)
         headers = checked_headers(delivery.headers, self.clock.now())
         provider = delivery.provider
-        is_genuine = is_signed(headers, delivery.body, self.keys.of(provider)) or (
+        is_genuine = is_signed(headers, delivery.body, self.webhook_keys.of(provider)) or (
             # The secret may have been rotated a moment ago.
-            is_signed(headers, delivery.body, self.keys.renewed(provider))
+            is_signed(headers, delivery.body, self.webhook_keys.renewed(provider))
         )
         if not is_genuine:
             raise WebhookRejected("signature")
         return headers.webhook_id
 
     def _check_source(self, delivery: Delivery) -> None:
-        allowed = self.settings.of(delivery.provider).get("webhook_allowed_ips")
+        allowed = self.provider_settings.of(delivery.provider).get("webhook_allowed_ips")
         given = allowed.split(",") if isinstance(allowed, str) else allowed
         entries = [str(entry).strip() for entry in given if str(entry).strip()] if isinstance(given, list) else []
         if entries and not _is_listed(delivery.source_ip, entries):
@@ -108,7 +108,7 @@ class ReceiveWebhook:
     def _read(self, delivery: Delivery) -> Observation:
         body = parse_body(delivery.body)
         try:
-            seen = self.readers[delivery.provider](body)
+            seen = self.webhook_readers[delivery.provider](body)
         except ProviderAnswerInvalidError:
             raise InvalidRequestError("This body tells of no job: it has no usable id or status.") from None
         hint = delivery.job_id
@@ -120,9 +120,9 @@ class ReceiveWebhook:
         if not seen.logs or job.status is not JobStatus.RUNNING or seen.status is not JobStatus.RUNNING:
             return
         now = self.clock.now()
-        stored = self.progress.stored(job)
+        stored = self.read_progress.stored(job)
         if stored is None or abs(now - stored.updated_at) >= PROGRESS_EVERY:
-            self.progress.keep(job.job_id, seen.logs, stored, at=now)
+            self.read_progress.keep(job.job_id, seen.logs, stored, at=now)
 
 
 def parse_body(raw: bytes) -> Mapping[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.ports import Clock, Provider, SecretStore, StateStore, Telemetry
+from shared.services.providers.provider_named import provider_named
 from shared.services.webhooks.verify_webhook import signing_key
 
 CACHE_SECONDS = 300.0
@@ -37,7 +38,7 @@ class WebhookKeys:
     secrets: SecretStore
     clock: Clock
     telemetry: Telemetry
-    provider_of: Callable[[str], Provider]
+    providers: Mapping[str, Provider]
     _known: dict[str, tuple[float, Keys]] = field(default_factory=dict)
     _asked_at: dict[str, float] = field(default_factory=dict)
     _reread_at: dict[str, float] = field(default_factory=dict)
@@ -73,7 +74,7 @@ class WebhookKeys:
         if not self._may_ask(provider):
             return ()
         try:
-            secret = self.provider_of(provider).webhook_secret()
+            secret = provider_named(self.providers, provider).webhook_secret()
             signing_key(secret)
         except (ProviderError, SigningKeyUnavailableError) as error:
             self.telemetry.warning("webhook secret not fetched", provider=provider, reason=error.detail)

@@ -9,6 +9,11 @@ import pytest
 from functions.socket import authorize, connect
 from shared.config import AuthMode
 from shared.domain.access import LOCAL_ADMIN, Principal, Role
+from shared.services.access.authorize_connection import AuthorizeConnection
+from shared.services.access.issue_ticket import IssueTicket
+from shared.services.access.revoke_access import RevokeAccess
+from shared.services.delivery.greet_connection import GreetConnection
+from shared.services.delivery.open_connection import OpenConnection
 from shared.wiring import use_wiring
 from tests.delivery import Delivery
 from tests.fakes import FakeClock
@@ -22,26 +27,26 @@ def closed(clock: FakeClock | None = None) -> Delivery:
 
 
 def opened(world: Delivery, connection_id: str, principal: Principal) -> bool:
-    return world.parts.connection_opener.open(connection_id, principal, authorized_at=world.clock.now())
+    return world.parts.use(OpenConnection).run(connection_id, principal, authorized_at=world.clock.now())
 
 
 def test_a_ticket_opens_one_connection_for_its_principal() -> None:
     world = closed()
-    ticket = world.parts.ticket_issuer.issue(ALICE)
+    ticket = world.parts.use(IssueTicket).run(ALICE)
 
-    assert world.parts.connection_authorizer.authorize(origins=(), ticket=ticket) == ALICE
-    assert world.parts.connection_authorizer.authorize(origins=(), ticket=ticket) is None
+    assert world.parts.use(AuthorizeConnection).run(origins=(), ticket=ticket) == ALICE
+    assert world.parts.use(AuthorizeConnection).run(origins=(), ticket=ticket) is None
 
 
 def test_of_fifty_uses_at_once_exactly_one_wins() -> None:
     world = closed()
-    ticket = world.parts.ticket_issuer.issue(ALICE)
+    ticket = world.parts.use(IssueTicket).run(ALICE)
     answers: list[Principal | None] = []
     start = threading.Barrier(50, timeout=20)
 
     def use() -> None:
         start.wait()
-        answers.append(world.parts.connection_authorizer.authorize(origins=(), ticket=ticket))
+        answers.append(world.parts.use(AuthorizeConnection).run(origins=(), ticket=ticket))
 
     uses = [threading.Thread(target=use) for _ in range(50)]
     for one in uses:
@@ -55,15 +60,15 @@ def test_of_fifty_uses_at_once_exactly_one_wins() -> None:
 def test_an_expired_ticket_that_nobody_deleted_is_refused() -> None:
     clock = FakeClock()
     world = closed(clock)
-    ticket = world.parts.ticket_issuer.issue(ALICE)
+    ticket = world.parts.use(IssueTicket).run(ALICE)
     clock.advance(61)
 
-    assert world.parts.connection_authorizer.authorize(origins=(), ticket=ticket) is None
+    assert world.parts.use(AuthorizeConnection).run(origins=(), ticket=ticket) is None
 
 
 def test_a_ticket_holds_256_random_bits_and_is_stored_hashed() -> None:
     world = closed()
-    tickets = {world.parts.ticket_issuer.issue(ALICE) for _ in range(50)}
+    tickets = {world.parts.use(IssueTicket).run(ALICE) for _ in range(50)}
 
     assert len(tickets) == 50
     assert all(len(ticket) >= 43 for ticket in tickets)
@@ -73,15 +78,15 @@ def test_a_ticket_holds_256_random_bits_and_is_stored_hashed() -> None:
 
 def test_a_ticket_of_a_key_revoked_meanwhile_is_refused() -> None:
     world = closed()
-    ticket = world.parts.ticket_issuer.issue(ALICE)
-    world.parts.access_revoker.revoke(key_id="k1")
+    ticket = world.parts.use(IssueTicket).run(ALICE)
+    world.parts.use(RevokeAccess).run(key_id="k1")
 
-    assert world.parts.connection_authorizer.authorize(origins=(), ticket=ticket) is None
+    assert world.parts.use(AuthorizeConnection).run(origins=(), ticket=ticket) is None
 
 
 @pytest.mark.parametrize("ticket", [None, "", "wrong", "x" * 10_000, "\ud800", "ws-ticket#"])
 def test_without_a_valid_ticket_nobody_gets_in(ticket: str | None) -> None:
-    assert closed().parts.connection_authorizer.authorize(origins=(), ticket=ticket) is None
+    assert closed().parts.use(AuthorizeConnection).run(origins=(), ticket=ticket) is None
 
 
 @pytest.mark.parametrize(
@@ -102,27 +107,27 @@ def test_without_a_valid_ticket_nobody_gets_in(ticket: str | None) -> None:
 )
 def test_an_origin_that_is_not_listed_whole_is_refused_with_a_good_ticket(origins: tuple[str, ...]) -> None:
     world = closed()
-    ticket = world.parts.ticket_issuer.issue(ALICE)
+    ticket = world.parts.use(IssueTicket).run(ALICE)
 
-    assert world.parts.connection_authorizer.authorize(origins=origins, ticket=ticket) is None
-    assert world.parts.connection_authorizer.authorize(origins=(ORIGIN,), ticket=ticket) == ALICE
+    assert world.parts.use(AuthorizeConnection).run(origins=origins, ticket=ticket) is None
+    assert world.parts.use(AuthorizeConnection).run(origins=(ORIGIN,), ticket=ticket) == ALICE
 
 
 def test_the_deployments_own_page_may_connect() -> None:
     world = Delivery(public_base_url="https://own.example.com/prod")
 
-    assert world.parts.connection_authorizer.authorize(origins=("https://own.example.com",), ticket=None) == LOCAL_ADMIN
+    assert world.parts.use(AuthorizeConnection).run(origins=("https://own.example.com",), ticket=None) == LOCAL_ADMIN
 
 
 def test_with_open_access_the_ticket_may_be_left_out_but_not_be_wrong() -> None:
     world = Delivery()
-    authorizer = world.parts.connection_authorizer
-    ticket = world.parts.ticket_issuer.issue(LOCAL_ADMIN)
+    authorizer = world.parts.use(AuthorizeConnection)
+    ticket = world.parts.use(IssueTicket).run(LOCAL_ADMIN)
 
-    assert authorizer.authorize(origins=(), ticket=None) == LOCAL_ADMIN
-    assert authorizer.authorize(origins=(), ticket="wrong") is None
-    assert authorizer.authorize(origins=(), ticket=ticket) == LOCAL_ADMIN
-    assert authorizer.authorize(origins=(), ticket=ticket) is None
+    assert authorizer.run(origins=(), ticket=None) == LOCAL_ADMIN
+    assert authorizer.run(origins=(), ticket="wrong") is None
+    assert authorizer.run(origins=(), ticket=ticket) == LOCAL_ADMIN
+    assert authorizer.run(origins=(), ticket=ticket) is None
 
 
 def test_a_principal_has_a_limited_number_of_sockets_silent_ones_too() -> None:
@@ -130,7 +135,7 @@ def test_a_principal_has_a_limited_number_of_sockets_silent_ones_too() -> None:
     world = Delivery(auth_mode=AuthMode.KEY, sockets_per_user=2)
     assert opened(world, "silent", ALICE)
     assert opened(world, "listening", ALICE)
-    world.parts.greeter.hello("listening", None)
+    world.parts.use(GreetConnection).hello("listening", None)
 
     assert not opened(world, "third", ALICE)
     assert opened(world, "other", Principal("bob", Role.VIEWER))
@@ -168,11 +173,11 @@ def test_access_revoked_between_authorizing_and_connecting_hears_nothing() -> No
     world = closed(clock)
     use_wiring(world.parts)
     try:
-        ticket = world.parts.ticket_issuer.issue(ALICE)
+        ticket = world.parts.use(IssueTicket).run(ALICE)
         asked = {"methodArn": "arn:test", "multiValueQueryStringParameters": {"ticket": [ticket]}}
         word = authorize.handler(asked, None)
         clock.advance(2)
-        world.parts.access_revoker.revoke(key_id="k1")
+        world.parts.use(RevokeAccess).run(key_id="k1")
         clock.advance(2)
         request = {"connectionId": "late", "authorizer": {"principalId": "alice", **word["context"]}}
         assert connect.handler({"requestContext": request}, None) == {"statusCode": 200}
@@ -180,7 +185,7 @@ def test_access_revoked_between_authorizing_and_connecting_hears_nothing() -> No
         use_wiring(None)
     world.publish()
 
-    world.parts.greeter.hello("late", f"{world.epoch}-0")
+    world.parts.use(GreetConnection).hello("late", f"{world.epoch}-0")
 
     assert world.heard("late") == []
     assert world.fake_sender.disconnected == ["late"]

@@ -6,6 +6,9 @@ import pytest
 
 from functions.socket import receive_message
 from shared.services.access.list_revocations import CONNECTION_LIFE
+from shared.services.access.revoke_access import RevokeAccess
+from shared.services.delivery.greet_connection import GreetConnection
+from shared.services.delivery.push_events import PushEvents
 from shared.wiring import use_wiring
 from tests.delivery import Delivery
 from tests.fakes import FakeClock
@@ -13,7 +16,7 @@ from tests.fakes import FakeClock
 
 def greeted(world: Delivery, after: object) -> list[dict[str, object]]:
     world.connect("a")
-    world.parts.greeter.hello("a", after)
+    world.parts.use(GreetConnection).hello("a", after)
     return world.heard("a")
 
 
@@ -49,7 +52,7 @@ def test_hello_with_a_bad_cursor_is_reset_to_the_present_and_then_hears_live(aft
 
     messages = greeted(world, after)
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert messages[-1] == {"type": "reset", "head": f"{world.epoch}-4"}
     assert world.heard_ids("a") == world.ids(5, 6)
@@ -69,15 +72,15 @@ def test_a_change_that_is_pushed_during_hello_is_heard(step: int) -> None:
         steps += 1
         if steps == step:
             world.publish(1)
-            world.parts.pusher.wake()
+            world.parts.use(PushEvents).run()
             steps = 100
         begin_call()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(world.stores.faults, "begin_call", change_in_between)
-        world.parts.greeter.hello("a", f"{world.epoch}-0")
+        world.parts.use(GreetConnection).hello("a", f"{world.epoch}-0")
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     missed_step = [] if steps >= 100 else ["hello has fewer steps than this test believes"]
     assert sorted(set(world.heard_ids("a")), key=lambda id_: int(id_.split("-")[1])) == world.ids(1, 8), missed_step
@@ -87,12 +90,12 @@ def test_a_second_hello_fills_a_hole_and_stays_live() -> None:
     world = Delivery()
     world.greet("a")
     world.publish(3)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
     world.fake_sender.sent["a"].clear()
 
-    world.parts.greeter.hello("a", f"{world.epoch}-2")
+    world.parts.use(GreetConnection).hello("a", f"{world.epoch}-2")
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard_ids("a") == world.ids(3, 8)
 
@@ -109,7 +112,7 @@ def test_a_backlog_of_any_length_arrives_in_messages_of_bounded_size() -> None:
 def test_a_hello_of_an_unknown_connection_is_sent_away() -> None:
     world = Delivery()
 
-    world.parts.greeter.hello("stranger", None)
+    world.parts.use(GreetConnection).hello("stranger", None)
 
     assert world.heard("stranger") == []
     assert world.fake_sender.disconnected == ["stranger"]
@@ -119,9 +122,9 @@ def test_a_hello_of_a_revoked_key_replays_nothing() -> None:
     world = Delivery()
     world.publish(1)
     world.connect("a", "mallory", "k1")
-    world.parts.access_revoker.revoke(key_id="k1")
+    world.parts.use(RevokeAccess).run(key_id="k1")
 
-    world.parts.greeter.hello("a", f"{world.epoch}-0")
+    world.parts.use(GreetConnection).hello("a", f"{world.epoch}-0")
 
     assert world.heard("a") == []
     assert world.fake_sender.disconnected == ["a"]
@@ -133,7 +136,7 @@ def test_a_connection_that_ends_during_hello_is_removed() -> None:
     world.connect("a")
     world.fake_sender.gone.add("a")
 
-    world.parts.greeter.hello("a", None)
+    world.parts.use(GreetConnection).hello("a", None)
 
     assert world.stores.connections.get("a") is None
 
@@ -143,9 +146,9 @@ def test_a_hello_whose_answer_timed_out_leaves_the_row_for_the_next_hello() -> N
     world.publish(1)
     world.connect("a")
     world.fake_sender.failing["a"] = 1
-    world.parts.greeter.hello("a", f"{world.epoch}-0")
+    world.parts.use(GreetConnection).hello("a", f"{world.epoch}-0")
 
-    world.parts.greeter.hello("a", f"{world.epoch}-0")
+    world.parts.use(GreetConnection).hello("a", f"{world.epoch}-0")
 
     assert world.heard_ids("a") == world.ids(1, 2)
 
@@ -155,7 +158,7 @@ def test_ping_tells_the_head_so_that_a_lost_push_is_noticed() -> None:
     world.greet("a")
     world.publish(2)
 
-    world.parts.greeter.ping("a")
+    world.parts.use(GreetConnection).ping("a")
 
     assert world.heard("a") == [{"type": "heartbeat", "head": f"{world.epoch}-4"}]
 
@@ -165,7 +168,7 @@ def test_ping_of_a_dropped_connection_ends_it_so_that_it_connects_anew() -> None
     world.greet("a")
     world.stores.connections.remove("a")
 
-    world.parts.greeter.ping("a")
+    world.parts.use(GreetConnection).ping("a")
 
     assert world.fake_sender.disconnected == ["a"]
 
@@ -175,7 +178,7 @@ def test_a_ping_costs_two_requests_to_the_store() -> None:
     world.greet("a")
     world.stores.reset_usage()
 
-    world.parts.greeter.ping("a")
+    world.parts.use(GreetConnection).ping("a")
 
     assert world.stores.total_usage.requests == 2
 
@@ -187,11 +190,11 @@ def test_of_many_messages_in_a_second_ten_are_answered() -> None:
     for name in ("loud", "quiet"):
         world.connect(name)
     for _ in range(4):
-        world.parts.greeter.hello("loud", None)
-        world.parts.greeter.pass_over("loud")
+        world.parts.use(GreetConnection).hello("loud", None)
+        world.parts.use(GreetConnection).pass_over("loud")
     for _ in range(30):
-        world.parts.greeter.ping("loud")
-    world.parts.greeter.ping("quiet")
+        world.parts.use(GreetConnection).ping("loud")
+    world.parts.use(GreetConnection).ping("quiet")
 
     kinds = [message["type"] for message in world.heard("loud")]
     assert kinds == ["connected"] * 4 + ["heartbeat"] * 2
@@ -199,7 +202,7 @@ def test_of_many_messages_in_a_second_ten_are_answered() -> None:
     assert world.fake_sender.disconnected == []
 
     clock.advance(1)
-    world.parts.greeter.ping("loud")
+    world.parts.use(GreetConnection).ping("loud")
     assert len(world.heard("loud")) == 7
 
 
@@ -224,7 +227,7 @@ def test_a_socket_past_its_life_is_sent_away_although_nobody_deleted_its_row() -
     world.greet("old")
     clock.advance(CONNECTION_LIFE.total_seconds() + 1)
 
-    world.parts.greeter.ping("old")
+    world.parts.use(GreetConnection).ping("old")
 
     assert world.heard("old") == []
     assert world.fake_sender.disconnected == ["old"]
@@ -235,7 +238,7 @@ def test_a_ping_that_cannot_be_answered_in_time_does_no_harm() -> None:
     world.greet("a")
     world.fake_sender.failing["a"] = 1
 
-    world.parts.greeter.ping("a")
+    world.parts.use(GreetConnection).ping("a")
 
     assert world.stores.connections.get("a") is not None
     assert world.heard("a") == []

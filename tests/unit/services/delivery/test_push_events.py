@@ -14,8 +14,9 @@ from shared.adapters.clock import SystemClock
 from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled, StoreUnavailableError
 from shared.ports import Connection
 from shared.services.access.list_revocations import CONNECTION_LIFE
+from shared.services.access.revoke_access import RevokeAccess
 from shared.services.delivery.fan_out import fan_out
-from shared.services.delivery.push_events import LEASE, PUSHER_KEY
+from shared.services.delivery.push_events import LEASE, PUSHER_KEY, PushEvents
 from tests.delivery import Delivery
 from tests.fakes import FakeClock
 
@@ -25,7 +26,7 @@ def test_a_wake_sends_one_message_with_all_that_is_new() -> None:
     world.greet("a")
     world.publish(3)
 
-    assert world.parts.pusher.wake()
+    assert world.parts.use(PushEvents).run()
 
     assert world.heard("a") == [{"type": "events", "events": world.frames()}]
 
@@ -34,10 +35,10 @@ def test_a_second_wake_without_news_sends_nothing_and_writes_nothing() -> None:
     world = Delivery()
     world.greet("a")
     world.publish(2)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
     world.stores.reset_usage()
 
-    assert world.parts.pusher.wake()
+    assert world.parts.use(PushEvents).run()
 
     assert len(world.heard("a")) == 1
     assert world.stores.total_usage.items_written == 0
@@ -50,7 +51,7 @@ def test_two_wakes_at_once_send_nothing_twice_and_lose_nothing() -> None:
         world.greet(connection)
     for _ in range(10):
         world.publish(3)
-        wakes = [threading.Thread(target=world.parts.pusher.wake) for _ in range(3)]
+        wakes = [threading.Thread(target=world.parts.use(PushEvents).run) for _ in range(3)]
         for wake in wakes:
             wake.start()
         for wake in wakes:
@@ -69,7 +70,7 @@ def test_a_wake_during_another_ones_turn_waits_and_takes_over_when_it_died() -> 
     held = {"epoch": world.epoch, "seq": 0, "ended_at": None, "held_until": held_until}
     world.stores.state.put(PUSHER_KEY, held, now=clock.now())
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert clock.monotonic() >= LEASE.total_seconds()
     assert world.heard_ids("a") == world.ids(1, 2)
@@ -82,7 +83,7 @@ def test_a_client_that_hellos_later_hears_only_what_comes_after_its_hello() -> N
     world.greet("late")
     world.publish(1)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard_ids("early") == world.ids(1, 6)
     assert world.heard_ids("late") == world.ids(5, 6)
@@ -93,7 +94,7 @@ def test_a_connection_without_hello_hears_nothing() -> None:
     world.connect("silent")
     world.publish(1)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard("silent") == []
 
@@ -105,7 +106,7 @@ def test_a_gone_connection_is_removed_and_the_others_hear() -> None:
     world.fake_sender.gone.add("gone")
     world.publish(1)
 
-    assert world.parts.pusher.wake()
+    assert world.parts.use(PushEvents).run()
 
     assert world.stores.connections.get("gone") is None
     assert world.heard_ids("there") == world.ids(1, 2)
@@ -116,10 +117,10 @@ def test_a_send_that_timed_out_is_made_good_with_the_next_news() -> None:
     world.greet("slow")
     world.fake_sender.failing["slow"] = 1
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
     world.publish(1)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard_ids("slow") == world.ids(1, 4)
     row = world.stores.connections.get("slow")
@@ -134,7 +135,7 @@ def test_the_third_time_out_in_a_row_drops_a_connection() -> None:
     for wake in range(1, 4):
         assert world.stores.connections.get("dead") is not None, f"dropped before wake {wake}"
         world.publish(1)
-        world.parts.pusher.wake()
+        world.parts.use(PushEvents).run()
 
     assert world.stores.connections.get("dead") is None
     assert world.fake_sender.disconnected == ["dead"]
@@ -147,7 +148,7 @@ def test_two_time_outs_and_a_success_start_the_count_anew() -> None:
         world.fake_sender.failing["shaky"] = failures
         for _ in range(failures or 1):
             world.publish(1)
-            world.parts.pusher.wake()
+            world.parts.use(PushEvents).run()
 
     assert world.stores.connections.get("shaky") is not None
     assert world.heard_ids("shaky") == world.ids(1, 12)
@@ -164,9 +165,9 @@ def test_throttling_by_the_gateway_never_drops_a_connection(monkeypatch: pytest.
         patch.setattr(world.fake_sender, "send", throttled)
         for _ in range(5):
             world.publish(1)
-            world.parts.pusher.wake()
+            world.parts.use(PushEvents).run()
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard_ids("a") == world.ids(1, 12)
 
@@ -178,7 +179,7 @@ def test_those_that_failed_last_time_are_sent_to_last() -> None:
         world.greet(name)
     world.fake_sender.failing["c00"] = 1
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
     order: list[str] = []
     send = world.fake_sender.send
 
@@ -188,7 +189,7 @@ def test_those_that_failed_last_time_are_sent_to_last() -> None:
 
     world.fake_sender.send = noting  # type: ignore[method-assign]
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert order.index("c00") >= len(names) - 32
 
@@ -201,7 +202,7 @@ def test_a_revoked_key_is_cut_off_at_the_next_send() -> None:
     world.stores.state.put("revocations", revoked, now=world.clock.now())
     world.publish(1)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard("theirs") == []
     assert world.fake_sender.disconnected == ["theirs"]
@@ -216,7 +217,7 @@ def test_revocations_cost_one_read_a_wake_however_many_connections_there_are() -
     world.publish(1)
     world.stores.reset_usage()
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     # The place twice (before and for the turn), the revocations once in each of the two rounds' looks at the log.
     assert world.stores.usage["state.get"].calls <= 4
@@ -228,7 +229,7 @@ def test_revoking_ends_open_connections_at_once() -> None:
     world.greet("theirs", user_id="mallory", key_id="k1")
     world.greet("mine", user_id="alice", key_id="k2")
 
-    world.parts.access_revoker.revoke(key_id="k1")
+    world.parts.use(RevokeAccess).run(key_id="k1")
 
     assert world.fake_sender.disconnected == ["theirs"]
     assert world.stores.connections.get("theirs") is None
@@ -238,12 +239,12 @@ def test_revoking_ends_open_connections_at_once() -> None:
 def test_a_user_let_in_again_after_a_revocation_hears() -> None:
     clock = FakeClock()
     world = Delivery(clock=clock)
-    world.parts.access_revoker.revoke(user_id="bob")
+    world.parts.use(RevokeAccess).run(user_id="bob")
     clock.advance(5)
     world.greet("again", user_id="bob")
     world.publish(1)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard_ids("again") == world.ids(1, 2)
 
@@ -255,7 +256,7 @@ def test_an_expired_row_is_passed_over_although_nobody_deleted_it() -> None:
     clock.advance(CONNECTION_LIFE.total_seconds() + 1)
     world.publish(1)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard("old") == []
 
@@ -267,9 +268,9 @@ def test_a_client_of_another_epoch_is_reset_once() -> None:
     assert connection is not None
     world.stores.connections.advance(connection, cursor=7, epoch="older")
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard("a")[0] == {"type": "reset", "head": f"{world.epoch}-2"}
     assert world.heard_ids("a") == world.ids(3, 4)
@@ -279,12 +280,12 @@ def test_a_pusher_that_slept_past_the_retention_resets_instead_of_skipping() -> 
     world = Delivery()
     world.greet("a")
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
     world.publish(5)
     world.trim_all()
     world.publish(1)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard("a")[1:] == [{"type": "reset", "head": f"{world.epoch}-14"}]
 
@@ -294,11 +295,11 @@ def test_a_hole_is_read_again_and_then_left_for_the_next_wake() -> None:
     world.greet("a")
     world.publish(3)
     world.stores.faults.tear_reads(2, times=100)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
     assert world.heard_ids("a") == world.ids(1, 2)
 
     world.stores.faults.clear()
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard_ids("a") == world.ids(1, 6)
 
@@ -309,7 +310,7 @@ def test_a_hole_that_closes_while_it_is_read_again_is_not_noticed() -> None:
     world.publish(3)
     world.stores.faults.tear_reads(2, times=1)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard_ids("a") == world.ids(1, 6)
 
@@ -320,7 +321,7 @@ def test_a_last_event_that_shows_after_the_head_goes_out_with_the_same_wake() ->
     world.publish(3)
     world.stores.faults.tear_reads(3, times=2)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert world.heard_ids("a") == world.ids(1, 6)
 
@@ -342,8 +343,8 @@ def test_a_client_that_hellos_while_the_registry_is_read_misses_nothing() -> Non
         return iter(listed)
 
     world.stores.connections.all = all_and_then_a_hello  # type: ignore[method-assign]
-    world.parts.pusher.wake()
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
+    world.parts.use(PushEvents).run()
 
     assert world.heard_ids("late") == world.ids(3, 4)
     assert world.heard_ids("early") == world.ids(1, 4)
@@ -354,12 +355,12 @@ def test_news_within_100_ms_of_the_last_push_is_gathered() -> None:
     world = Delivery(clock=clock)
     world.greet("a")
     world.publish(1)
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
     clock.advance(0.03)
     before = clock.monotonic()
     world.publish(1)
 
-    world.parts.pusher.wake()
+    world.parts.use(PushEvents).run()
 
     assert 0 < clock.monotonic() - before <= 0.1
 
@@ -369,7 +370,7 @@ def test_a_long_backlog_arrives_whole_in_messages_of_bounded_size() -> None:
     world.greet("a")
     world.publish(450)
 
-    assert world.parts.pusher.wake()
+    assert world.parts.use(PushEvents).run()
 
     assert world.heard_ids("a") == world.ids(1, 900)
     assert max(len(body) for body in world.fake_sender.sent["a"]) <= 30_000
@@ -384,12 +385,12 @@ def test_a_store_that_fails_in_the_middle_leaves_the_place_so_that_the_next_wake
         world.stores.faults.clear()
         world.stores.faults.throttle_call(call)
         try:
-            world.parts.pusher.wake()
+            world.parts.use(PushEvents).run()
         except StoreUnavailableError:
             failed += 1
         world.stores.faults.clear()
         world.publish(1)
-        world.parts.pusher.wake()
+        world.parts.use(PushEvents).run()
 
     assert failed
     heard = world.heard_ids("a")
@@ -403,8 +404,8 @@ def test_wakes_in_any_number_and_order_change_nothing_that_a_client_sees() -> No
     for _ in range(60):
         world.publish(rng.randint(0, 3))
         for _ in range(rng.randint(0, 3)):
-            world.parts.pusher.wake()
-    world.parts.pusher.wake()
+            world.parts.use(PushEvents).run()
+    world.parts.use(PushEvents).run()
 
     last = 2 * world.stores.events.head().seq
     assert world.heard_ids("a") == world.ids(1, last)
@@ -440,9 +441,9 @@ def test_of_a_thousand_connections_a_tenth_that_fails_delays_and_hurts_no_other(
             raise ConnectionGone("The connection is gone.")
 
     world.publish(1)
-    pusher = replace(world.parts.pusher, sender=FaultySender())
+    pusher = replace(world.parts.use(PushEvents), sender=FaultySender())
 
-    assert pusher.wake()
+    assert pusher.run()
 
     assert gave_up == []
     assert sorted(served) == sorted(set(names) - set(faulty))

@@ -13,7 +13,8 @@ from httpx_sse import EventSource, ServerSentEvent
 from shared.domain.access import LOCAL_ADMIN, Principal, Role
 from shared.domain.errors import AuthenticationRequiredError, TooManyConnectionsError
 from shared.domain.job import JobStatus
-from shared.services.delivery.stream_events import Listener, network_of
+from shared.services.access.revoke_access import RevokeAccess
+from shared.services.delivery.stream_events import Listener, StreamEvents, network_of
 from tests.delivery import Delivery
 from tests.fakes import Crash, FakeClock
 
@@ -41,7 +42,7 @@ def events_of(text: str) -> list[ServerSentEvent]:
 
 
 def ask(world: Delivery, cursor: str | None = None, listener: Listener = HERE) -> list[ServerSentEvent]:
-    return events_of(world.parts.streamer.answer(cursor, listener))
+    return events_of(world.parts.use(StreamEvents).run(cursor, listener))
 
 
 def message_ids(events: list[ServerSentEvent]) -> list[str]:
@@ -187,7 +188,7 @@ def test_the_place_of_a_client_whose_function_died_is_free_after_thirty_seconds(
 
 def test_of_many_requests_at_once_exactly_five_hold_a_place() -> None:
     world = Delivery()
-    streamer = world.parts.streamer
+    streamer = world.parts.use(StreamEvents)
     inside = threading.Barrier(6, timeout=20)
     refused: list[TooManyConnectionsError] = []
     head = world.stores.events.head
@@ -200,7 +201,7 @@ def test_of_many_requests_at_once_exactly_five_hold_a_place() -> None:
 
     def request() -> None:
         try:
-            streamer.answer(None, HERE)
+            streamer.run(None, HERE)
         except TooManyConnectionsError as error:
             refused.append(error)
             inside.wait()
@@ -219,7 +220,7 @@ def test_access_revoked_during_the_hold_hears_nothing() -> None:
     world = Delivery(clock=clock)
     world.publish(1)
     mallory = Listener(Principal("mallory", Role.VIEWER, "k1"), "192.0.2.7", 27.0)
-    clock.plans.append((3.0, lambda: world.parts.access_revoker.revoke(key_id="k1")))
+    clock.plans.append((3.0, lambda: world.parts.use(RevokeAccess).run(key_id="k1")))
     clock.plans.append((5.0, world.publish))
 
     with pytest.raises(AuthenticationRequiredError):

@@ -1,0 +1,23 @@
+"""A ticket turned into its principal, once (T11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.domain.access import Principal, Role
+from shared.ports import Clock, StateStore
+from shared.services.access.issue_ticket import TRANSPORT, ticket_key
+
+
+@dataclass(frozen=True)
+class RedeemTicket:
+    state: StateStore
+    clock: Clock
+
+    def run(self, ticket: str) -> Principal | None:
+        """Whose ticket it was; None for a wrong, used or expired one. Of many uses at once exactly one wins."""
+        item = self.state.delete(ticket_key(ticket), now=self.clock.now())
+        if item is None or item.value.get("transport") != TRANSPORT:
+            return None
+        key_id = item.value["key_id"]
+        return Principal(str(item.value["user_id"]), Role(str(item.value["role"])), str(key_id) if key_id else None)
