@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.telemetry import Metric, begin_correlation, flush_metrics, logger, metrics
+from shared.domain.metric import Metric
+from shared.telemetry import begin_correlation, flush_metrics, logger, metrics
 
 Event = Mapping[str, Any]
 Answer = dict[str, Any]

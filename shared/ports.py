@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from shared.domain.event import JobEvent, LoggedEvent, LogHead
 from shared.domain.job import Job, JobKind, JobStatus
+from shared.domain.metric import Metric
 from shared.domain.observation import Observation
 from shared.domain.totals import DayTotal
 
@@ -323,10 +323,8 @@ class Connections(Protocol):
 class Telemetry(Protocol):
     """Counters and logs, so that services need not know where they go."""
 
-    def count(self, metric: str, value: float = 1) -> None: ...
+    def count(self, metric: Metric, value: float = 1) -> None: ...
 
     def info(self, message: str, **fields: object) -> None: ...
 
     def warning(self, message: str, **fields: object) -> None: ...
-
-    def timed(self, metric: str) -> AbstractContextManager[None]: ...

@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from functions.http._access import authenticated
 from functions.http._invalid_input import INVALID_JSON, sentence_of
 from shared.domain import errors
-from shared.telemetry import Metric, begin_correlation, flush_metrics, logger, metrics
+from shared.domain.metric import Metric
+from shared.telemetry import begin_correlation, flush_metrics, logger, metrics
 
 STATUS_OF_ERROR: Mapping[type[errors.CloudJobsError], int] = {
     errors.InvalidInputError: 422,

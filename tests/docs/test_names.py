@@ -19,8 +19,8 @@ from shared import enterprise_config
 from shared.config import Settings
 from shared.domain.errors import CloudJobsError
 from shared.domain.event import EventType, LoggedEvent, deletion_event, frames_of, status_event
+from shared.domain.metric import Metric
 from shared.services.providers.configure_provider import _S3_CHECKS, CHECKS
-from shared.telemetry import Metric
 from tests.builders import a_job
 from tests.docs.pages import NOT_THERE_YET, ROOT, before, page, rows, section, ticked
 

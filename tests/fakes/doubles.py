@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -15,6 +14,7 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.job import JobKind
+from shared.domain.metric import Metric
 from shared.domain.observation import Observation
 from shared.ports import Account, Clock, ObservationPage
 
@@ -153,11 +153,10 @@ class FakeTelemetry:
     """Counts by metric; `records` are (level, message, fields)."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, float] = defaultdict(float)
-        self.timings: Counter[str] = Counter()
+        self.counts: dict[Metric | str, float] = defaultdict(float)
         self.records: list[tuple[str, str, dict[str, object]]] = []
 
-    def count(self, metric: str, value: float = 1) -> None:
+    def count(self, metric: Metric, value: float = 1) -> None:
         self.counts[metric] += value
 
     def info(self, message: str, **fields: object) -> None:
@@ -165,11 +164,6 @@ class FakeTelemetry:
 
     def warning(self, message: str, **fields: object) -> None:
         self.records.append(("warning", message, fields))
-
-    @contextmanager
-    def timed(self, metric: str) -> Iterator[None]:
-        self.timings[metric] += 1
-        yield
 
 
 class FakeSecrets:

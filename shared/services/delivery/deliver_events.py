@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled, StoreUnavailableError
 from shared.domain.event import EventId, LogHead
+from shared.domain.metric import Metric
 from shared.domain.push_message import events_messages, notice
 from shared.domain.resume import is_kept
 from shared.ports import Connection, Connections, Sender, Telemetry
@@ -42,7 +43,7 @@ class Delivery:
     run: Run
     pushed: int | None
     _parcels: dict[int, _Parcel] = field(default_factory=dict)
-    _outcomes: list[str] = field(default_factory=list)
+    _outcomes: list[Metric] = field(default_factory=list)
 
     def deliver(self, listening: Sequence[Connection]) -> None:
         """Send to all, those whose last send failed at the end. No connection's failure is raised."""
@@ -81,19 +82,19 @@ class Delivery:
             for message in parcel.messages:
                 self.sender.send(connection.connection_id, message)
         except ConnectionGone:
-            self._outcomes.append("PushGone")
+            self._outcomes.append(Metric.PUSH_GONE)
             self._keep_books(lambda: self.connections.remove(connection.connection_id))
         except SendThrottled:
-            self._outcomes.append("PushFailed")
+            self._outcomes.append(Metric.PUSH_FAILED)
             self._note(connection, parcel.stand, failures=max(1, connection.failures))
         except SendFailed:
-            self._outcomes.append("PushFailed")
+            self._outcomes.append(Metric.PUSH_FAILED)
             if connection.failures + 1 >= FAILURES_UNTIL_DROPPED:
                 self._drop(connection)
             else:
                 self._note(connection, parcel.stand, failures=connection.failures + 1)
         else:
-            self._outcomes.append("PushSent")
+            self._outcomes.append(Metric.PUSH_SENT)
             if connection.failures or parcel.is_reset:
                 self._note(connection, parcel.reach, failures=0)
 

@@ -11,6 +11,7 @@ from shared.domain.errors import AuthenticationRequiredError, TooManyConnections
 from shared.domain.event import EventId, LogHead
 from shared.domain.event_stream import stream_text
 from shared.domain.job import ACTIVE_STATUSES
+from shared.domain.metric import Metric
 from shared.domain.resume import Start, judge_cursor
 from shared.ports import Clock, EventLog, StateStore, Telemetry
 from shared.services.access.list_revocations import ListRevocations
@@ -98,7 +99,7 @@ class StreamEvents:
         while not run.changes and (left := deadline - self.clock.monotonic()) > 0:
             self.clock.sleep(min(SECONDS_BETWEEN_READS, left))
             run = Run(after, self.events.read(after, MAX_CHANGES))
-        self.telemetry.count("SseHeldSeconds", self.clock.monotonic() - began)
+        self.telemetry.count(Metric.SSE_HELD_SECONDS, self.clock.monotonic() - began)
         return run
 
     def _refuse_revoked(self, principal: Principal, began_at: datetime) -> None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from shared.domain.errors import InvalidRequestError, ProviderError, ProviderJobNotFoundError
 from shared.domain.job import Job
+from shared.domain.metric import Metric
 from shared.ports import Clock, JobStore, JobTexts, Provider, Telemetry
 from shared.progress import loss_history, read_progress
 from shared.services.logs.read_error import ERROR_PART, encode_error
@@ -73,7 +74,7 @@ class KeepFinalLog:
         except ProviderJobNotFoundError:
             return LogOutcome.NOTHING
         except ProviderError as error:
-            self.telemetry.count("ProviderError")
+            self.telemetry.count(Metric.PROVIDER_ERROR)
             is_over = self.clock.now() - wished_at >= TRIED_FOR
             self.telemetry.warning("final log not fetched", job_id=job_id, reason=error.detail, given_up=is_over)
             return LogOutcome.GIVEN_UP if is_over else LogOutcome.AGAIN

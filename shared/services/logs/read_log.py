@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus
+from shared.domain.metric import Metric
 from shared.ports import Clock, JobTexts, Provider, Telemetry
 from shared.progress import clean_text
 from shared.services.logs.keep_final_log import LOG_PART
@@ -89,7 +90,7 @@ class ReadLog:
         try:
             text = provider_named(self.providers, job.provider).full_log(str(job.external_id), job.kind)
         except ProviderError as error:
-            self.telemetry.count("ProviderError")
+            self.telemetry.count(Metric.PROVIDER_ERROR)
             self.telemetry.warning("log not refreshed", job_id=job.job_id, reason=error.detail)
             return live
         live = self._append(job, live, text or "")

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus, from_iso, to_iso
+from shared.domain.metric import Metric
 from shared.ports import Clock, JobTexts, Provider, StoredText, Telemetry
 from shared.progress import extend_history, loss_history, pace_eta, read_progress
 from shared.progress.progress import HistoryPoint, Progress, Stage
@@ -60,7 +61,7 @@ class ReadProgress:
         try:
             seen = provider_named(self.providers, job.provider).get(job.external_id, job.kind)
         except ProviderError as error:
-            self.telemetry.count("ProviderError")
+            self.telemetry.count(Metric.PROVIDER_ERROR)
             self.telemetry.warning("progress not refreshed", job_id=job.job_id, reason=error.detail)
             return stored
         recorded = self.record_observations.run([replace(seen, job_id=job.job_id)])

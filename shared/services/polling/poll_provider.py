@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from shared.domain.errors import ProviderThrottledError, StaleWrite, StoreUnavailableError
 from shared.domain.job import JobKind, from_iso, to_iso
+from shared.domain.metric import Metric
 from shared.ports import Clock, Provider, StateStore, Telemetry
 from shared.services.polling.refresh_active import KEPT_IDS, START, Place, RefreshActive, Refreshed
 
@@ -131,7 +132,7 @@ class PollProvider:
             version = self.state.put(key, encode_poll_state(begun), now=now, if_version=item.version if item else 0)
         except StaleWrite:
             return TickOutcome.BUSY
-        self.telemetry.count("TickRan")
+        self.telemetry.count(Metric.TICK_RAN)
         try:
             result = self.refresh_active.run(provider, budget_seconds=TICK_BUDGET, place=place)
         except StoreUnavailableError:

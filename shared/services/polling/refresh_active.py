@@ -19,6 +19,7 @@ from shared.domain.errors import (
 )
 from shared.domain.event import LogHead
 from shared.domain.job import Job, JobKind, to_iso
+from shared.domain.metric import Metric
 from shared.domain.observation import Observation, is_too_soon
 from shared.ports import ActiveJob, Clock, JobStore, Provider, Snapshot, Telemetry
 from shared.services.recording.record_observations import Recorded, RecordObservations
@@ -105,10 +106,10 @@ class RefreshActive:
                 round_.finish()
         round_.result.unseen = set(round_.missing)
         if round_.result.error is not None:
-            self.telemetry.count("ProviderError")
+            self.telemetry.count(Metric.PROVIDER_ERROR)
             reason = round_.result.error.detail
             self.telemetry.warning("refresh incomplete", provider=provider.name, reason=reason)
-        self.telemetry.count("JobsPolled", wanted - len(round_.missing))
+        self.telemetry.count(Metric.JOBS_POLLED, wanted - len(round_.missing))
         return round_.result
 
 

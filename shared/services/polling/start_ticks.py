@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.errors import InvalidRequestError, StaleWrite
 from shared.domain.job import ACTIVE_STATUSES
+from shared.domain.metric import Metric
 from shared.domain.observation import is_too_soon
 from shared.ports import ActiveJob, Clock, EventLog, JobStore, StateItem, StateStore, Telemetry, WorkQueue
 from shared.services.health.check_health import SCHEDULE_STATE
@@ -61,7 +62,7 @@ class StartTicks:
 
     def run(self, providers: Sequence[str]) -> int:
         """Send the ticks of the coming minute; returns how many. Run again for the same minute it sends none."""
-        self.telemetry.count("SchedulerRan")
+        self.telemetry.count(Metric.SCHEDULER_RAN)
         decision = self.decide_polling.decide(providers)
         self._tell(
             f"job status polling is {'on' if decision.is_active else 'off'}: {decision.reason}; "

@@ -11,6 +11,7 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.job import JobKind
+from shared.domain.metric import Metric
 from shared.domain.observation import Observation
 from shared.ports import Clock, Provider, Telemetry
 from shared.services.providers.provider_settings import ProviderSettings
@@ -54,7 +55,7 @@ class SyncProvider:
                 self._read(provider, kind, found, deadline)
             except ProviderError as failure:
                 error = error or failure
-                self.telemetry.count("ProviderError")
+                self.telemetry.count(Metric.PROVIDER_ERROR)
         models = self.provider_settings.synced_models(provider.name)
         newest = sorted(found.values(), key=lambda seen: seen.created_at or seen.observed_at, reverse=True)
         wanted = [seen for seen in newest if models is None or seen.model in models]

@@ -11,6 +11,7 @@ from datetime import timedelta
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.event import LogHead
 from shared.domain.job import Job, JobStatus
+from shared.domain.metric import Metric
 from shared.domain.observation import Observation, first_observed, merge_observations
 from shared.ports import Claim, Clock, ExternalKey, JobChange, JobStore, Snapshot, Telemetry, WorkQueue
 from shared.services.providers.provider_settings import ProviderSettings
@@ -142,7 +143,7 @@ class RecordObservations:
         return OWN_TRIES if self.observations_queue is not None else COMMITTER_TRIES
 
     def _pause(self) -> None:
-        self.telemetry.count("TxRetry")
+        self.telemetry.count(Metric.TRANSACTION_RETRY)
         self.clock.sleep(random.uniform(0.02, 0.1))
 
     def _is_nothing_new(self, group: _Group, recorded: Recorded) -> bool:
@@ -240,7 +241,7 @@ class RecordObservations:
                 key = ExternalKey(change.after.provider, change.after.external_id)
                 recorded.jobs[key] = replace(change.after, version=change.after.version + 1)
         if events:
-            self.telemetry.count("StatusChanged", events)
+            self.telemetry.count(Metric.STATUS_CHANGED, events)
 
     def _decide(self, group: _Group, snapshot: Snapshot, recorded: Recorded) -> JobChange | None:
         claim = snapshot.claims.get(group.key)
@@ -308,9 +309,9 @@ class RecordObservations:
     def _report(self, conflicts: int, unknown: int, recorded: Recorded) -> None:
         if conflicts:
             recorded.terminal_conflicts += conflicts
-            self.telemetry.count("TerminalConflict", conflicts)
+            self.telemetry.count(Metric.TERMINAL_CONFLICT, conflicts)
         if unknown:
-            self.telemetry.count("UnknownStatus", unknown)
+            self.telemetry.count(Metric.UNKNOWN_STATUS, unknown)
 
     def _hand_over(self, groups: Sequence[_Group], recorded: Recorded) -> None:
         if self.observations_queue is None:
@@ -322,7 +323,7 @@ class RecordObservations:
             recorded.queued.add(key)
             if key in recorded.jobs:
                 recorded.note(recorded.jobs[key])
-        self.telemetry.count("ObservationsQueued", sum(len(group.observations) for group in groups))
+        self.telemetry.count(Metric.OBSERVATIONS_QUEUED, sum(len(group.observations) for group in groups))
 
 
 def _group(observations: Sequence[Observation], marks: Sequence[str | None]) -> list[_Group]:

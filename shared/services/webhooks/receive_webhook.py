@@ -16,6 +16,7 @@ from shared.domain.errors import (
     WebhookRejected,
 )
 from shared.domain.job import JOB_ID_PATTERN, Job, JobStatus
+from shared.domain.metric import Metric
 from shared.domain.observation import Observation
 from shared.ports import Clock, ExternalKey, Telemetry
 from shared.services.logs.read_progress import ReadProgress
@@ -82,7 +83,7 @@ class ReceiveWebhook:
         job = recorded.jobs.get(ExternalKey(seen.provider, seen.external_id))
         if job is not None and not recorded.is_duplicate:
             self._keep_progress(job, seen)
-        self.telemetry.count("WebhookDuplicate" if recorded.is_duplicate else "WebhookAccepted")
+        self.telemetry.count(Metric.WEBHOOK_DUPLICATE if recorded.is_duplicate else Metric.WEBHOOK_ACCEPTED)
         return Received(job.job_id if job else None, recorded.is_duplicate)
 
     def _judge(self, delivery: Delivery) -> str:

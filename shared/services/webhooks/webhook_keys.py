@@ -13,6 +13,7 @@ from shared.domain.errors import (
     StaleWrite,
     StoreUnavailableError,
 )
+from shared.domain.metric import Metric
 from shared.ports import Clock, Provider, SecretStore, StateStore, Telemetry
 from shared.services.providers.provider_named import provider_named
 from shared.services.webhooks.verify_webhook import signing_key
@@ -54,7 +55,7 @@ class WebhookKeys:
             self._known[provider] = (self.clock.monotonic() - CACHE_SECONDS + REREAD_SECONDS, known[1])
             return known[1]
         if not keys:
-            self.telemetry.count("WebhookKeyMissing")
+            self.telemetry.count(Metric.WEBHOOK_KEY_MISSING)
             raise SigningKeyUnavailableError("No webhook signing secret is at hand; please send this again later.")
         return keys
 
