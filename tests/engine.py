@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from functions.work import poll_provider, reconcile, start_ticks
+from shared.domain import state_keys
 from shared.domain.job import Job, JobStatus
 from shared.enterprise_config import EnterpriseConfig
 from shared.services.polling.decide_polling import DecidePolling
-from shared.services.providers.provider_settings import ProviderSettings, settings_key
+from shared.services.providers.provider_settings import ProviderSettings
 from tests.fakes import FakeQueue
 from tests.system import System, a_system
 
@@ -30,7 +31,7 @@ class Engine:
     def configure(self, **values: object) -> None:
         """Store these in the provider's settings."""
         state, now = self.system.stores.state, self.system.clock.now()
-        state.put(settings_key("replicate"), values, now=now)
+        state.put(state_keys.provider_config("replicate"), values, now=now)
         self.system.wiring.use(ProviderSettings).forget("replicate")
 
     def enterprise(self, **values: Any) -> None:

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query, Response
 from functions.http._app import lambda_handler_for
 from functions.http._job_body import as_number
 from functions.http._parameters import known_provider
+from shared.domain import state_keys
 from shared.services.costs.read_metrics import MAX_DAYS, ReadMetrics, counts_by_status
-from shared.services.health.check_health import SCHEDULE_STATE, CheckHealth
+from shared.services.health.check_health import CheckHealth
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -60,7 +61,7 @@ def read_prometheus() -> Response:
     if metrics.average_seconds is not None:
         lines += _metric("simpletuner_cloud_job_duration_seconds_average", "gauge", "Mean duration of ended jobs.")
         lines.append(f"simpletuner_cloud_job_duration_seconds_average {metrics.average_seconds:.1f}")
-    schedule = parts.state.get(SCHEDULE_STATE, now=now)
+    schedule = parts.state.get(state_keys.SCHEDULE, now=now)
     if schedule is not None:
         age = now.timestamp() - float(str(schedule.value["at"]))
         lines += _metric("simpletuner_cloud_schedule_age_seconds", "gauge", "Seconds since the schedule last ran.")

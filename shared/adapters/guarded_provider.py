@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from shared.domain import state_keys
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderJobNotFoundError,
@@ -47,10 +48,6 @@ _ANSWERS = (
 """Errors that prove that the provider answers: none of them opens the breaker, each of them closes it."""
 
 Result = TypeVar("Result")
-
-
-def breaker_key(provider: str) -> str:
-    return f"breaker#{provider}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ class GuardedProvider:
         self._state = state
         self._clock = clock
         self._chance = chance
-        self._key = breaker_key(inner.name)
+        self._key = state_keys.provider_hold(inner.name)
         self._pace = _Pace(requests_per_second, BURST)
         self._lock = threading.Lock()
         self._hold = _Hold()

@@ -6,9 +6,10 @@ import math
 import random
 from typing import Any
 
+from shared.domain import state_keys
 from shared.domain.job import JobStatus
 from shared.domain.pricing import PROFILES
-from shared.services.polling.poll_provider import PollState, encode_poll_state, poll_state_key
+from shared.services.polling.poll_provider import PollState, encode_poll_state
 from tests.browser.page_server import PageServer
 
 ADVANCED = "simpletuner/advanced-trainer-"
@@ -76,9 +77,9 @@ def furnish(server: PageServer) -> None:
             **error,
         )
     now = server.now()
-    server.stores.state.put("schedule#start_ticks", {"at": now.timestamp() - 9}, now=now)
+    server.stores.state.put(state_keys.SCHEDULE, {"at": now.timestamp() - 9}, now=now)
     ticked = PollState(last_tick_at=server.now(-9), round_began_at=server.now(-9), round_seconds=0.4)
-    server.stores.state.put(poll_state_key("replicate"), encode_poll_state(ticked), now=now)
+    server.stores.state.put(state_keys.poll("replicate"), encode_poll_state(ticked), now=now)
 
 
 def on(profile: str) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from shared.domain import state_keys
 from shared.domain.errors import ProviderTokenRejectedError, ProviderUnavailableError
 from shared.domain.job import JobStatus
 from shared.services.access.authenticate import Authenticate
 from shared.services.jobs.delete_job import DeleteJob
 from shared.services.polling.decide_polling import DecidePolling
-from shared.services.polling.poll_provider import PollFault, PollState, encode_poll_state, poll_state_key
+from shared.services.polling.poll_provider import PollFault, PollState, encode_poll_state
 from tests.browser.browsers import PHONE, Visit
 from tests.browser.page_server import PageServer
 from tests.browser.scenery import training_log
@@ -357,7 +358,7 @@ def test_a_poller_that_does_not_work_says_so(
     server = empty_server
     server.wiring.use(DecidePolling).prefer(is_on)
     known = PollState(last_tick_at=server.now(), fault=PollFault("down", fault, server.now()) if fault else None)
-    server.stores.state.put(poll_state_key("replicate"), encode_poll_state(known), now=server.now())
+    server.stores.state.put(state_keys.poll("replicate"), encode_poll_state(known), now=server.now())
     page = visit_of(server.url).open()
     expect(page.locator(".states .poller")).to_contain_text(said)
     expect(page.locator(".states .poller")).not_to_have_attribute("data-state", "good")

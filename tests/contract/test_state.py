@@ -135,7 +135,7 @@ def test_of_eight_that_use_a_ticket_one_gets_it(stores: Stores) -> None:
     assert sum(item is not None for item in used) == 1
 
 
-@pytest.mark.parametrize("key", ["claim#replicate#x", "mark#msg_1", "total#replicate#2026-01-01"])
+@pytest.mark.parametrize("key", ["claim#replicate#x", "delivery#msg_1", "total#replicate#2026-01-01"])
 def test_the_job_stores_own_items_are_out_of_reach(stores: Stores, key: str) -> None:
     now = stores.clock.now()
     with pytest.raises(ValueError, match="belong to the job store"):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
+from shared.domain import state_keys
 from shared.domain.errors import StaleWrite
 from shared.domain.event import JobEvent, LoggedEvent, LogHead
 from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, Job, JobStatus, to_iso
@@ -41,7 +42,7 @@ MARK_LIFE = timedelta(days=7)
 TOMBSTONE_LIFE = timedelta(days=400)
 MAX_TRANSACTION_ITEMS = 100
 KEYS_A_REQUEST = 100
-OWN_PREFIXES = ("claim#", "mark#", "total#")
+OWN_PREFIXES = state_keys.JOB_STORE_PREFIXES
 HOLE_WAITS = (0.05, 0.1, 0.2)
 
 

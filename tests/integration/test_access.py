@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 
 from functions.http import list_jobs, read_health, sync_jobs
 from shared.config import AuthMode
-from shared.services.access.authenticate import ADMIN_KEY_SECRET, api_key_state, hash_key
+from shared.domain import state_keys
+from shared.services.access.authenticate import ADMIN_KEY_SECRET, hash_key
 from tests.system import System, a_system
 
 ADMIN_KEY = "an-admin-key-of-this-test-0123456789"
@@ -21,7 +22,7 @@ def system() -> Iterator[System]:
     with a_system(auth_mode=AuthMode.KEY) as system:
         system.secrets.put(ADMIN_KEY_SECRET, ADMIN_KEY)
         stored = {"hash": hash_key(VIEWER_KEY), "user_id": "vera", "role": "viewer"}
-        system.stores.state.put(api_key_state("viewer0001"), stored, now=system.clock.now())
+        system.stores.state.put(state_keys.api_key("viewer0001"), stored, now=system.clock.now())
         yield system
 
 
@@ -76,7 +77,7 @@ def test_a_short_or_empty_admin_key_opens_nothing(client: TestClient, system: Sy
 
 
 def test_a_revoked_key_is_refused_at_once(client: TestClient, system: System) -> None:
-    system.stores.state.delete(api_key_state("viewer0001"), now=system.clock.now())
+    system.stores.state.delete(state_keys.api_key("viewer0001"), now=system.clock.now())
     assert client.get("/api/cloud/jobs", headers={"X-API-Key": VIEWER_KEY}).status_code == 401
 
 

@@ -10,12 +10,13 @@ from starlette.testclient import TestClient
 
 from functions.http import cancel_job, delete_job
 from shared.config import AuthMode
+from shared.domain import state_keys
 from shared.domain.errors import ProviderRefusedError, ProviderUnavailableError
 from shared.domain.event import EventType
 from shared.domain.job import Absence, Job, JobKind, JobStatus
 from shared.domain.observation import Observation
 from shared.ports import JobChange
-from shared.services.access.authenticate import api_key_state, hash_key
+from shared.services.access.authenticate import hash_key
 from tests.builders import a_job
 from tests.system import System, a_system
 
@@ -208,7 +209,7 @@ def test_who_may_act_on_whose_job(act: str, role: str, owner: str | None, status
         now = system.clock.now()
         for name, key in KEY_OF.items():
             value = {"hash": hash_key(key), "user_id": name, "role": name}
-            system.stores.state.put(api_key_state(f"{name}key0"), value, now=now)
+            system.stores.state.put(state_keys.api_key(f"{name}key0"), value, now=now)
         store(system, a_job(JOB, JobStatus.COMPLETED, user_id=owner))
         client = client_of(system)
         path = f"/api/cloud/jobs/{JOB}" + ("/cancel" if act == "cancel" else "")

@@ -8,10 +8,11 @@ import pytest
 
 from functions.work import commit_queued
 from shared.adapters.providers.replicate.answers import observation_from_body
+from shared.domain import state_keys
 from shared.domain.job import JobStatus
 from shared.domain.observation import merge_observations
 from shared.ports import JobChange
-from shared.services.recording.commit_queued import LEASE, LEASE_STATE
+from shared.services.recording.commit_queued import LEASE
 from shared.services.recording.messages import decode_observation, encode_observation
 from tests.builders import NOON, a_job, a_sighting
 from tests.engine import Engine, an_engine
@@ -112,7 +113,7 @@ def test_conflicts_are_outlasted(engine: Engine) -> None:
 def test_a_second_committer_waits_for_the_first_and_takes_over_a_dead_one(engine: Engine) -> None:
     stores, clock = engine.system.stores, engine.system.clock
     now = clock.now()
-    stores.state.put(LEASE_STATE, {}, now=now, expires_at=now + LEASE, if_version=0)
+    stores.state.put(state_keys.COMMITTER_LEASE, {}, now=now, expires_at=now + LEASE, if_version=0)
     assert consume(message("aaaaaaaa0001")) == [0]
     assert clock.monotonic() == pytest.approx(30, abs=1)
     assert stores.job_rows == {}
@@ -123,4 +124,4 @@ def test_a_second_committer_waits_for_the_first_and_takes_over_a_dead_one(engine
 
 def test_the_lease_is_given_back(engine: Engine) -> None:
     consume(message("aaaaaaaa0001"))
-    assert engine.system.stores.state.get(LEASE_STATE, now=engine.system.clock.now()) is None
+    assert engine.system.stores.state.get(state_keys.COMMITTER_LEASE, now=engine.system.clock.now()) is None

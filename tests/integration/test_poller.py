@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from functions.work import poll_provider, start_ticks
+from shared.domain import state_keys
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderError,
@@ -36,7 +37,6 @@ from shared.services.polling.poll_provider import (
     TickOutcome,
     decode_poll_state,
     encode_poll_state,
-    poll_state_key,
     read_poll_state,
 )
 from shared.services.polling.refresh_active import Place
@@ -266,7 +266,7 @@ def test_a_lease_from_a_clock_that_was_ahead_keeps_nobody_out(engine: Engine) ->
     system = engine.system
     now = system.clock.now()
     ahead = PollState(lease_until=now + timedelta(hours=5), round_began_at=now + timedelta(hours=5))
-    system.stores.state.put(poll_state_key("replicate"), encode_poll_state(ahead), now=now)
+    system.stores.state.put(state_keys.poll("replicate"), encode_poll_state(ahead), now=now)
     assert system.wiring.use(PollProvider).run(system.provider, interval=30) is TickOutcome.RAN
     assert state_of(engine).round_began_at == now
 
@@ -277,10 +277,10 @@ def test_a_clock_a_little_behind_neither_breaks_a_lease_nor_a_round(engine: Engi
     now = system.clock.now()
     place = Place(singles=("job000000001",))
     held = PollState(lease_until=now + timedelta(seconds=40), last_tick_at=now + timedelta(seconds=10), place=place)
-    version = system.stores.state.put(poll_state_key("replicate"), encode_poll_state(held), now=now)
+    version = system.stores.state.put(state_keys.poll("replicate"), encode_poll_state(held), now=now)
     assert system.wiring.use(PollProvider).run(system.provider, interval=30) is TickOutcome.BUSY
     free = encode_poll_state(replace(held, lease_until=None))
-    system.stores.state.put(poll_state_key("replicate"), free, now=now, if_version=version)
+    system.stores.state.put(state_keys.poll("replicate"), free, now=now, if_version=version)
     assert system.wiring.use(PollProvider).run(system.provider, interval=30) is TickOutcome.RAN
     assert system.provider.asked == ["job000000001"]
 
@@ -293,7 +293,7 @@ def test_two_ticks_that_start_together_become_one(engine: Engine) -> None:
 
     def get_then_lose(key: str, *, now: datetime) -> object:
         found = real(key, now=now)
-        if key == poll_state_key("replicate") and not outcomes:
+        if key == state_keys.poll("replicate") and not outcomes:
             outcomes.append("begun")
             outcomes.append(system.wiring.use(PollProvider).run(system.provider, interval=30))
         return found

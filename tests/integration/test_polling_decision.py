@@ -11,9 +11,10 @@ import pytest
 from functions.http import read_metrics, read_polling_status
 from functions.work import start_ticks
 from shared.background_tasks import get_task_manager, start_background_tasks, stop_background_tasks
+from shared.domain import state_keys
 from shared.domain.errors import ProviderUnavailableError
 from shared.services.health.check_health import CheckHealth
-from shared.services.providers.provider_settings import ProviderSettings, settings_key
+from shared.services.providers.provider_settings import ProviderSettings
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 
 STATUS, SETTING = "/api/cloud/polling/status", "/api/cloud/polling/setting"
@@ -91,7 +92,7 @@ def test_a_webhook_url_stored_a_moment_ago_by_another_process_counts_at_once(eng
     client = engine.system.client(read_polling_status.router)
     assert client.get(STATUS).json()["is_active"] is True
     now = engine.system.clock.now()
-    engine.system.stores.state.put(settings_key("replicate"), {"webhook_url": WEBHOOK_URL}, now=now)
+    engine.system.stores.state.put(state_keys.provider_config("replicate"), {"webhook_url": WEBHOOK_URL}, now=now)
     assert client.get(STATUS).json()["is_active"] is False
 
 

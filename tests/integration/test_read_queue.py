@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from functions.http import read_queue
+from shared.domain import state_keys
 from shared.domain.job import Absence, JobStatus
-from shared.services.jobs.read_queue import QUEUE_LIMITS_STATE
 from tests.engine import Engine, an_engine
 
 QUEUE, STATS = "/api/queue", "/api/queue/stats"
@@ -114,6 +114,6 @@ def test_stats_count_what_the_jobs_say(engine: Engine, client: TestClient) -> No
 
 def test_stored_limits_are_shown(engine: Engine, client: TestClient) -> None:
     now = engine.system.clock.now()
-    engine.system.stores.state.put(QUEUE_LIMITS_STATE, {"max_concurrent": 7, "enable_fair_share": True}, now=now)
+    engine.system.stores.state.put(state_keys.QUEUE_LIMITS, {"max_concurrent": 7, "enable_fair_share": True}, now=now)
     stats = client.get(STATS).json()
     assert (stats["max_concurrent"], stats["enable_fair_share"]) == (7, True)

@@ -11,7 +11,8 @@ from functions.http import configure_provider, get_job, list_jobs, sign_in, sync
 from functions.http._access import SESSION_COOKIE
 from functions.http._app import build_app
 from shared.config import AuthMode
-from shared.services.access.authenticate import ADMIN_KEY_SECRET, api_key_state, hash_key
+from shared.domain import state_keys
+from shared.services.access.authenticate import ADMIN_KEY_SECRET, hash_key
 from shared.services.access.sign_in import SESSION_LIFE
 from tests.system import System, a_system
 
@@ -25,7 +26,7 @@ def system() -> Iterator[System]:
     with a_system(auth_mode=AuthMode.KEY, stack="deployed") as standing:
         standing.secrets.put(ADMIN_KEY_SECRET, ADMIN_KEY)
         value = {"hash": hash_key(VIEWER_KEY), "user_id": "vera", "role": "viewer"}
-        standing.stores.state.put(api_key_state("viewerkey0"), value, now=standing.clock.now())
+        standing.stores.state.put(state_keys.api_key("viewerkey0"), value, now=standing.clock.now())
         yield standing
 
 
@@ -124,7 +125,7 @@ def test_a_session_ends_with_its_time(system: System) -> None:
 
 def test_a_session_ends_with_its_key(system: System) -> None:
     viewer, admin = signed_in(VIEWER_KEY), signed_in()
-    system.stores.state.delete(api_key_state("viewerkey0"), now=system.clock.now())
+    system.stores.state.delete(state_keys.api_key("viewerkey0"), now=system.clock.now())
     system.secrets.put(ADMIN_KEY_SECRET, "another-admin-key-of-good-length")
     assert viewer.get("/api/cloud/jobs").status_code == 401
     assert admin.get("/api/cloud/jobs").status_code == 401

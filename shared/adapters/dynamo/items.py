@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from shared.domain import state_keys
 from shared.domain.errors import InvalidRequestError
 from shared.domain.event import LOG_NAME, EventType, JobEvent, LoggedEvent, LogHead
 from shared.domain.job import MIN_PREFIX_LENGTH, PRESENT, Absence, Job, JobKind, JobStatus, Transition, from_iso, to_iso
@@ -234,7 +235,7 @@ def decode_head(item: Attributes) -> LogHead:
 
 
 def claim_key(key: ExternalKey) -> Item:
-    return {"key": text(f"claim#{key.claim}")}
+    return {"key": text(state_keys.claim(key.provider, key.external_id))}
 
 
 def decode_claim(key: ExternalKey, item: Attributes, now: datetime) -> Claim | None:
@@ -245,11 +246,11 @@ def decode_claim(key: ExternalKey, item: Attributes, now: datetime) -> Claim | N
 
 
 def mark_key(mark: str) -> Item:
-    return {"key": text(f"mark#{mark}")}
+    return {"key": text(state_keys.delivery(mark))}
 
 
 def total_key(provider: str, day: date) -> Item:
-    return {"key": text(f"total#{provider}#{day.isoformat()}")}
+    return {"key": text(state_keys.total(provider, day))}
 
 
 def decode_total(item: Attributes) -> DayTotal:

@@ -14,10 +14,10 @@ from shared.adapters.dynamo.batches import batch_get
 from shared.adapters.dynamo.client import ClientFactory, dynamo_client
 from shared.adapters.dynamo.errors import CONDITION_FAILED, error_code, translated
 from shared.adapters.dynamo.items import Attributes, Item, epoch_seconds, exact_seconds, is_live, micros, number, text
+from shared.domain import state_keys
 from shared.domain.errors import StaleWrite
 from shared.ports import Clock, StateItem
 
-JOB_STORE_PREFIXES = ("claim#", "mark#", "total#")
 """Items of the same table that only the job store's transaction may write."""
 
 
@@ -96,7 +96,7 @@ class DynamoStateStore:
 
 
 def _key(key: str) -> Item:
-    if key.startswith(JOB_STORE_PREFIXES):
+    if key.startswith(state_keys.JOB_STORE_PREFIXES):
         raise ValueError(f"{key.partition('#')[0]} items belong to the job store.")
     return {"key": text(key)}
 

@@ -7,6 +7,7 @@ import hmac
 import re
 from dataclasses import dataclass
 
+from shared.domain import state_keys
 from shared.domain.access import LOCAL_ADMIN, Principal, Role
 from shared.ports import Clock, SecretStore, StateStore
 
@@ -14,11 +15,6 @@ ADMIN_KEY_SECRET = "admin_api_key"  # noqa: S105 - the name of a secret, not one
 ADMIN_KEY_ID = "admin"
 MIN_ADMIN_KEY_LENGTH = 16
 _STORED_KEY = re.compile(r"stk_([A-Za-z0-9]{8,32})_[A-Za-z0-9_-]{22,128}", re.ASCII)
-
-
-def api_key_state(key_id: str) -> str:
-    """The state key of a stored API key: its value holds `hash`, `user_id`, `role`."""
-    return f"api-key#{key_id}"
 
 
 def hash_key(key: str) -> str:
@@ -58,7 +54,7 @@ class Authenticate:
         return None
 
     def _stored(self, key_id: str, digest: str) -> Principal | None:
-        item = self.state.get(api_key_state(key_id), now=self.clock.now())
+        item = self.state.get(state_keys.api_key(key_id), now=self.clock.now())
         if item is None or not hmac.compare_digest(str(item.value.get("hash", "")), digest):
             return None
         return Principal(str(item.value["user_id"]), Role(str(item.value["role"])), key_id)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.domain import state_keys
 from shared.domain.access import Principal
 from shared.ports import Clock, StateStore
 
 TICKET_LIFE = timedelta(seconds=60)
 TRANSPORT = "websocket"
-
-
-def ticket_key(ticket: str) -> str:
-    """Stored hashed, so that who reads the table cannot use what is in it."""
-    return f"ws-ticket#{hashlib.sha256(ticket.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -37,5 +32,5 @@ class IssueTicket:
             "role": principal.role.value,
             "key_id": principal.key_id,
         }
-        self.state.put(ticket_key(ticket), value, now=now, expires_at=now + TICKET_LIFE, if_version=0)
+        self.state.put(state_keys.ticket(ticket), value, now=now, expires_at=now + TICKET_LIFE, if_version=0)
         return ticket

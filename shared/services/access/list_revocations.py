@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from shared.domain import state_keys
 from shared.domain.job import from_iso
 from shared.ports import Clock, Connection, StateStore
 
-REVOCATIONS_KEY = "revocations"
 CONNECTION_LIFE = timedelta(hours=2, minutes=10)
 """API Gateway ends a WebSocket after two hours; the rest is slack for the registry."""
 KEPT_FOR = CONNECTION_LIFE + timedelta(minutes=10)
@@ -36,7 +36,7 @@ class ListRevocations:
 
     def run(self) -> Revocations:
         """One read."""
-        item = self.state.get(REVOCATIONS_KEY, now=self.clock.now())
+        item = self.state.get(state_keys.REVOCATIONS, now=self.clock.now())
         return Revocations(revoked_moments(item.value) if item else {})
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.domain import state_keys
 from shared.domain.access import Principal, Role
 from shared.ports import Clock, StateStore
-from shared.services.access.issue_ticket import TRANSPORT, ticket_key
+from shared.services.access.issue_ticket import TRANSPORT
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class RedeemTicket:
 
     def run(self, ticket: str) -> Principal | None:
         """Whose ticket it was; None for a wrong, used or expired one. Of many uses at once exactly one wins."""
-        item = self.state.delete(ticket_key(ticket), now=self.clock.now())
+        item = self.state.delete(state_keys.ticket(ticket), now=self.clock.now())
         if item is None or item.value.get("transport") != TRANSPORT:
             return None
         key_id = item.value["key_id"]

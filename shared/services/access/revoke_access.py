@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.errors import ConnectionGone, SendFailed, StaleWrite, StoreUnavailableError
+from shared.domain import state_keys
+from shared.domain.errors import ConnectionGone, SendFailed
 from shared.domain.job import to_iso
-from shared.ports import Clock, Connections, Sender, StateStore
-from shared.services.access.list_revocations import KEPT_FOR, REVOCATIONS_KEY, Revocations, revoked_moments
-
-_TRIES = 8
+from shared.ports import Clock, Connections, Sender, StateItem, StateStore
+from shared.services.access.list_revocations import KEPT_FOR, Revocations, revoked_moments
+from shared.services.update_state import update_state
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,9 @@ class RevokeAccess:
             return
 
     def _add(self, names: list[str], now: datetime) -> None:
-        for _ in range(_TRIES):
-            item = self.state.get(REVOCATIONS_KEY, now=now)
+        def listed(item: StateItem | None) -> dict[str, object]:
             known = revoked_moments(item.value) if item else {}
             kept = {name: moment for name, moment in known.items() if moment > now - KEPT_FOR}
-            entries = {name: to_iso(moment) for name, moment in (kept | dict.fromkeys(names, now)).items()}
-            try:
-                self.state.put(
-                    REVOCATIONS_KEY,
-                    entries,
-                    now=now,
-                    expires_at=now + KEPT_FOR,
-                    if_version=item.version if item else 0,
-                )
-            except StaleWrite:
-                continue
-            return
-        raise StoreUnavailableError("The list of revocations is busy; try again in a moment.")
+            return {name: to_iso(moment) for name, moment in (kept | dict.fromkeys(names, now)).items()}
+
+        update_state(self.state, self.clock, state_keys.REVOCATIONS, listed, life=KEPT_FOR)

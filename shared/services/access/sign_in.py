@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.domain import state_keys
 from shared.domain.access import LOCAL_ADMIN, Principal
 from shared.ports import Clock, StateStore
 from shared.services.access.authenticate import Authenticate, hash_key
 
 SESSION_LIFE = timedelta(hours=12)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}", re.ASCII)
-
-
-def session_key(token: str) -> str:
-    """Stored hashed, so that who reads the table cannot use what is in it."""
-    return f"session#{hashlib.sha256(token.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class SignIn:
         token = self.new_secret()
         now = self.clock.now()
         value = {"key_id": principal.key_id, "digest": hash_key(key)}
-        self.state.put(session_key(token), value, now=now, expires_at=now + SESSION_LIFE, if_version=0)
+        self.state.put(state_keys.session(token), value, now=now, expires_at=now + SESSION_LIFE, if_version=0)
         return principal, token
 
     def principal(self, token: str | None) -> Principal | None:
@@ -47,7 +42,7 @@ class SignIn:
             return LOCAL_ADMIN
         if not token or not _TOKEN.fullmatch(token):
             return None
-        item = self.state.get(session_key(token), now=self.clock.now())
+        item = self.state.get(state_keys.session(token), now=self.clock.now())
         if item is None:
             return None
         key_id = item.value.get("key_id")
@@ -55,4 +50,4 @@ class SignIn:
 
     def end(self, token: str | None) -> None:
         if token and _TOKEN.fullmatch(token):
-            self.state.delete(session_key(token), now=self.clock.now())
+            self.state.delete(state_keys.session(token), now=self.clock.now())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shared.domain import state_keys
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.event import LogHead
 from shared.domain.job import from_iso, to_iso
@@ -14,7 +15,6 @@ from shared.services.access.list_revocations import ListRevocations
 from shared.services.delivery.deliver_events import Delivery
 from shared.services.delivery.read_events import ReadEvents
 
-PUSHER_KEY = "pusher"
 LEASE = timedelta(seconds=25)
 BUDGET_SECONDS = 20.0
 WAIT_FOR_TURN_SECONDS = 30.0
@@ -80,7 +80,7 @@ class PushEvents:
             self._end_turn(place)
 
     def _place(self) -> _Place:
-        item = self.state.get(PUSHER_KEY, now=self.clock.now())
+        item = self.state.get(state_keys.PUSHER_CURSOR, now=self.clock.now())
         if item is None:
             return _Place(0)
         epoch, seq = item.value.get("epoch"), item.value.get("seq")
@@ -129,7 +129,7 @@ class PushEvents:
             "ended_at": to_iso(ended_at) if ended_at else None,
             "held_until": to_iso(held_until) if held_until else None,
         }
-        version = self.state.put(PUSHER_KEY, value, now=self.clock.now(), if_version=place.version)
+        version = self.state.put(state_keys.PUSHER_CURSOR, value, now=self.clock.now(), if_version=place.version)
         return _Place(version, place.epoch, place.seq, ended_at, held_until)
 
     def _gather(self, place: _Place) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import random
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from shared.domain import state_keys
 from shared.domain.access import Principal
 from shared.domain.errors import AuthenticationRequiredError, TooManyConnectionsError
 from shared.domain.event import EventId, LogHead
@@ -15,8 +18,8 @@ from shared.domain.metric import Metric
 from shared.domain.resume import Start, judge_cursor
 from shared.ports import Clock, EventLog, StateStore, Telemetry
 from shared.services.access.list_revocations import ListRevocations
-from shared.services.delivery.limit_concurrency import LimitConcurrency
 from shared.services.delivery.read_events import ReadEvents, Run, readable_head
+from shared.services.leases import Leases
 
 MAX_CHANGES = 200
 """Changes an answer carries at most: about 200 kB."""
@@ -25,6 +28,9 @@ RETRY_MORE_MS = 100
 RETRY_SOON_MS = 1_000
 RETRY_IDLE_MS = 15_000
 """When the client comes back: for the rest of a backlog, for the next wait, and where nothing is held open."""
+
+SLOT_LIFE = timedelta(seconds=30)
+"""Longer than any request lives (27 s), so none needs renewing; one whose holder died is free again by itself."""
 
 SECONDS_BETWEEN_READS = 1.0
 SECONDS_KEPT_BACK = 3.0
@@ -48,6 +54,7 @@ class StreamEvents:
 
     events: EventLog
     state: StateStore
+    leases: Leases
     clock: Clock
     telemetry: Telemetry
     sse_hold_seconds: float
@@ -57,8 +64,8 @@ class StreamEvents:
     def run(self, cursor: str | None, listener: Listener) -> str:
         """The whole text of one answer. Raises TooManyConnectionsError, AuthenticationRequiredError (revoked)."""
         began_at, began = self.clock.now(), self.clock.monotonic()
-        places = LimitConcurrency(self.state, self.clock, self.telemetry)
-        with places.hold(f"sse-ip#{network_of(listener.source_ip)}", self.sse_connections_per_ip) as has_place:
+        address = state_keys.streams_of_address(network_of(listener.source_ip))
+        with self._slot(address, self.sse_connections_per_ip) as has_place:
             if not has_place:
                 raise TooManyConnectionsError(
                     f"This address already has {self.sse_connections_per_ip} event streams open; close one or wait.",
@@ -76,7 +83,7 @@ class StreamEvents:
                     return _reset_text(start)
             if run.changes or not self._may_hold(head):
                 return _news_text(start, run, head, retry_ms=RETRY_SOON_MS if run.changes else RETRY_IDLE_MS)
-            with places.hold("sse-held", self.sse_max_held) as is_held:
+            with self._slot(state_keys.STREAM_HOLDS, self.sse_max_held) as is_held:
                 if not is_held:
                     return _news_text(start, run, head, retry_ms=RETRY_IDLE_MS)
                 deadline = began + min(self.sse_hold_seconds, listener.seconds_left - SECONDS_KEPT_BACK)
@@ -88,6 +95,11 @@ class StreamEvents:
                     # The log began anew meanwhile: these changes have the numbers of others.
                     return _reset_text(Start(EventId.of_head(head), is_reset=True))
             return _news_text(start, run, head, retry_ms=RETRY_SOON_MS)
+
+    def _slot(self, name: str, count: int) -> AbstractContextManager[bool]:
+        """One of `count` slots, tried in a random order, so that one write takes a free one as a rule (T17)."""
+        slots = [state_keys.slot(name, number) for number in random.sample(range(count), count)]
+        return self.leases.hold(*slots, life=SLOT_LIFE)
 
     def _may_hold(self, head: LogHead) -> bool:
         return self.sse_hold_seconds > 0 and self.sse_max_held > 0 and head.count(statuses=_ACTIVE) > 0

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.domain import state_keys
 from shared.domain.errors import CloudJobsError, ProviderError, ProviderNotConfiguredError
 from shared.ports import Clock, EventLog, Provider, StateStore
-from shared.services.polling.poll_provider import decode_poll_state, poll_state_key
+from shared.services.polling.poll_provider import decode_poll_state
 
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
-SCHEDULE_STATE = "schedule#start_ticks"
 SCHEDULE_SILENT_AFTER = timedelta(minutes=3)
 
 
@@ -63,7 +63,7 @@ class CheckHealth:
     def _poller(self) -> Component:
         """The age of the schedule's last run, and of the last tick, which there is only while a job is active."""
         now = self.clock.now()
-        item = self.state.get(SCHEDULE_STATE, now=now)
+        item = self.state.get(state_keys.SCHEDULE, now=now)
         if item is None:
             return Component(
                 "poller", DEGRADED, "The schedule has not run yet; it does so within a minute of the start."
@@ -79,7 +79,7 @@ class CheckHealth:
     def tick_ages(self) -> dict[str, float]:
         """Seconds since the last tick of each provider that has had one."""
         now = self.clock.now()
-        names = {poll_state_key(name): name for name in self.providers}
+        names = {state_keys.poll(name): name for name in self.providers}
         states = self.state.get_many(list(names), now=now)
         ticks = {names[key]: decode_poll_state(item.value).last_tick_at for key, item in states.items()}
         return {name: max(0.0, (now - at).total_seconds()) for name, at in ticks.items() if at is not None}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from shared.domain.errors import StaleWrite
-from shared.ports import Clock, StateStore
-
-CURSOR_KEY_STATE = "signing-key#cursor"
+from shared.domain import state_keys
+from shared.ports import Clock, StateItem, StateStore
+from shared.services.update_state import update_state
 
 
 @dataclass
@@ -17,17 +15,15 @@ class CursorKey:
     state: StateStore
     clock: Clock
     new_secret: Callable[[], str]
-    _known: bytes | None = field(default=None)
+    _known: bytes | None = None
 
     def read(self) -> bytes:
         """One read a process; of several that make it at the same moment the first one's counts."""
         if self._known is None:
-            now = self.clock.now()
-            item = self.state.get(CURSOR_KEY_STATE, now=now)
-            if item is None:
-                with suppress(StaleWrite):
-                    self.state.put(CURSOR_KEY_STATE, {"key": self.new_secret()}, now=now, if_version=0)
-                item = self.state.get(CURSOR_KEY_STATE, now=now)
-                assert item is not None
-            self._known = str(item.value["key"]).encode()
+            kept = update_state(self.state, self.clock, state_keys.CURSOR_KEY, self._made_once)
+            assert kept is not None
+            self._known = str(kept.value["key"]).encode()
         return self._known
+
+    def _made_once(self, item: StateItem | None) -> dict[str, object] | None:
+        return None if item else {"key": self.new_secret()}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from shared.domain import state_keys
 from shared.domain.job import Job, JobStatus
 from shared.ports import ActiveJob, Clock, EventLog, JobStore, Provider, StateStore
 
-QUEUE_LIMITS_STATE = "queue#limits"
 WAITING = frozenset({JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.QUEUED})
 WORDS: Mapping[str, frozenset[JobStatus]] = {
     **{status.value: frozenset({status}) for status in JobStatus},
@@ -91,7 +91,7 @@ class ReadQueue:
         return QueueStats(counts, self._usual_wait() if counts[JobStatus.RUNNING] else None, self.limits())
 
     def limits(self) -> QueueLimits:
-        item = self.state.get(QUEUE_LIMITS_STATE, now=self.clock.now())
+        item = self.state.get(state_keys.QUEUE_LIMITS, now=self.clock.now())
         stored = item.value if item else {}
         default = QueueLimits()
         return QueueLimits(

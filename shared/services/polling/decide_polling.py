@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from shared.domain import state_keys
 from shared.ports import Clock, StateStore
 from shared.services.providers.provider_settings import ProviderSettings
 
-PREFERENCE_STATE = "preference#polling"
 DEFAULT_INTERVAL = 30.0
 
 
@@ -57,13 +57,13 @@ class DecidePolling:
         return self.simpletuner_job_poll_interval or self.polling_interval or DEFAULT_INTERVAL
 
     def preference(self) -> bool | None:
-        item = self.state.get(PREFERENCE_STATE, now=self.clock.now())
+        item = self.state.get(state_keys.POLLING_PREFERENCE, now=self.clock.now())
         enabled = item.value.get("enabled") if item else None
         return enabled if isinstance(enabled, bool) else None
 
     def prefer(self, enabled: bool | None) -> None:
         """Store the preference; None leaves the decision to the configuration again."""
-        self.state.put(PREFERENCE_STATE, {"enabled": enabled}, now=self.clock.now())
+        self.state.put(state_keys.POLLING_PREFERENCE, {"enabled": enabled}, now=self.clock.now())
 
     def _decision(self, is_active: bool, reason: str, preference: bool | None) -> PollingDecision:
         return PollingDecision(is_active, reason, preference, self.interval_seconds)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.domain import state_keys
 from shared.domain.errors import ProviderThrottledError, StaleWrite, StoreUnavailableError
 from shared.domain.job import JobKind, from_iso, to_iso
 from shared.domain.metric import Metric
@@ -86,12 +87,8 @@ class PollState:
         return self.place is not None or bool(self.failed)
 
 
-def poll_state_key(provider: str) -> str:
-    return f"poll#{provider}"
-
-
 def read_poll_state(state: StateStore, provider: str, *, now: datetime) -> PollState:
-    item = state.get(poll_state_key(provider), now=now)
+    item = state.get(state_keys.poll(provider), now=now)
     return decode_poll_state(item.value) if item else PollState()
 
 
@@ -112,7 +109,7 @@ class PollProvider:
 
         `early`: how many seconds before its time a round may begin; by default half an interval while rounds are short.
         """
-        key = poll_state_key(provider.name)
+        key = state_keys.poll(provider.name)
         now = self.clock.now()
         item = self.state.get(key, now=now)
         known = decode_poll_state(item.value) if item else PollState()

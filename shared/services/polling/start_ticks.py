@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from shared.domain import state_keys
 from shared.domain.errors import InvalidRequestError, StaleWrite
 from shared.domain.job import ACTIVE_STATUSES
 from shared.domain.metric import Metric
 from shared.domain.observation import is_too_soon
 from shared.ports import ActiveJob, Clock, EventLog, JobStore, StateItem, StateStore, Telemetry, WorkQueue
-from shared.services.health.check_health import SCHEDULE_STATE
 from shared.services.polling.decide_polling import DecidePolling
 from shared.services.polling.poll_provider import PollState, read_poll_state
 
@@ -69,7 +69,7 @@ class StartTicks:
             f"interval {decision.interval_seconds:g} s"
         )
         now = self.clock.now().timestamp()
-        item = self.state.get(SCHEDULE_STATE, now=self.clock.now())
+        item = self.state.get(state_keys.SCHEDULE, now=self.clock.now())
         planned = _next_ticks(item)
         sent = 0
         if decision.is_active:
@@ -104,7 +104,7 @@ class StartTicks:
         future = {name: moment for name, moment in planned.items() if moment > now}
         try:
             version = item.version if item else 0
-            self.state.put(SCHEDULE_STATE, {"at": now, "next": future}, now=self.clock.now(), if_version=version)
+            self.state.put(state_keys.SCHEDULE, {"at": now, "next": future}, now=self.clock.now(), if_version=version)
         except StaleWrite:
             # The schedule fired twice; the poller drops the second set of ticks.
             self.telemetry.info("schedule ran twice")

@@ -10,17 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shared.domain.errors import InvalidRequestError, StaleWrite, StoreUnavailableError
+from shared.domain import state_keys
+from shared.domain.errors import InvalidRequestError
 from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH
 from shared.domain.pricing import PROFILES
-from shared.ports import Clock, SecretStore, StateStore
+from shared.ports import Clock, SecretStore, StateItem, StateStore
 from shared.services.costs.check_cost_limit import ACTIONS, PERIOD_DAYS
-from shared.services.providers.provider_settings import ProviderSettings, settings_key
+from shared.services.providers.provider_settings import ProviderSettings
+from shared.services.update_state import update_state
 
 MAX_AMOUNT = 1_000_000
 MAX_PRICE_PER_SECOND = 10
 MAX_ENTRIES = 100
-TRIES = 5
 EMPTY: Mapping[str, object] = {"webhook_allowed_ips": [], "sync_models": [], "hardware_info": {}, "s3_delivery": {}}
 """What clears a setting beside null and ""."""
 
@@ -78,17 +79,11 @@ class ConfigureProvider:
         return self.effective(provider)
 
     def _store(self, provider: str, checked: Mapping[str, object | None]) -> None:
-        for _ in range(TRIES):
-            now = self.clock.now()
-            item = self.state.get(settings_key(provider), now=now)
+        def changed(item: StateItem | None) -> dict[str, object]:
             values = {**(item.value if item else {}), **checked}
-            kept = {key: value for key, value in values.items() if value is not None}
-            try:
-                self.state.put(settings_key(provider), kept, now=now, if_version=item.version if item else 0)
-            except StaleWrite:
-                continue
-            return
-        raise StoreUnavailableError("These settings are being changed by others; try again in a moment.")
+            return {key: value for key, value in values.items() if value is not None}
+
+        update_state(self.state, self.clock, state_keys.provider_config(provider), changed)
 
     @staticmethod
     def _take_s3_keys(checked: dict[str, object | None]) -> dict[str, object]:

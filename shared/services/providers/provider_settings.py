@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 
+from shared.domain import state_keys
 from shared.domain.pricing import DEFAULT_PROFILE, PROFILES, Hardware, profile_of_model
 from shared.ports import Clock, StateStore
 
 CACHE_SECONDS = 10.0
-
-
-def settings_key(provider: str) -> str:
-    return f"provider-config#{provider}"
 
 
 @dataclass
@@ -30,7 +27,7 @@ class ProviderSettings:
         cached = self._cache.get(provider)
         if cached is not None and self.clock.monotonic() - cached[0] < CACHE_SECONDS:
             return cached[1]
-        item = self.state.get(settings_key(provider), now=self.clock.now())
+        item = self.state.get(state_keys.provider_config(provider), now=self.clock.now())
         values = {**self.provider_defaults.get(provider, {}), **(item.value if item else {})}
         self._cache[provider] = (self.clock.monotonic(), values)
         return values

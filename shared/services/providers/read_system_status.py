@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.domain import state_keys
 from shared.domain.errors import ProviderError, StaleWrite
 from shared.ports import Clock, StateStore
 
@@ -33,7 +34,6 @@ class ReadSystemStatus:
     clock: Clock
     fetch_status_page: Callable[[], Mapping[str, object]] | None
     status_page_url: str
-    key: str = field(default="system-status#replicate")
 
     def run(self) -> dict[str, object]:
         """`operational`, the three lists, `error` and `status_page_url`; never raises a ProviderError.
@@ -43,7 +43,7 @@ class ReadSystemStatus:
         if self.fetch_status_page is None:
             return self._answer({}, "The provider is simulated here, so its status page is not asked.")
         now = self.clock.now()
-        item = self.state.get(self.key, now=now)
+        item = self.state.get(state_keys.system_status("replicate"), now=now)
         if item is not None:
             return dict(item.value)
         try:
@@ -51,7 +51,7 @@ class ReadSystemStatus:
         except ProviderError as error:
             answer = self._answer({}, error.detail)
         try:
-            self.state.put(self.key, answer, now=now, expires_at=now + KEPT)
+            self.state.put(state_keys.system_status("replicate"), answer, now=now, expires_at=now + KEPT)
         except StaleWrite:
             return answer
         return answer

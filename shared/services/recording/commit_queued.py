@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from shared.domain import state_keys
 from shared.domain.errors import InvalidRequestError, StaleWrite, StoreUnavailableError
 from shared.ports import Clock, StateStore, Telemetry
 from shared.services.recording.messages import ObservationMessage, decode_observation
 from shared.services.recording.record_observations import RecordObservations
 
-LEASE_STATE = "lease#committer"
 LEASE = timedelta(seconds=60)
 """As long as the function may run."""
 WAIT_SECONDS = 30.0
@@ -87,12 +87,12 @@ class CommitQueued:
     def _take(self) -> int | None:
         now = self.clock.now()
         try:
-            return self.state.put(LEASE_STATE, {}, now=now, expires_at=now + LEASE, if_version=0)
+            return self.state.put(state_keys.COMMITTER_LEASE, {}, now=now, expires_at=now + LEASE, if_version=0)
         except StaleWrite:
             return None
 
     def _give_back(self, version: int) -> None:
         try:
-            self.state.delete(LEASE_STATE, now=self.clock.now(), if_version=version)
+            self.state.delete(state_keys.COMMITTER_LEASE, now=self.clock.now(), if_version=version)
         except (StaleWrite, StoreUnavailableError) as error:
             self.telemetry.info("lease not given back", reason=error.detail)

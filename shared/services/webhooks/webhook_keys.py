@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from shared.domain import state_keys
 from shared.domain.errors import (
     CloudJobsError,
     ProviderError,
     SigningKeyUnavailableError,
-    StaleWrite,
     StoreUnavailableError,
 )
 from shared.domain.metric import Metric
-from shared.ports import Clock, Provider, SecretStore, StateStore, Telemetry
+from shared.ports import Clock, Provider, SecretStore, Telemetry
+from shared.services.leases import Leases
 from shared.services.providers.provider_named import provider_named
 from shared.services.webhooks.verify_webhook import signing_key
 
@@ -35,7 +36,7 @@ def webhook_secret_name(provider: str) -> str:
 class WebhookKeys:
     """The current and the previous key (I36), from this process's memory, the secret store or the provider."""
 
-    state: StateStore
+    leases: Leases
     secrets: SecretStore
     clock: Clock
     telemetry: Telemetry
@@ -122,11 +123,7 @@ class WebhookKeys:
         if provider in self._asked_at and seconds - self._asked_at[provider] < FETCH_EVERY.total_seconds():
             return False
         self._asked_at[provider] = seconds
-        now = self.clock.now()
         try:
-            self.state.put(f"webhook-secret#{provider}", {}, now=now, expires_at=now + FETCH_EVERY, if_version=0)
-        except StaleWrite:
-            return False
+            return self.leases.take(state_keys.webhook_secret_asked(provider), life=FETCH_EVERY) is not None
         except StoreUnavailableError:
-            pass
-        return True
+            return True

@@ -17,8 +17,8 @@ from shared.adapters.guarded_provider import (
     PROBE_SECONDS,
     REQUESTS_PER_SECOND,
     GuardedProvider,
-    breaker_key,
 )
+from shared.domain import state_keys
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderError,
@@ -38,7 +38,7 @@ from tests.fakes.doubles import FakeProvider
 from tests.fakes.stores import FakeStateStore, FakeStores
 
 DOWN = ProviderUnavailableError("Replicate could not be reached.")
-KEY = breaker_key("replicate")
+KEY = state_keys.provider_hold("replicate")
 
 
 class World:

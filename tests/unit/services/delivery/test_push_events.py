@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from shared.adapters.clock import SystemClock
+from shared.domain import state_keys
 from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled, StoreUnavailableError
 from shared.ports import Connection
 from shared.services.access.list_revocations import CONNECTION_LIFE
 from shared.services.access.revoke_access import RevokeAccess
 from shared.services.delivery.fan_out import fan_out
-from shared.services.delivery.push_events import LEASE, PUSHER_KEY, PushEvents
+from shared.services.delivery.push_events import LEASE, PushEvents
 from tests.delivery import Delivery
 from tests.fakes import FakeClock
 
@@ -68,7 +69,7 @@ def test_a_wake_during_another_ones_turn_waits_and_takes_over_when_it_died() -> 
     world.publish(1)
     held_until = (clock.now() + LEASE).isoformat()
     held = {"epoch": world.epoch, "seq": 0, "ended_at": None, "held_until": held_until}
-    world.stores.state.put(PUSHER_KEY, held, now=clock.now())
+    world.stores.state.put(state_keys.PUSHER_CURSOR, held, now=clock.now())
 
     world.parts.use(PushEvents).run()
 
