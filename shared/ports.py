@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from shared.domain.connection import Connection
 from shared.domain.event import JobEvent, LoggedEvent, LogHead
 from shared.domain.job import Job, JobKind, JobStatus
 from shared.domain.metric import Metric
@@ -287,26 +288,13 @@ class WebhookProbe(Protocol):
         """Raises ProbeRefusedError (not an address to contact), ProbeUnansweredError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A WebSocket client: `cursor` is the number of the last change it was sent, None before its hello."""
-
-    connection_id: str
-    user_id: str
-    key_id: str | None
-    expires_at: datetime
-    cursor: int | None = None
-    epoch: str | None = None
-    failures: int = 0
-
-
 class Connections(Protocol):
     """The registry of WebSocket clients."""
 
     def add(self, connection: Connection) -> None: ...
 
-    def hear(self, connection_id: str, *, now: datetime) -> tuple[Connection, int] | None:
-        """Count a message of a connection: how many it has sent within this second; None for one gone or expired."""
+    def count_message(self, connection_id: str, *, now: datetime) -> tuple[Connection, int] | None:
+        """The sender, and how many messages it has sent within this second; None for one gone or expired."""
 
     def all(self, *, now: datetime) -> Iterator[Connection]:
         """Every unexpired connection that has said hello, following pages."""
@@ -315,7 +303,7 @@ class Connections(Protocol):
         """How many unexpired connections a user has, silent ones too."""
 
     def advance(self, connection: Connection, *, cursor: int, epoch: str, failures: int = 0) -> bool:
-        """Move a cursor if it still stands where `connection` says; False when another wake was first or it is gone."""
+        """Move a cursor if it still stands where `connection` says; False when someone else was first or it is gone."""
 
     def remove(self, connection_id: str) -> None: ...
 

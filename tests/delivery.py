@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from shared.config import AuthMode, Settings
+from shared.domain.connection import Connection
 from shared.domain.event import LoggedEvent, deletion_event, frames_of, status_event
 from shared.domain.job import JobStatus
-from shared.ports import Clock, Connection, JobChange, Sender
+from shared.ports import Clock, JobChange, Sender
 from shared.services.access.list_revocations import CONNECTION_LIFE
 from shared.services.delivery.greet_connection import GreetConnection
 from shared.wiring import Wiring

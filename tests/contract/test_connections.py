@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.ports import Connection
+from shared.domain.connection import Connection
 from tests.contract.conftest import Stores
 
 
@@ -19,8 +19,8 @@ def listed(stores: Stores) -> list[Connection]:
 
 
 def stored(stores: Stores, connection_id: str) -> Connection | None:
-    heard = stores.connections.hear(connection_id, now=stores.clock.now())
-    return heard[0] if heard else None
+    counted = stores.connections.count_message(connection_id, now=stores.clock.now())
+    return counted[0] if counted else None
 
 
 def test_a_connection_comes_back_as_it_was_added(stores: Stores) -> None:
@@ -84,15 +84,15 @@ def test_messages_are_counted_by_connection_and_second(stores: Stores) -> None:
     for connection in (loud, quiet):
         stores.connections.add(connection)
 
-    def hear(connection: Connection) -> tuple[Connection, int] | None:
-        return stores.connections.hear(connection.connection_id, now=stores.clock.now())
+    def count(connection: Connection) -> tuple[Connection, int] | None:
+        return stores.connections.count_message(connection.connection_id, now=stores.clock.now())
 
-    assert [hear(loud) for _ in range(3)] == [(loud, 1), (loud, 2), (loud, 3)]
-    assert hear(quiet) == (quiet, 1)
+    assert [count(loud) for _ in range(3)] == [(loud, 1), (loud, 2), (loud, 3)]
+    assert count(quiet) == (quiet, 1)
     stores.clock.advance(1)
-    assert hear(loud) == (loud, 1)
+    assert count(loud) == (loud, 1)
     stores.clock.advance(-1)
-    assert hear(loud) == (loud, 2)
+    assert count(loud) == (loud, 2)
 
 
 def test_a_message_neither_moves_a_cursor_nor_hinders_its_moving(stores: Stores) -> None:
@@ -100,7 +100,7 @@ def test_a_message_neither_moves_a_cursor_nor_hinders_its_moving(stores: Stores)
     stores.connections.add(connection)
     assert stored(stores, connection.connection_id) == connection
     assert stores.connections.advance(connection, cursor=2, epoch="abc")
-    assert stores.connections.hear(connection.connection_id, now=stores.clock.now()) == (
+    assert stores.connections.count_message(connection.connection_id, now=stores.clock.now()) == (
         replace(connection, cursor=2, failures=0),
         2,
     )

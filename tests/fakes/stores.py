@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from shared.domain import state_keys
+from shared.domain.connection import Connection
 from shared.domain.errors import StaleWrite
 from shared.domain.event import JobEvent, LoggedEvent, LogHead
 from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, Job, JobStatus, to_iso
@@ -26,7 +27,6 @@ from shared.ports import (
     ActiveJob,
     Claim,
     Clock,
-    Connection,
     ExternalKey,
     IndexPage,
     JobChange,
@@ -606,7 +606,7 @@ def _check_key(key: str) -> None:
 class FakeConnections:
     def __init__(self, stores: FakeStores) -> None:
         self._db = stores
-        self._heard: dict[str, tuple[int, int]] = {}
+        self._messages: dict[str, tuple[int, int]] = {}
 
     def add(self, connection: Connection) -> None:
         with self._db.write("connections.add") as usage:
@@ -617,15 +617,15 @@ class FakeConnections:
         """The row as it lies there, for tests."""
         return self._db.connection_rows.get(connection_id)
 
-    def hear(self, connection_id: str, *, now: datetime) -> tuple[Connection, int] | None:
-        with self._db.write("connections.hear") as usage:
+    def count_message(self, connection_id: str, *, now: datetime) -> tuple[Connection, int] | None:
+        with self._db.write("connections.count_message") as usage:
             row = self._db.connection_rows.get(connection_id)
             if row is None:
                 return None
-            second, count = self._heard.get(connection_id, (0, 0))
+            second, count = self._messages.get(connection_id, (0, 0))
             this_second = int(now.timestamp())
             count = count + 1 if second >= this_second else 1
-            self._heard[connection_id] = (max(second, this_second), count)
+            self._messages[connection_id] = (max(second, this_second), count)
             usage.items_written += 1
             return (row, count) if row.expires_at > now else None
 

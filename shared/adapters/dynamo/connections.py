@@ -11,7 +11,7 @@ from shared.adapters.dynamo.batches import scan
 from shared.adapters.dynamo.client import ClientFactory, dynamo_client
 from shared.adapters.dynamo.errors import CONDITION_FAILED, error_code, translated
 from shared.adapters.dynamo.items import Attributes, Item, is_live, micros, moment_of, number, text
-from shared.ports import Connection
+from shared.domain.connection import Connection
 
 _SECOND = timedelta(seconds=1) // timedelta(microseconds=1)
 
@@ -25,18 +25,18 @@ class DynamoConnections:
         with translated():
             self._client().put_item(TableName=self._table, Item=_encode(connection))
 
-    def hear(self, connection_id: str, *, now: datetime) -> tuple[Connection, int] | None:
+    def count_message(self, connection_id: str, *, now: datetime) -> tuple[Connection, int] | None:
         second = micros(now) // _SECOND
         first = self._count(
             connection_id,
-            "SET heard_in = :second, heard = :one",
-            "attribute_exists(connection_id) AND (attribute_not_exists(heard_in) OR heard_in < :second)",
+            "SET messages_in = :second, messages = :one",
+            "attribute_exists(connection_id) AND (attribute_not_exists(messages_in) OR messages_in < :second)",
             {":second": number(second), ":one": number(1)},
         )
         row = first or self._count(
-            connection_id, "ADD heard :one", "attribute_exists(connection_id)", {":one": number(1)}
+            connection_id, "ADD messages :one", "attribute_exists(connection_id)", {":one": number(1)}
         )
-        return (_decode(row), int(row["heard"]["N"])) if row is not None and is_live(row, now) else None
+        return (_decode(row), int(row["messages"]["N"])) if row is not None and is_live(row, now) else None
 
     def _count(self, connection_id: str, update: str, condition: str, values: Item) -> Attributes | None:
         """The row as the update left it; None when the condition does not hold."""

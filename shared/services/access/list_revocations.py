@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain import state_keys
+from shared.domain.connection import Connection
 from shared.domain.job import from_iso
-from shared.ports import Clock, Connection, StateStore
+from shared.ports import Clock, StateStore
 
 CONNECTION_LIFE = timedelta(hours=2, minutes=10)
 """API Gateway ends a WebSocket after two hours; the rest is slack for the registry."""

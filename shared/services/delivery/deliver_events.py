@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from shared.domain.connection import Connection
 from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled, StoreUnavailableError
 from shared.domain.event import EventId, LogHead
 from shared.domain.metric import Metric
 from shared.domain.push_message import events_messages, notice
 from shared.domain.resume import is_kept
-from shared.ports import Connection, Connections, Sender, Telemetry
+from shared.ports import Connections, Sender, Telemetry
 from shared.services.access.list_revocations import Revocations
 from shared.services.delivery.fan_out import fan_out
 from shared.services.delivery.read_events import ReadEvents, Run

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.domain.connection import Connection
 from shared.domain.errors import ConnectionGone, SendFailed
 from shared.domain.event import EventId, LogHead
 from shared.domain.push_message import events_messages, notice
 from shared.domain.resume import Start, is_kept, judge_cursor
-from shared.ports import Clock, Connection, Connections, EventLog, Sender, StateStore
+from shared.ports import Clock, Connections, EventLog, Sender, StateStore
 from shared.services.access.list_revocations import ListRevocations
 from shared.services.delivery.read_events import ReadEvents, Run
 
@@ -36,7 +37,7 @@ class GreetConnection:
     clock: Clock
 
     def hello(self, connection_id: str, after: object) -> None:
-        connection = self._heard(connection_id)
+        connection = self._sender_of_message(connection_id)
         if connection is None or not self._is_admitted(connection):
             return
         head = self.events.head()
@@ -56,7 +57,7 @@ class GreetConnection:
 
     def ping(self, connection_id: str) -> None:
         """The head, by which a client sees that a push was lost (I22). Who is no longer registered is sent away."""
-        if self._heard(connection_id) is None:
+        if self._sender_of_message(connection_id) is None:
             return
         try:
             self.sender.send(connection_id, notice("heartbeat", EventId.of_head(self.events.head())))
@@ -67,15 +68,15 @@ class GreetConnection:
 
     def pass_over(self, connection_id: str) -> None:
         """A message that is neither is not answered, but counted all the same."""
-        self._heard(connection_id)
+        self._sender_of_message(connection_id)
 
-    def _heard(self, connection_id: str) -> Connection | None:
+    def _sender_of_message(self, connection_id: str) -> Connection | None:
         """The sender of a message, None when it is not to be answered: it talks too much, or is not registered."""
-        heard = self.connections.hear(connection_id, now=self.clock.now())
-        if heard is None or heard[1] > MESSAGES_UNTIL_ENDED:
+        counted = self.connections.count_message(connection_id, now=self.clock.now())
+        if counted is None or counted[1] > MESSAGES_UNTIL_ENDED:
             self._send_away(connection_id)
             return None
-        return heard[0] if heard[1] <= MESSAGES_A_SECOND else None
+        return counted[0] if counted[1] <= MESSAGES_A_SECOND else None
 
     def _is_admitted(self, connection: Connection) -> bool:
         is_revoked = ListRevocations(self.state, self.clock).run().cover_connection(connection)

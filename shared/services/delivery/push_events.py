@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain import state_keys
+from shared.domain.connection import Connection
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.event import LogHead
 from shared.domain.job import from_iso, to_iso
-from shared.ports import Clock, Connection, Connections, EventLog, Sender, StateStore, Telemetry
+from shared.ports import Clock, Connections, EventLog, Sender, StateStore, Telemetry
 from shared.services.access.list_revocations import ListRevocations
 from shared.services.delivery.deliver_events import Delivery
 from shared.services.delivery.read_events import ReadEvents

@@ -12,8 +12,8 @@ import pytest
 
 from shared.adapters.clock import SystemClock
 from shared.domain import state_keys
+from shared.domain.connection import Connection
 from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled, StoreUnavailableError
-from shared.ports import Connection
 from shared.services.access.list_revocations import CONNECTION_LIFE
 from shared.services.access.revoke_access import RevokeAccess
 from shared.services.delivery.fan_out import fan_out
