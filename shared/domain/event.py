@@ -99,7 +99,7 @@ MAX_EVENT_ID_LENGTH = 128
 
 @dataclass(frozen=True, slots=True)
 class EventId:
-    """`<epoch>-<n>`: change `seq` gives n = 2·seq − 1 and 2·seq, one for each of its two frames."""
+    """`<epoch>-<n>`: change `seq` has n = 2·seq − 1 and 2·seq, one for each of its two frames."""
 
     epoch: str
     n: int
@@ -116,8 +116,18 @@ class EventId:
         return cls(match[1], int(match[2])) if match else None
 
     @classmethod
+    def of_change(cls, epoch: str, seq: int) -> EventId:
+        """The id of a change's last frame: who has it, has the whole change."""
+        return cls(epoch, 2 * seq)
+
+    @classmethod
     def of_head(cls, head: LogHead) -> EventId:
-        return cls(head.epoch, 2 * head.seq)
+        return cls.of_change(head.epoch, head.seq)
+
+    @property
+    def seq(self) -> int:
+        """The last change that who stands here has whole; one of which it has only the first frame is not."""
+        return self.n // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,5 @@ def frames_of(epoch: str, logged: LoggedEvent) -> tuple[Frame, Frame]:
         "error_message": event.error_message,
         "updates": updates,
     }
-    return (
-        Frame(EventId(epoch, 2 * logged.seq - 1), first),
-        Frame(EventId(epoch, 2 * logged.seq), second),
-    )
+    last = EventId.of_change(epoch, logged.seq)
+    return Frame(EventId(epoch, last.n - 1), first), Frame(last, second)

@@ -26,6 +26,7 @@ from infra.local.names import REGION
 from shared.adapters.aws.gateway_sender import GatewaySender
 from shared.adapters.clock import SystemClock
 from shared.domain.access import LOCAL_ADMIN
+from shared.domain.event import EventId
 from shared.services.delivery.greet_connection import GreetConnection
 from shared.services.delivery.push_events import PushEvents
 from shared.services.delivery.stream_events import Listener, StreamEvents
@@ -236,8 +237,7 @@ def idle_stream(label: str, *, is_active: bool, memory_gb: float) -> tuple[str, 
     world = Delivery(clock=clock)
     if is_active:
         world.publish()
-    head = world.stores.events.head()
-    cursor = f"{head.epoch}-{2 * head.seq}"
+    cursor = str(EventId.of_head(world.stores.events.head()))
     calls = 0
     held = 0.0
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.connection import Connection
+from shared.domain.cursor import is_kept
 from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled, StoreUnavailableError
 from shared.domain.event import EventId, LogHead
 from shared.domain.metric import Metric
 from shared.domain.push_message import events_messages, notice
-from shared.domain.resume import is_kept
 from shared.ports import Connections, Sender, Telemetry
 from shared.services.access.list_revocations import Revocations
 from shared.services.delivery.fan_out import fan_out
@@ -76,7 +76,7 @@ class Delivery:
         run = self.run
         if stand < run.after:
             run = self.reader.run(stand, LogHead(self.head.epoch, run.last), limit=CHANGES_FOR_ONE_BEHIND)
-        return _Parcel(stand, run.last, events_messages(run.frames(self.head.epoch, beyond=2 * stand)))
+        return _Parcel(stand, run.last, events_messages(run.frames(EventId.of_change(self.head.epoch, stand))))
 
     def _send(self, connection: Connection, parcel: _Parcel) -> None:
         try:

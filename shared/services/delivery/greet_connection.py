@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.domain.connection import Connection
+from shared.domain.cursor import Cursor, is_kept, resolve_cursor
 from shared.domain.errors import ConnectionGone, SendFailed
 from shared.domain.event import EventId, LogHead
 from shared.domain.push_message import events_messages, notice
-from shared.domain.resume import Start, is_kept, judge_cursor
 from shared.ports import Clock, Connections, EventLog, Sender, StateStore
 from shared.services.access.list_revocations import ListRevocations
 from shared.services.delivery.read_events import ReadEvents, Run
@@ -41,12 +41,12 @@ class GreetConnection:
         if connection is None or not self._is_admitted(connection):
             return
         head = self.events.head()
-        start = judge_cursor(after, head)
+        cursor = resolve_cursor(after, head)
         try:
             self.sender.send(connection_id, notice("connected", EventId.of_head(head)))
-            if start.is_reset:
-                start = self._reset(connection_id, head)
-            reached = self._replay(connection_id, start, head)
+            if cursor.is_reset:
+                cursor = self._reset(connection_id, head)
+            reached = self._replay(connection_id, cursor, head)
             if self.connections.advance(connection, cursor=reached, epoch=head.epoch):
                 self._look_again(connection_id, reached, head.epoch)
         except ConnectionGone:
@@ -92,15 +92,15 @@ class GreetConnection:
         except (ConnectionGone, SendFailed):
             return
 
-    def _reset(self, connection_id: str, head: LogHead) -> Start:
+    def _reset(self, connection_id: str, head: LogHead) -> Cursor:
         now = EventId.of_head(head)
         self.sender.send(connection_id, notice("reset", now))
-        return Start(now)
+        return Cursor(now)
 
-    def _replay(self, connection_id: str, start: Start, head: LogHead) -> int:
+    def _replay(self, connection_id: str, cursor: Cursor, head: LogHead) -> int:
         """Send everything up to the head that can be read; returns the last change sent."""
         reader = ReadEvents(self.events, self.clock)
-        after, beyond = start.seq, start.position.n
+        after, position = cursor.seq, cursor.position
         for _ in range(MAX_READS):
             run = reader.run(after, head, limit=CHANGES_A_READ)
             if run.is_torn and not run.changes:
@@ -108,7 +108,7 @@ class GreetConnection:
                 if is_kept(after, head):
                     return after
                 return self._reset(connection_id, head).seq
-            self._send_run(connection_id, run, head.epoch, beyond)
+            self._send_run(connection_id, run, position)
             after = run.last
             if after >= head.seq or run.is_torn:
                 break
@@ -119,8 +119,8 @@ class GreetConnection:
         if head.epoch != epoch or head.seq <= reached:
             return
         run = ReadEvents(self.events, self.clock).run(reached, head, limit=CHANGES_A_READ)
-        self._send_run(connection_id, run, epoch, 2 * reached)
+        self._send_run(connection_id, run, EventId.of_change(epoch, reached))
 
-    def _send_run(self, connection_id: str, run: Run, epoch: str, beyond: int) -> None:
-        for message in events_messages(run.frames(epoch, beyond=beyond)):
+    def _send_run(self, connection_id: str, run: Run, position: EventId) -> None:
+        for message in events_messages(run.frames(position)):
             self.sender.send(connection_id, message)

@@ -23,10 +23,10 @@ class Run:
     def last(self) -> int:
         return self.changes[-1].seq if self.changes else self.after
 
-    def frames(self, epoch: str, *, beyond: int) -> tuple[Frame, ...]:
-        """Their frames with numbers above `beyond`."""
-        both = (frame for logged in self.changes for frame in frames_of(epoch, logged))
-        return tuple(frame for frame in both if frame.id.n > beyond)
+    def frames(self, cursor: EventId) -> tuple[Frame, ...]:
+        """Their frames, in the epoch of `cursor`, that come after it."""
+        both = (frame for logged in self.changes for frame in frames_of(cursor.epoch, logged))
+        return tuple(frame for frame in both if frame.id.n > cursor.n)
 
 
 @dataclass(frozen=True)
@@ -52,4 +52,4 @@ class ReadEvents:
 
 def readable_head(head: LogHead, run: Run) -> EventId:
     """The id of the last change that can be read: what was read, when the run is torn."""
-    return EventId(head.epoch, 2 * run.last) if run.is_torn else EventId.of_head(head)
+    return EventId.of_change(head.epoch, run.last) if run.is_torn else EventId.of_head(head)

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 
 from shared.domain import state_keys
 from shared.domain.access import Principal
+from shared.domain.cursor import Cursor, resolve_cursor
 from shared.domain.errors import AuthenticationRequiredError, TooManyConnectionsError
 from shared.domain.event import EventId, LogHead
 from shared.domain.event_stream import stream_text
 from shared.domain.job import ACTIVE_STATUSES
 from shared.domain.metric import Metric
-from shared.domain.resume import Start, judge_cursor
 from shared.ports import Clock, EventLog, StateStore, Telemetry
 from shared.services.access.list_revocations import ListRevocations
 from shared.services.delivery.read_events import ReadEvents, Run, readable_head
@@ -72,13 +72,13 @@ class StreamEvents:
                     retry_after=5,
                 )
             head = self.events.head()
-            start = judge_cursor(cursor, head)
+            start = resolve_cursor(cursor, head)
             if start.is_reset:
                 return _reset_text(start)
             run = ReadEvents(self.events, self.clock).run(start.seq, head, limit=MAX_CHANGES)
             if run.is_torn and not run.changes:
                 head = self.events.head()
-                start = judge_cursor(cursor, head) if cursor else start
+                start = resolve_cursor(cursor, head) if cursor else start
                 if start.is_reset:
                     return _reset_text(start)
             if run.changes or not self._may_hold(head):
@@ -93,7 +93,7 @@ class StreamEvents:
                 head = self.events.head()
                 if head.epoch != start.position.epoch:
                     # The log began anew meanwhile: these changes have the numbers of others.
-                    return _reset_text(Start(EventId.of_head(head), is_reset=True))
+                    return _reset_text(Cursor(EventId.of_head(head), is_reset=True))
             return _news_text(start, run, head, retry_ms=RETRY_SOON_MS)
 
     def _slot(self, name: str, count: int) -> AbstractContextManager[bool]:
@@ -132,12 +132,12 @@ def network_of(source_ip: str) -> str:
     return str(address)
 
 
-def _reset_text(start: Start) -> str:
+def _reset_text(start: Cursor) -> str:
     return stream_text(retry_ms=RETRY_SOON_MS, start=start.position, head=start.position, frames=(), is_reset=True)
 
 
-def _news_text(start: Start, run: Run, head: LogHead, *, retry_ms: int) -> str:
-    frames = run.frames(head.epoch, beyond=start.position.n)
+def _news_text(start: Cursor, run: Run, head: LogHead, *, retry_ms: int) -> str:
+    frames = run.frames(start.position)
     if run.changes and not run.is_torn and run.last < head.seq:
         retry_ms = RETRY_MORE_MS
     return stream_text(retry_ms=retry_ms, start=start.position, head=_head_id(run, head), frames=frames)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.cursor import Cursor, resolve_cursor
 from shared.domain.event import EventId, LogHead
-from shared.domain.resume import Start, judge_cursor
 
 HEAD = LogHead("e1", seq=50, first_kept=11)
 NOW = EventId("e1", 100)
@@ -31,34 +31,34 @@ BAD_CURSORS: dict[str, object] = {
 }
 
 
-@pytest.mark.parametrize("cursor", BAD_CURSORS.values(), ids=BAD_CURSORS)
-def test_cursor_that_cannot_be_served_is_reset_to_now(cursor: object) -> None:
-    assert judge_cursor(cursor, HEAD) == Start(NOW, is_reset=True)
+@pytest.mark.parametrize("last_id", BAD_CURSORS.values(), ids=BAD_CURSORS)
+def test_cursor_that_cannot_be_served_is_reset_to_now(last_id: object) -> None:
+    assert resolve_cursor(last_id, HEAD) == Cursor(NOW, is_reset=True)
 
 
-@pytest.mark.parametrize("cursor", [None, ""])
-def test_no_cursor_begins_now_without_a_reset(cursor: object) -> None:
-    assert judge_cursor(cursor, HEAD) == Start(NOW)
+@pytest.mark.parametrize("last_id", [None, ""])
+def test_no_cursor_begins_now_without_a_reset(last_id: object) -> None:
+    assert resolve_cursor(last_id, HEAD) == Cursor(NOW)
 
 
 def test_cursor_between_the_two_frames_of_a_change_reads_that_change_again() -> None:
-    start = judge_cursor("e1-41", HEAD)
+    cursor = resolve_cursor("e1-41", HEAD)
 
-    assert start == Start(EventId("e1", 41))
-    assert start.seq == 20
+    assert cursor == Cursor(EventId("e1", 41))
+    assert cursor.seq == 20
 
 
 def test_cursor_at_the_last_trimmed_change_misses_nothing() -> None:
-    assert judge_cursor("e1-20", HEAD) == Start(EventId("e1", 20))
+    assert resolve_cursor("e1-20", HEAD) == Cursor(EventId("e1", 20))
 
 
 def test_cursor_at_a_head_whose_log_is_all_trimmed_is_served() -> None:
-    assert judge_cursor("e1-100", LogHead("e1", seq=50, first_kept=51)) == Start(NOW)
+    assert resolve_cursor("e1-100", LogHead("e1", seq=50, first_kept=51)) == Cursor(NOW)
 
 
-@given(cursor=st.one_of(st.none(), st.text(max_size=200), st.integers(), st.builds("e1-{}".format, st.integers())))
-def test_any_cursor_gives_a_position_within_what_is_kept(cursor: object) -> None:
-    start = judge_cursor(cursor, HEAD)
+@given(last_id=st.one_of(st.none(), st.text(max_size=200), st.integers(), st.builds("e1-{}".format, st.integers())))
+def test_any_id_gives_a_position_within_what_is_kept(last_id: object) -> None:
+    cursor = resolve_cursor(last_id, HEAD)
 
-    assert HEAD.first_kept - 1 <= start.seq <= HEAD.seq
-    assert start.position.epoch == HEAD.epoch
+    assert HEAD.first_kept - 1 <= cursor.seq <= HEAD.seq
+    assert cursor.position.epoch == HEAD.epoch
