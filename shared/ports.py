@@ -143,7 +143,7 @@ class EventLog(Protocol):
         """Consistent read of item 0; the log is begun with a new epoch when there is none."""
 
     def read(self, after: int, limit: int) -> tuple[LoggedEvent, ...]:
-        """The consecutive run that begins at `after` + 1; shorter, or empty, when a hole was read (I14)."""
+        """The consecutive changes from `after` + 1, at most `limit`: fewer, or none, where a hole was read (I14)."""
 
     def trim(self, *, before: datetime, limit: int) -> int:
         """Move *first kept* past events older than `before`, then delete them; returns how many (I15)."""

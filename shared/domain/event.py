@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import takewhile
 
 from shared.domain.job import Job, JobStatus, to_iso
 
@@ -42,6 +43,12 @@ class LoggedEvent:
 
     seq: int
     event: JobEvent
+
+
+def consecutive(after: int, logged: Iterable[LoggedEvent]) -> tuple[LoggedEvent, ...]:
+    """The changes from `after` + 1 up to the first hole (I14); `logged` comes in the order of its numbers."""
+    numbered = enumerate(logged, start=after + 1)
+    return tuple(one for _, one in takewhile(lambda pair: pair[0] == pair[1].seq, numbered))
 
 
 @dataclass(frozen=True, slots=True)

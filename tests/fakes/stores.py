@@ -20,7 +20,7 @@ from itertools import takewhile
 from shared.domain import state_keys
 from shared.domain.connection import Connection
 from shared.domain.errors import StaleWrite
-from shared.domain.event import JobEvent, LoggedEvent, LogHead
+from shared.domain.event import JobEvent, LoggedEvent, LogHead, consecutive
 from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, Job, JobStatus, to_iso
 from shared.domain.totals import DayTotal, day_differences
 from shared.ports import (
@@ -43,7 +43,6 @@ TOMBSTONE_LIFE = timedelta(days=400)
 MAX_TRANSACTION_ITEMS = 100
 KEYS_A_REQUEST = 100
 OWN_PREFIXES = state_keys.JOB_STORE_PREFIXES
-HOLE_WAITS = (0.05, 0.1, 0.2)
 
 
 @dataclass
@@ -441,14 +440,14 @@ class FakeEventLog:
             return self._db.begun_head()
 
     def read(self, after: int, limit: int) -> tuple[LoggedEvent, ...]:
-        run: tuple[LoggedEvent, ...] = ()
-        for wait in (*HOLE_WAITS, None):
-            rows, has_expired = self._query(after, limit)
-            run = _run_after(after, rows)
-            if len(run) == len(rows) or has_expired or wait is None or self._is_trimmed(after):
-                break
-            self._db.clock.sleep(wait)
-        return run
+        with self._db.read("events.read") as usage:
+            now = self._db.clock.now()
+            numbers = sorted(number for number in self._db.event_rows if number > after)[:limit]
+            usage.items_read += len(numbers)
+            torn = self._db.faults.torn_from(numbers)
+            rows = ((number, self._db.event_rows[number]) for number in numbers if number not in torn)
+            live = (LoggedEvent(number, row.event) for number, row in rows if _is_live(row.expires_at, now))
+            return consecutive(after, live)
 
     def trim(self, *, before: datetime, limit: int) -> int:
         with self._db.read("events.trim") as usage:
@@ -470,25 +469,6 @@ class FakeEventLog:
                     del self._db.event_rows[number]
                 usage.items_written += len(old)
         return len(old)
-
-    def _query(self, after: int, limit: int) -> tuple[list[LoggedEvent], bool]:
-        """The rows that this read sees, and whether expired ones were among them."""
-        with self._db.read("events.read") as usage:
-            now = self._db.clock.now()
-            numbers = sorted(number for number in self._db.event_rows if number > after)[:limit]
-            usage.items_read += len(numbers)
-            torn = self._db.faults.torn_from(numbers)
-            rows = [(number, self._db.event_rows[number]) for number in numbers if number not in torn]
-            live = [LoggedEvent(number, row.event) for number, row in rows if _is_live(row.expires_at, now)]
-            return live, len(live) < len(rows)
-
-    def _is_trimmed(self, after: int) -> bool:
-        return after + 1 < self.head().first_kept
-
-
-def _run_after(after: int, rows: Sequence[LoggedEvent]) -> tuple[LoggedEvent, ...]:
-    """The consecutive part that begins at `after` + 1."""
-    return tuple(row for place, row in enumerate(rows, start=after + 1) if row.seq == place)
 
 
 class FakeJobTexts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -26,14 +25,11 @@ from shared.adapters.dynamo.items import (
     text,
 )
 from shared.adapters.dynamo.transaction import EVENT_LIFE
-from shared.domain.event import LOG_NAME, LoggedEvent, LogHead
+from shared.domain.event import LOG_NAME, LoggedEvent, LogHead, consecutive
 from shared.ports import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-
-HOLE_WAITS = (0.05, 0.1, 0.2)
-"""Seconds before a hole is read again: a reader may see a later event of a transaction before an earlier one."""
 
 
 def read_head(client: DynamoDBClient, table: str) -> LogHead:
@@ -66,17 +62,8 @@ class DynamoEventLog:
         return read_head(self._client(), self._table)
 
     def read(self, after: int, limit: int) -> tuple[LoggedEvent, ...]:
-        run: tuple[LoggedEvent, ...] = ()
-        for wait in (*HOLE_WAITS, None):
-            rows = self._rows_after(after, limit)
-            now = self._clock.now()
-            live = [row for row in rows if is_live(row, now)]
-            run = _run_after(after, live)
-            has_hole = len(run) < len(live) and len(live) == len(rows)
-            if not has_hole or wait is None or self._is_trimmed(after):
-                break
-            self._clock.sleep(wait)
-        return run
+        now = self._clock.now()
+        return consecutive(after, (decode_event(row) for row in self._rows_after(after, limit) if is_live(row, now)))
 
     def trim(self, *, before: datetime, limit: int) -> int:
         head = self.head()
@@ -102,9 +89,6 @@ class DynamoEventLog:
         )
         return list(rows)
 
-    def _is_trimmed(self, after: int) -> bool:
-        return after + 1 < self.head().first_kept
-
     def _move_first_kept(self, epoch: str, first_kept: int) -> bool:
         """False when another trimmer was further, or the log has begun anew."""
         try:
@@ -122,11 +106,6 @@ class DynamoEventLog:
                 raise
             return False
         return True
-
-
-def _run_after(after: int, rows: Sequence[Attributes]) -> tuple[LoggedEvent, ...]:
-    """The consecutive part that begins at `after` + 1 (I14)."""
-    return tuple(decode_event(row) for place, row in enumerate(rows, start=after + 1) if _seq(row) == place)
 
 
 def _seq(row: Attributes) -> int:
