@@ -45,7 +45,6 @@ class Settings(BaseModel):
     job_texts_table: str = ""
     connections_table: str = ""
     state_table: str = ""
-    audit_table: str = ""
 
     observations_queue_url: str = ""
     ticks_queue_url: str = ""
@@ -62,7 +61,6 @@ class Settings(BaseModel):
     simpletuner_enterprise_config: Path | None = None
     simpletuner_job_poll_interval: float | None = Field(default=None, ge=5, le=86400)
     simpletuner_job_retention_days: int = Field(default=90, ge=0)
-    simpletuner_log_webhooks: bool = False
 
     sse_hold_seconds: float = Field(default=20, ge=0, le=24)
     sse_max_held: int = Field(default=10, ge=0)

@@ -20,9 +20,7 @@ FILE_NAME = "simpletuner-enterprise.yaml"
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 5.0, 86400.0
-MIN_SWEEP_SECONDS, MAX_SWEEP_SECONDS = 1.0, 3600.0
 MIN_RECONCILE_SECONDS, MAX_RECONCILE_SECONDS = 60.0, 86400.0
-DEFAULT_SWEEP_SECONDS = 5.0
 DEFAULT_RECONCILE_SECONDS = 300.0
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}", re.ASCII)
@@ -38,8 +36,6 @@ class EnterpriseConfig:
 
     polling_enabled: bool | None = None
     polling_interval: float | None = None
-    queue_sweep_enabled: bool = True
-    queue_sweep_interval: float = DEFAULT_SWEEP_SECONDS
     reconcile_interval: float = DEFAULT_RECONCILE_SECONDS
     provider_defaults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
@@ -64,16 +60,10 @@ def parse_enterprise_config(text: str, file: str, environment: Mapping[str, str]
     root = _Section(_composed(text, file), file, "", environment)
     background = root.section("background")
     polling = background.section("job_status_polling", only=("enabled", "interval_seconds", "job_polling_interval"))
-    sweep = background.section("queue_processing", only=("enabled", "interval_seconds"))
     reconcile = background.section("reconcile", only=("interval_seconds",))
-    sweep_enabled = sweep.switch("enabled")
     return EnterpriseConfig(
         polling_enabled=polling.switch("enabled"),
         polling_interval=_polling_interval(root, background, polling),
-        queue_sweep_enabled=True if sweep_enabled is None else sweep_enabled,
-        queue_sweep_interval=_or(
-            sweep.seconds("interval_seconds", MIN_SWEEP_SECONDS, MAX_SWEEP_SECONDS), DEFAULT_SWEEP_SECONDS
-        ),
         reconcile_interval=_or(
             reconcile.seconds("interval_seconds", MIN_RECONCILE_SECONDS, MAX_RECONCILE_SECONDS, or_zero=True),
             DEFAULT_RECONCILE_SECONDS,

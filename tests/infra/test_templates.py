@@ -99,7 +99,7 @@ def test_the_package_holds_our_code_only(packaged: Path) -> None:
     assert not [name for name in names if "__pycache__" in name]
 
 
-@pytest.mark.parametrize("logical_id", ["JobsTable", "EventsTable", "JobTextsTable", "StateTable", "AuditTable"])
+@pytest.mark.parametrize("logical_id", ["JobsTable", "EventsTable", "JobTextsTable", "StateTable"])
 def test_data_outlives_its_stack(logical_id: str) -> None:
     resource = load_template(STORAGE)["Resources"][logical_id]
     assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"

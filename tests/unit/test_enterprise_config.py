@@ -33,7 +33,6 @@ def complaint(text: str, **environment: str) -> str:
 def test_the_documented_example_is_read() -> None:
     config = parsed(SEED)
     assert (config.polling_enabled, config.polling_interval) == (True, 30)
-    assert (config.queue_sweep_enabled, config.queue_sweep_interval) == (True, 5)
     assert config.reconcile_interval == 300
 
 
@@ -128,7 +127,6 @@ def test_what_belongs_to_others_is_left_alone() -> None:
         ),
         ("background:\n  job_status_polling:\n    interval_seconds: [30]\n", 3, "interval_seconds", "a single value"),
         ("background:\n  job_status_polling:\n    interval: 30\n", 3, "job_status_polling.interval", "one of the keys"),
-        ("background:\n  queue_processing:\n    enabled: 2\n", 3, "queue_processing.enabled", "true or false"),
         ("background:\n  reconcile: {interval_seconds: 10}\n", 2, "reconcile.interval_seconds", "0 (off) or a number"),
         ("background: 7\n", 1, "key background", "mapping"),
         ("- a\n- b\n", 1, "the file", "mapping"),

@@ -94,7 +94,7 @@ def test_names_follow_from_the_logical_ids() -> None:
     assert local_table_name("JobTextsTable") == "simpletuner-local-job-texts"
     assert table_environment()["JOB_TEXTS_TABLE"] == "simpletuner-local-job-texts"
     assert set(table_environment()) == {
-        "JOBS_TABLE", "EVENTS_TABLE", "JOB_TEXTS_TABLE", "CONNECTIONS_TABLE", "STATE_TABLE", "AUDIT_TABLE",
+        "JOBS_TABLE", "EVENTS_TABLE", "JOB_TEXTS_TABLE", "CONNECTIONS_TABLE", "STATE_TABLE",
     }  # fmt: skip
     urls = queue_environment("http://127.0.0.1:1")
     assert {"OBSERVATIONS_QUEUE_URL", "TICKS_QUEUE_URL", "FINAL_LOGS_QUEUE_URL"} <= urls.keys()
