@@ -26,8 +26,6 @@ def _arguments() -> argparse.Namespace:
     add("--webhook-secret", help="whsec_…; default: one that is kept in the state file")
     add("--webhook-retry-seconds", type=float, default=60.0, help="how long a terminal webhook is tried again")
     add("--valid-token", action="append", default=[], help="accept only this token (repeatable); default: any")
-    add("--enforce-rate-limits", action="store_true", help="throttle at 600 creates and 3,000 others a minute")
-    add("--public-url", help="origin in answered URLs; default: the one that was asked")
     add("--seed", type=int, help="repeatable ids, history and chance")
     return parser.parse_args()
 
@@ -51,8 +49,6 @@ async def _serve(arguments: argparse.Namespace) -> None:
             valid_tokens=frozenset(arguments.valid_token),
             webhook_secret=arguments.webhook_secret,
             webhook_retry_seconds=arguments.webhook_retry_seconds,
-            enforce_rate_limits=arguments.enforce_rate_limits,
-            public_url=arguments.public_url,
             state_file=arguments.state_file,
             seed=arguments.seed,
         )

@@ -1,12 +1,9 @@
 """The provider's HTTP interface (`/v1/…`)."""
 
-import asyncio
-import base64
-import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,24 +16,15 @@ from .clock import NANOSECONDS
 from .faults import Fault, FaultKind
 from .jobs import Job, JobKind, Observation, Shape, Status
 from .problems import ProviderError
-from .requests_read import Create, read_cancel_after, read_create, read_upload, read_wait
-from .simulator import Page, Place, Simulator
-from .wire import Body, cold_time, encode, hot_time, job_body, list_item, make_cursor, parse_time, read_cursor
+from .requests_read import Create, read_create
+from .simulator import Page, Simulator
+from .wire import Body, cold_time, encode, job_body, list_item, make_cursor, parse_time, read_cursor
 
-_FILE_LIFE_NS = 86_400 * NANOSECONDS
-_WAIT_LOOK_SECONDS = 0.05
+USERNAME = "local-simulator"
 _MOST_STEPS = 1_000_000
 _CREATE_QUOTA = 600
 _OTHER_QUOTA = 3_000
 _GET_QUOTA = 60_000
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """An upload; kept in memory only."""
-
-    body: Body
-    content: bytes
 
 
 def problem_response(problem: ProviderError, headers: Mapping[str, str] | None = None) -> Response:
@@ -59,16 +47,13 @@ class ReplicateApi:
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._files: dict[str, StoredFile] = {}
 
     def application(self) -> Starlette:
         """The Starlette application; unknown paths and methods answer as the provider does."""
         get, post = ["GET"], ["POST"]
-        model = "/v1/models/{owner}/{name}"
         return Starlette(
             routes=[
                 Route("/v1/account", self.account, methods=get),
-                Route("/v1/hardware", self.hardware, methods=get),
                 Route("/v1/predictions", self.list_predictions, methods=get),
                 Route("/v1/predictions", self.create_prediction, methods=post),
                 Route("/v1/predictions/{id}", self.get_prediction, methods=get),
@@ -76,17 +61,7 @@ class ReplicateApi:
                 Route("/v1/trainings", self.list_trainings, methods=get),
                 Route("/v1/trainings/{id}", self.get_training, methods=get),
                 Route("/v1/trainings/{id}/cancel", self.cancel_training, methods=post),
-                Route(model, self.get_model, methods=get),
-                Route(f"{model}/predictions", self.create_official_prediction, methods=post),
-                Route(f"{model}/versions", self.list_versions, methods=get),
-                Route(f"{model}/versions/{{version}}", self.get_version, methods=get),
-                Route(f"{model}/versions/{{version}}/trainings", self.create_training, methods=post),
-                Route("/v1/deployments/{owner}/{name}/predictions", self.create_deployed_prediction, methods=post),
-                Route("/v1/files", self.list_files, methods=get),
-                Route("/v1/files", self.create_file, methods=post),
-                Route("/v1/files/{id}", self.get_file, methods=get),
-                Route("/v1/files/{id}", self.delete_file, methods=["DELETE"]),
-                Route("/v1/files/{id}/download", self.download_file, methods=get),
+                Route("/v1/models/{owner}/{name}/versions", self.list_versions, methods=get),
                 Route("/v1/webhooks/default/secret", self.webhook_secret, methods=get),
             ],
             exception_handlers={ProviderError: _answer_problem, HTTPException: _answer_http_error},
@@ -95,152 +70,51 @@ class ReplicateApi:
     # account
 
     async def account(self, _request: Request) -> Response:
-        name = self._simulator.options.username
-        links = {"avatar_url": f"https://github.com/{name}.png", "github_url": f"https://github.com/{name}"}
-        return _json({"type": "user", "username": name, "name": "", **links})
-
-    async def hardware(self, _request: Request) -> Response:
-        return _json([{"sku": sku, "name": name} for sku, name in catalogue.HARDWARE])
+        home = f"https://github.com/{USERNAME}"
+        links = {"avatar_url": f"{home}.png", "github_url": home}
+        return _json({"type": "user", "username": USERNAME, "name": "", **links})
 
     async def webhook_secret(self, _request: Request) -> Response:
         return _json({"key": self._simulator.webhook_secret})
 
     # models
 
-    async def get_model(self, request: Request) -> Response:
-        model = self._known_model(request)
-        owner, name = model.split("/")
-        body: Body = {
-            "url": f"https://replicate.com/{model}",
-            "owner": owner,
-            "name": name,
-            "description": "A simulated model",
-            "visibility": "public",
-            "github_url": None,
-            "paper_url": None,
-            "license_url": None,
-            "run_count": 1234,
-            "cover_image_url": None,
-            "default_example": None,
-            "latest_version": _version_body(catalogue.versions_of(model)[0]),
-        }
-        return _json(body)
-
     async def list_versions(self, request: Request) -> Response:
-        versions = catalogue.versions_of(self._known_model(request))
-        return _json({"next": None, "previous": None, "results": [_version_body(version) for version in versions]})
-
-    async def get_version(self, request: Request) -> Response:
-        wanted = request.path_params["version"]
-        for version in catalogue.versions_of(self._known_model(request)):
-            if version.id == wanted:
-                return _json(_version_body(version))
-        raise problems.not_found()
-
-    def _known_model(self, request: Request) -> str:
         model = f"{request.path_params['owner']}/{request.path_params['name']}"
         if model not in catalogue.MODELS:
             raise problems.not_found()
-        return model
+        versions = [_version_body(version) for version in catalogue.versions_of(model)]
+        return _json({"next": None, "previous": None, "results": versions})
 
     # creating
 
     async def create_prediction(self, request: Request) -> Response:
-        create = read_create(await request.body(), "version")
-        model, version = _resolve(create.version or "")
-        return await self._create(request, create, JobKind.PREDICTION, model=model, version=version)
-
-    async def create_official_prediction(self, request: Request) -> Response:
-        model = self._known_model(request)
-        if model not in catalogue.OFFICIAL_MODELS:
-            raise problems.not_found()
         create = read_create(await request.body())
-        return await self._create(request, create, JobKind.PREDICTION, model=model, version="hidden")
-
-    async def create_deployed_prediction(self, request: Request) -> Response:
-        deployment = f"{request.path_params['owner']}/{request.path_params['name']}"
-        if request.path_params["owner"] != self._simulator.options.username:
-            raise problems.not_found()
-        create = read_create(await request.body())
-        model = catalogue.TRAINER_MODELS[0]
-        version = catalogue.newest_version(model)
-        return await self._create(
-            request, create, JobKind.PREDICTION, model=model, version=version, deployment=deployment
-        )
-
-    async def create_training(self, request: Request) -> Response:
-        version = request.path_params["version"]
-        model = self._known_model(request)
-        if not catalogue.is_version_id(version):
-            raise problems.invalid_version()
-        create = read_create(await request.body(), "destination")
-        destination = create.destination or ""
-        if not catalogue.is_model_name(destination) or destination.startswith("missing/"):
-            raise problems.no_such_destination()
-        return await self._create(request, create, JobKind.TRAINING, model=model, version=version)
-
-    async def _create(
-        self,
-        request: Request,
-        create: Create,
-        kind: JobKind,
-        *,
-        model: str,
-        version: str,
-        deployment: str | None = None,
-    ) -> Response:
+        model, version = _resolve(create.version)
         simulator = self._simulator
-        cancel_after = read_cancel_after(request.headers.get("cancel-after"))
-        wait = read_wait(request.headers.get("prefer"))
-        now = simulator.now_ns()
         job_id = simulator.new_id()
         steps, epochs = _length(create.input)
-        style = catalogue.log_style_of(model)
-        speed = simulator.settings.speed
         job = simulator.add(
             Job(
                 id=job_id,
-                kind=kind,
+                kind=JobKind.PREDICTION,
                 model=model,
                 version=version,
-                created_ns=now,
-                boot_seconds=simulator.random_between(180, 360) / speed,
-                run_seconds=simulator.random_between(2300, 3100) / speed,
-                outcome=Status.ABORTED if _bent(request, FaultKind.ABORTED) else Status.SUCCEEDED,
+                created_ns=simulator.now_ns(),
+                boot_seconds=simulator.usual_boot_seconds(),
+                run_seconds=simulator.usual_run_seconds(),
                 input=create.input,
-                output=_planned_output(create, kind, model, job_id),
+                output=_planned_output(create, model, job_id),
                 steps=steps,
                 epochs=epochs,
-                log_style=style,
+                log_style=catalogue.log_style_of(model),
                 seed=simulator.new_seed(),
                 webhook=create.webhook,
                 webhook_events=create.webhook_events,
-                deadline_ns=None if cancel_after is None else now + cancel_after * NANOSECONDS,
-                destination=create.destination,
-                deployment=deployment,
             )
         )
-        headers = quota_headers(_CREATE_QUOTA if kind is JobKind.PREDICTION else _OTHER_QUOTA)
-        if wait is not None:
-            headers["preference-applied"] = request.headers["prefer"].strip()
-            return await self._created_after_waiting(request, job, wait, headers)
         body = self._body(request, job, simulator.observe(job), natural=Shape.HOT)
-        return Response(encode(body), 201, headers, media_type="application/json; charset=utf-8")
-
-    async def _created_after_waiting(
-        self, request: Request, job: Job, seconds: int, headers: dict[str, str]
-    ) -> Response:
-        """Hold the answer until the job ended or `seconds` are over; a success then still says `processing`."""
-        for _ in range(int(seconds / _WAIT_LOOK_SECONDS)):
-            if self._simulator.observe(job := self._simulator.find(job.id)).is_terminal:
-                break
-            await asyncio.sleep(_WAIT_LOOK_SECONDS)
-        seen = self._simulator.observe(job)
-        body = self._body(request, job, seen, natural=Shape.HOT)
-        if seen.status is Status.SUCCEEDED:
-            body["status"] = job.status_word or Status.PROCESSING.value
-            for unknown_yet in ("started_at", "completed_at", "metrics"):
-                body.pop(unknown_yet, None)
+        headers = quota_headers(_CREATE_QUOTA)
         return Response(encode(body), 201, headers, media_type="application/json; charset=utf-8")
 
     # reading
@@ -279,159 +153,76 @@ class ReplicateApi:
     ) -> Response:
         seen = self._simulator.observe(job)
         body = self._body(request, job, seen, natural or self._simulator.natural_shape(seen), trainings_url)
-        raw = job.raw_controls or bool(_bent(request, FaultKind.RAW_CONTROLS))
-        return Response(encode(body, raw_controls=raw), 200, quota_headers(quota), media_type="application/json")
+        return Response(
+            encode(body, raw_controls=job.raw_controls), 200, quota_headers(quota), media_type="application/json"
+        )
 
     def _body(self, request: Request, job: Job, seen: Observation, natural: Shape, trainings_url: bool = False) -> Body:
-        body = job_body(
+        chosen = (shape for shape in (job.shape, self._simulator.settings.shape) if shape is not Shape.AUTO)
+        return job_body(
             job,
             seen,
-            shape=self._shape(request, job, natural),
-            origin=self._origin(request),
+            shape=next(chosen, natural),
+            origin=_origin(request),
             trainings_url=trainings_url,
             removed=self._simulator.is_removed(job, seen),
         )
-        return _with_unknown_status(request, body)
-
-    def _shape(self, request: Request, job: Job, natural: Shape) -> Shape:
-        if _bent(request, FaultKind.HOT):
-            return Shape.HOT
-        if _bent(request, FaultKind.COLD):
-            return Shape.COLD
-        for chosen in (job.shape, self._simulator.settings.shape):
-            if chosen is not Shape.AUTO:
-                return chosen
-        return natural
-
-    def _origin(self, request: Request) -> str:
-        return self._simulator.options.public_url or f"{request.url.scheme}://{request.url.netloc}"
 
     # lists
 
     async def list_predictions(self, request: Request) -> Response:
-        query = request.query_params
-        source = query.get("source")
-        if source not in (None, "web"):
-            raise problems.bad_request("source must be web")
-        return self._list(
-            request,
-            JobKind.PREDICTION,
-            after_ns=_time_parameter(query.get("created_after"), "created_after"),
-            before_ns=_time_parameter(query.get("created_before"), "created_before"),
-            source=source,
-        )
+        after = _time_parameter(request, "created_after")
+        before = _time_parameter(request, "created_before")
+        return self._list(request, JobKind.PREDICTION, after_ns=after, before_ns=before)
 
     async def list_trainings(self, request: Request) -> Response:
         return self._list(request, JobKind.TRAINING)
 
     def _list(
-        self,
-        request: Request,
-        kind: JobKind,
-        *,
-        after_ns: int | None = None,
-        before_ns: int | None = None,
-        source: str | None = None,
+        self, request: Request, kind: JobKind, *, after_ns: int | None = None, before_ns: int | None = None
     ) -> Response:
-        place: Place | None = None
-        backwards = False
         cursor = request.query_params.get("cursor")
-        if cursor:
-            try:
-                place, backwards = read_cursor(cursor)
-            except ValueError as error:
-                raise problems.invalid_cursor() from error
-        page = self._simulator.page(
-            kind, place=place, backwards=backwards, after_ns=after_ns, before_ns=before_ns, source=source
-        )
+        try:
+            place = read_cursor(cursor) if cursor else None
+        except ValueError as error:
+            raise problems.invalid_cursor() from error
+        page = self._simulator.page(kind, place=place, after_ns=after_ns, before_ns=before_ns)
         results = [self._item(request, job) for job in page.jobs]
-        return _json({"next": self._next(request, page), "previous": self._previous(request, page), "results": results})
+        return _json({"next": _next(request, page), "previous": None, "results": results})
 
     def _item(self, request: Request, job: Job) -> Body:
         seen = self._simulator.observe(job)
         removed = self._simulator.is_removed(job, seen)
-        return _with_unknown_status(request, list_item(job, seen, origin=self._origin(request), removed=removed))
-
-    def _next(self, request: Request, page: Page) -> str | None:
-        if _bent(request, FaultKind.PAGE_LOOP):
-            return f"{self._origin(request)}{request.url.path}?{request.url.query or 'cursor='}"
-        if off := _bent(request, FaultKind.NEXT_OFF_ORIGIN):
-            return off.text("url", "https://api.replicate.com.example.org/v1/predictions?cursor=cD0x")
-        if page.next_place is None:
-            return None
-        url = self._page_url(request, make_cursor(*page.next_place))
-        if _bent(request, FaultKind.NEXT_HTTP):
-            return "http://" + url.split("://", 1)[1]
-        return url
-
-    def _previous(self, request: Request, page: Page) -> str | None:
-        if page.previous_place is None:
-            return None
-        return self._page_url(request, make_cursor(*page.previous_place, backwards=True))
-
-    def _page_url(self, request: Request, cursor: str) -> str:
-        query = request.url.include_query_params(cursor=cursor).query
-        return f"{self._origin(request)}{request.url.path}?{query}"
-
-    # files
-
-    async def create_file(self, request: Request) -> Response:
-        upload = read_upload(request.headers.get("content-type", ""), await request.body())
-        file_id = base64.b64encode(secrets.token_hex(18).encode()).decode()
-        now = self._simulator.now_ns() // 1_000_000 * 1_000_000
-        md5 = hashlib.md5(upload.content, usedforsecurity=False).hexdigest()
-        body: Body = {
-            "id": file_id,
-            "name": upload.name,
-            "content_type": upload.content_type,
-            "size": len(upload.content),
-            "etag": md5,
-            "checksums": {"sha256": hashlib.sha256(upload.content).hexdigest(), "md5": md5},
-            "metadata": dict(upload.metadata),
-            "created_at": hot_time(now),
-            "expires_at": hot_time(now + _FILE_LIFE_NS),
-            "urls": {"get": f"{self._origin(request)}/v1/files/{file_id}"},
-        }
-        self._files[file_id] = StoredFile(body, upload.content)
-        return _json(body, 201)
-
-    async def list_files(self, _request: Request) -> Response:
-        newest_first = [file.body for file in reversed(self._files.values())]
-        return _json({"next": None, "previous": None, "results": newest_first})
-
-    async def get_file(self, request: Request) -> Response:
-        return _json(self._file(request).body)
-
-    async def download_file(self, request: Request) -> Response:
-        file = self._file(request)
-        return Response(file.content, media_type=str(file.body["content_type"]))
-
-    async def delete_file(self, request: Request) -> Response:
-        self._file(request)
-        del self._files[request.path_params["id"]]
-        return Response(b"", 204, media_type="text/plain")
-
-    def _file(self, request: Request) -> StoredFile:
-        file = self._files.get(request.path_params["id"])
-        if file is None:
-            raise problems.not_found()
-        return file
+        return list_item(job, seen, origin=_origin(request), removed=removed)
 
 
-def _json(body: object, status: int = 200) -> Response:
+def _next(request: Request, page: Page) -> str | None:
+    if _bent(request, FaultKind.PAGE_LOOP):
+        return f"{_origin(request)}{request.url.path}?{request.url.query or 'cursor='}"
+    if off := _bent(request, FaultKind.NEXT_OFF_ORIGIN):
+        return off.text("url", "https://api.replicate.com.example.org/v1/predictions?cursor=cD0x")
+    if page.next_place is None:
+        return None
+    query = request.url.include_query_params(cursor=make_cursor(*page.next_place)).query
+    origin = _origin(request)
+    if _bent(request, FaultKind.NEXT_HTTP):
+        origin = "http://" + origin.split("://", 1)[1]
+    return f"{origin}{request.url.path}?{query}"
+
+
+def _origin(request: Request) -> str:
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
+def _json(body: object) -> Response:
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return Response(text.encode("utf-8", "replace"), status, quota_headers(_OTHER_QUOTA), media_type="application/json")
+    return Response(text.encode("utf-8", "replace"), 200, quota_headers(_OTHER_QUOTA), media_type="application/json")
 
 
 def _bent(request: Request, kind: FaultKind) -> Fault | None:
     """The fault of `kind` that strikes this request, if any."""
     striking: list[Fault] = request.scope.get("state", {}).get("faults", [])
     return next((fault for fault in striking if fault.kind is kind), None)
-
-
-def _with_unknown_status(request: Request, body: Body) -> Body:
-    fault = _bent(request, FaultKind.UNKNOWN_STATUS)
-    return {**body, "status": fault.text("word", "hibernating")} if fault else body
 
 
 def _version_body(version: catalogue.Version) -> Body:
@@ -444,10 +235,8 @@ def _version_body(version: catalogue.Version) -> Body:
 
 
 def _resolve(version: str) -> tuple[str, str]:
-    """(model, version id) of `owner/name:id`, a bare id, or an official `owner/name`."""
+    """(model, version id) of `owner/name:id` or a bare id."""
     model, _, version_id = version.rpartition(":")
-    if version in catalogue.OFFICIAL_MODELS:
-        return version, "hidden"
     if not catalogue.is_version_id(version_id) or (model and not catalogue.is_model_name(model)):
         raise problems.invalid_version()
     return model or catalogue.model_of_version(version_id), version_id
@@ -481,11 +270,7 @@ def _positive(*candidates: object) -> int | None:
     return None
 
 
-def _planned_output(create: Create, kind: JobKind, model: str, job_id: str) -> object:
-    if kind is JobKind.TRAINING:
-        version = catalogue.newest_version(f"{create.destination}:{job_id}")
-        weights = f"https://replicate.delivery/xezq/{job_id}/trained_model.tar"
-        return {"version": f"{create.destination}:{version}", "weights": weights}
+def _planned_output(create: Create, model: str, job_id: str) -> object:
     if not model.startswith("simpletuner/"):
         return [f"https://replicate.delivery/xezq/{job_id}/out-0.webp"]
     hub_model = create.input.get("hub_model_id")
@@ -494,7 +279,8 @@ def _planned_output(create: Create, kind: JobKind, model: str, job_id: str) -> o
     return f"Training complete. Output: output/cog/cog-{job_id[:8]}"
 
 
-def _time_parameter(text: str | None, name: str) -> int | None:
+def _time_parameter(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
     if text is None:
         return None
     try:

@@ -1,11 +1,10 @@
-"""The ASGI application around the provider's interface: counting, latency, faults, tokens, limits."""
+"""The ASGI application around the provider's interface: counting, latency, faults, tokens."""
 
 import asyncio
 import contextlib
 import ipaddress
 import socket
 import struct
-from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import Headers
@@ -26,9 +25,6 @@ Transports = dict[Peer, asyncio.Transport]
 
 _ENDLESS_CHUNK = b" " * 65_536
 _ENDLESS_PAUSE_SECONDS = 0.005
-_CREATES_A_MINUTE = 600
-_OTHERS_A_MINUTE = 3_000
-_MINUTE_NS = 60 * NANOSECONDS
 _HTML = (
     "<!DOCTYPE html><html><head><title>api.replicate.com | 500: Internal server error</title></head>"
     "<body><h1>Internal server error</h1><p>Error code 500</p><p>cloudflare</p></body></html>"
@@ -52,7 +48,7 @@ def _problem_of(fault: Fault) -> ProviderError | None:
     return maker() if maker else None
 
 
-class Recorder:
+class HeldAnswer:
     """Takes an answer instead of sending it."""
 
     def __init__(self) -> None:
@@ -75,8 +71,6 @@ class SimulatorApp:
         self._api = ReplicateApi(simulator).application()
         self._control = control_application(simulator)
         self._stopping = asyncio.Event()
-        self._window_ns = 0
-        self._window_counts: Counter[bool] = Counter()
 
     def stop(self) -> None:
         """Let go of every request that is kept waiting."""
@@ -128,7 +122,7 @@ class SimulatorApp:
             await self._go_wrong(replacing, scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The true answer, for a client with a good token that keeps to the limits."""
+        """The true answer, for a client with a good token."""
         refusal = self._refusal(scope)
         application: Callable[[Scope, Receive, Send], Awaitable[None]] = (
             self._api if refusal is None else problem_response(refusal)
@@ -143,19 +137,7 @@ class SimulatorApp:
         valid = self._simulator.options.valid_tokens
         if valid and token not in valid:
             return problems.unauthenticated(token_was_sent=True)
-        return self._throttling(scope) if self._simulator.options.enforce_rate_limits else None
-
-    def _throttling(self, scope: Scope) -> ProviderError | None:
-        now = self._simulator.now_ns()
-        if now - self._window_ns >= _MINUTE_NS:
-            self._window_ns = now
-            self._window_counts.clear()
-        creates = scope["method"] == "POST" and scope["path"].endswith("/predictions")
-        self._window_counts[creates] += 1
-        if self._window_counts[creates] <= (_CREATES_A_MINUTE if creates else _OTHERS_A_MINUTE):
-            return None
-        left = (self._window_ns + _MINUTE_NS - now) / NANOSECONDS
-        return problems.throttled_in_body(max(1, round(left)))
+        return None
 
     async def _go_wrong(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         problem = _problem_of(fault)
@@ -172,7 +154,7 @@ class SimulatorApp:
             case FaultKind.RESET:
                 await self._reset(scope, receive)
             case FaultKind.LOST_ANSWER:
-                await self._answer(scope, receive, Recorder().send)
+                await self._answer(scope, receive, HeldAnswer().send)
                 await self._reset(scope, receive)
             case FaultKind.TRUNCATED:
                 await self._truncate(scope, receive, send)
@@ -199,11 +181,11 @@ class SimulatorApp:
 
     async def _truncate(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The true headers with the true length, but only half of the body."""
-        recorder = Recorder()
-        await self._answer(scope, receive, recorder.send)
-        if recorder.start is not None:
-            await send(recorder.start)
-            half = recorder.body[: len(recorder.body) // 2]
+        held = HeldAnswer()
+        await self._answer(scope, receive, held.send)
+        if held.start is not None:
+            await send(held.start)
+            half = held.body[: len(held.body) // 2]
             await send({"type": "http.response.body", "body": half, "more_body": True})
         transport = self._transport(scope)
         if transport is not None:

@@ -1,4 +1,4 @@
-"""The models, versions and hardware that the simulated provider knows."""
+"""The models and versions that the simulated provider knows."""
 
 import hashlib
 import re
@@ -9,8 +9,7 @@ from .jobs import LogStyle
 TRAINER_PROFILES = ("h100", "h100-x2", "h100-x4", "h100-x8", "l40s", "l40s-x2", "l40s-x4", "l40s-x8")
 FLUX_TRAINER = "ostris/flux-dev-lora-trainer"
 TRAINER_MODELS = tuple(f"simpletuner/advanced-trainer-{profile}" for profile in TRAINER_PROFILES)
-OFFICIAL_MODELS = frozenset({"black-forest-labs/flux-schnell", "meta/meta-llama-3-8b-instruct"})
-MODELS = frozenset({*TRAINER_MODELS, FLUX_TRAINER, "stability-ai/sdxl", *OFFICIAL_MODELS})
+MODELS = frozenset({*TRAINER_MODELS, FLUX_TRAINER, "stability-ai/sdxl"})
 UNKNOWN_VERSION = "0" * 64
 """The one well-formed version that is refused as unknown."""
 
@@ -18,19 +17,6 @@ _VERSION_ID = re.compile(r"[0-9a-f]{64}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _DAY = 86_400
 _NEWEST_RELEASE = 1_764_547_200
-
-HARDWARE = (
-    ("cpu", "CPU"),
-    ("gpu-t4", "Nvidia T4 GPU"),
-    ("gpu-l40s", "Nvidia L40S GPU"),
-    ("gpu-l40s-2x", "2x Nvidia L40S GPU"),
-    ("gpu-a100-large", "Nvidia A100 (80GB) GPU"),
-    ("gpu-a100-large-2x", "2x Nvidia A100 (80GB) GPU"),
-    ("gpu-h100", "Nvidia H100 GPU"),
-    ("gpu-h100-2x", "2x Nvidia H100 GPU"),
-    ("gpu-h100-4x", "4x Nvidia H100 GPU"),
-    ("gpu-h100-8x", "8x Nvidia H100 GPU"),
-)
 
 
 @dataclass(frozen=True, slots=True)

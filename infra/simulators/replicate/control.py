@@ -65,7 +65,6 @@ class Control:
         model = model or (FLUX_TRAINER if kind is JobKind.TRAINING else TRAINER_MODELS[0])
         new_id = job_id or simulator.new_id()
         created = simulator.now_ns() - int(age_seconds * NANOSECONDS)
-        speed = simulator.settings.speed
         if outcome is Status.FAILED and error is None:
             error = ERRORS[0]
         job = Job(
@@ -74,8 +73,8 @@ class Control:
             model=model,
             version=version or newest_version(model),
             created_ns=created,
-            boot_seconds=simulator.random_between(180, 360) / speed if boot_seconds is None else boot_seconds,
-            run_seconds=simulator.random_between(2300, 3100) / speed if run_seconds is None else run_seconds,
+            boot_seconds=simulator.usual_boot_seconds() if boot_seconds is None else boot_seconds,
+            run_seconds=simulator.usual_run_seconds() if run_seconds is None else run_seconds,
             outcome=outcome,
             error=error,
             has_metrics=has_metrics,
@@ -169,10 +168,6 @@ class Control:
         shape, aborted_sends_webhook. Raises ValueError for an unknown name or a negative duration."""
         _change(self._simulator.settings, {**changes})
 
-    def set_latency(self, seconds: float) -> None:
-        """Every answer takes this much longer."""
-        self.set(latency_seconds=seconds)
-
     # faults
 
     def add_fault(
@@ -186,7 +181,7 @@ class Control:
         **details: object,
     ) -> Fault:
         """Switch on a fault for requests of `method` whose path starts with `path`, for `count` of them.
-        Details: `seconds` (429…, slow), `url` (next_off_origin), `word` (unknown_status)."""
+        Details: `seconds` (429…, slow), `url` (next_off_origin)."""
         return self._simulator.faults.add(
             kind, path=path, method=method, count=count, probability=probability, **details
         )
@@ -226,11 +221,6 @@ class Control:
     def deliveries(self, job_id: str | None = None) -> list[Delivery]:
         """Every delivery attempt so far, oldest first."""
         return [entry for entry in self._simulator.deliveries.entries() if job_id in (None, entry.job_id)]
-
-    # requests
-
-    def reset_requests(self) -> None:
-        self._simulator.requests.reset()
 
 
 def _usual_output(kind: JobKind, job_id: str) -> object:

@@ -1,6 +1,5 @@
 """`/_control`: the same as `Control`, over HTTP and without a token, for loopback only."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -88,9 +87,6 @@ class _CreateJobBody(_Closed):
 
 class _SecretBody(_Closed):
     key: str | None = Field(None, pattern=r"^whsec_[A-Za-z0-9+/]+={0,2}$")
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def control_application(simulator: Simulator) -> Starlette:

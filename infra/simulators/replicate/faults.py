@@ -31,11 +31,6 @@ class FaultKind(StrEnum):
     PAGE_LOOP = "page_loop"
     NEXT_OFF_ORIGIN = "next_off_origin"
     NEXT_HTTP = "next_http"
-    RAW_CONTROLS = "raw_controls"
-    UNKNOWN_STATUS = "unknown_status"
-    HOT = "hot"
-    COLD = "cold"
-    ABORTED = "aborted"
 
 
 BENDING = frozenset(
@@ -43,11 +38,6 @@ BENDING = frozenset(
         FaultKind.PAGE_LOOP,
         FaultKind.NEXT_OFF_ORIGIN,
         FaultKind.NEXT_HTTP,
-        FaultKind.RAW_CONTROLS,
-        FaultKind.UNKNOWN_STATUS,
-        FaultKind.HOT,
-        FaultKind.COLD,
-        FaultKind.ABORTED,
     }
 )
 
@@ -64,7 +54,7 @@ class Fault:
     remaining: int | None = None
     probability: float = 1.0
     details: Mapping[str, object] = field(default_factory=dict)
-    """seconds (429…, slow), url (next_off_origin), word (unknown_status)."""
+    """seconds (429…, slow), url (next_off_origin)."""
     struck: int = 0
 
     @property

@@ -103,7 +103,6 @@ def flux_training(rng: random.Random, job_id: str, created_ns: int, speed: float
         steps=steps,
         log_style=log_style_of(FLUX_TRAINER),
         seed=rng.randrange(2**31),
-        destination=destination,
     )
 
 

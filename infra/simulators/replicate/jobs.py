@@ -79,8 +79,6 @@ class Job:
     webhook_events: tuple[str, ...] | None = None
     deadline_ns: int | None = None
     ending: Ending | None = None
-    destination: str | None = None
-    deployment: str | None = None
     shape: Shape = Shape.AUTO
     status_word: str | None = None
     """A word that stands on the wire instead of the status, for clients that meet an unknown one."""

@@ -24,15 +24,10 @@ class SimulatorOptions:
     page_size: int = 100
     valid_tokens: frozenset[str] = frozenset()
     """Tokens that are accepted; empty: every non-empty one."""
-    username: str = "local-simulator"
     webhook_secret: str | None = None
     """`whsec_…`; None: the one in the state file, else a random one."""
     webhook_retry_seconds: float = 60.0
     """How long after the first attempt a terminal webhook is tried again."""
-    enforce_rate_limits: bool = False
-    """Throttle as the provider does: 600 creates and 3,000 other requests a minute."""
-    public_url: str | None = None
-    """The origin in answered URLs, e.g. `https://api.replicate.com`; None: the one that was asked."""
     state_file: Path | None = None
     seed: int | None = None
     """Makes ids, history and chance repeatable; None: different each time."""
@@ -48,10 +43,7 @@ class OptionValues(TypedDict, total=False):
     retention_seconds: float
     page_size: int
     valid_tokens: frozenset[str]
-    username: str
     webhook_secret: str | None
     webhook_retry_seconds: float
-    enforce_rate_limits: bool
-    public_url: str | None
     state_file: Path | None
     seed: int | None

@@ -33,21 +33,12 @@ def not_found() -> ProviderError:
     return ProviderError(404, {"detail": "The requested resource could not be found.", "status": 404})
 
 
-def no_such_destination() -> ProviderError:
-    return ProviderError(404, {"detail": "The specified training destination does not exist", "status": 404})
-
-
 def invalid_cursor() -> ProviderError:
     return ProviderError(404, {"detail": "Invalid cursor"})
 
 
 def bad_request(detail: str) -> ProviderError:
     return ProviderError(400, {"detail": detail, "status": 400})
-
-
-def file_too_large() -> ProviderError:
-    detail = "Files must be less than 100MB in size"
-    return ProviderError(413, {"title": "Request entity too large", "detail": detail, "status": 413})
 
 
 def invalid_version() -> ProviderError:

@@ -13,14 +13,7 @@ _TEMPLATES = tuple(
         (r"/v1/predictions/[^/]+", "/v1/predictions/{id}"),
         (r"/v1/trainings/[^/]+/cancel", "/v1/trainings/{id}/cancel"),
         (r"/v1/trainings/[^/]+", "/v1/trainings/{id}"),
-        (r"/v1/models/[^/]+/[^/]+/versions/[^/]+/trainings", "/v1/models/{owner}/{name}/versions/{version}/trainings"),
-        (r"/v1/models/[^/]+/[^/]+/versions/[^/]+", "/v1/models/{owner}/{name}/versions/{version}"),
         (r"/v1/models/[^/]+/[^/]+/versions", "/v1/models/{owner}/{name}/versions"),
-        (r"/v1/models/[^/]+/[^/]+/predictions", "/v1/models/{owner}/{name}/predictions"),
-        (r"/v1/models/[^/]+/[^/]+", "/v1/models/{owner}/{name}"),
-        (r"/v1/deployments/[^/]+/[^/]+/predictions", "/v1/deployments/{owner}/{name}/predictions"),
-        (r"/v1/files/[^/]+/download", "/v1/files/{id}/download"),
-        (r"/v1/files/[^/]+", "/v1/files/{id}"),
     )
 )
 

@@ -82,8 +82,7 @@ class SimulatorServer:
         )
         host, port = listener.getsockname()[:2]
         self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        if simulator.options.public_url is None:
-            simulator.origin = self.origin
+        simulator.origin = self.origin
 
     def stop(self) -> None:
         """Ask `serve` to end; to be called in its event loop."""

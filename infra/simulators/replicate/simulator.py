@@ -4,12 +4,12 @@ import base64
 import random
 import secrets
 import threading
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from dataclasses import dataclass, replace
 
 from .clock import NANOSECONDS, Clock, SystemClock
 from .faults import Faults
-from .history import history, newcomer
+from .history import boot_time, history, newcomer, run_time
 from .jobs import Ending, Job, JobKind, Observation, Shape, Status, observe
 from .options import SimulatorOptions
 from .problems import not_found
@@ -21,7 +21,6 @@ from .wire import cold_created_ns
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_LENGTH = 26
 _HOT_AFTER_END_NS = 60 * NANOSECONDS
-_WEB_LIST_NS = 14 * 86_400 * NANOSECONDS
 
 Place = tuple[int, str]
 
@@ -43,11 +42,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a list, newest first; the places to go on from are None at either end."""
+    """A page of a list, newest first; there is nowhere to go on from on the last one."""
 
     jobs: list[Job]
     next_place: Place | None
-    previous_place: Place | None
 
 
 class Simulator:
@@ -69,7 +67,7 @@ class Simulator:
         self.deliveries = DeliveryLog()
         self.webhook_faults = WebhookFaults()
         self.previous_secret: str | None = None
-        self.origin = self.options.public_url or "https://api.replicate.com"
+        self.origin = "https://api.replicate.com"
         self._rng = random.Random(seed)
         self._lock = threading.RLock()
         self._jobs: dict[str, Job] = {}
@@ -115,9 +113,13 @@ class Simulator:
         with self._lock:
             return self._rng.randrange(2**31)
 
-    def random_between(self, low: float, high: float) -> float:
+    def usual_boot_seconds(self) -> float:
         with self._lock:
-            return self._rng.uniform(low, high)
+            return boot_time(self._rng, self.settings.speed)
+
+    def usual_run_seconds(self) -> float:
+        with self._lock:
+            return run_time(self._rng, self.settings.speed)
 
     def add(self, job: Job) -> Job:
         with self._lock:
@@ -169,49 +171,23 @@ class Simulator:
             self._remove(self.find(job_id))
 
     def page(
-        self,
-        kind: JobKind,
-        *,
-        place: Place | None = None,
-        backwards: bool = False,
-        after_ns: int | None = None,
-        before_ns: int | None = None,
-        source: str | None = None,
+        self, kind: JobKind, *, place: Place | None = None, after_ns: int | None = None, before_ns: int | None = None
     ) -> Page:
-        """One page, newest first. `place` is the last item of the page before (with `backwards`: the first one of
-        the page after). `after_ns` is inclusive, `before_ns` exclusive, both by the cold `created_at`."""
+        """One page, newest first, after `place`, the last item of the page before. `after_ns` is inclusive,
+        `before_ns` exclusive, both by the cold `created_at`."""
         size = self.options.page_size
         with self._lock:
             order = self._order[kind]
-            candidates = order
-            if place is not None:
-                candidates = order[bisect_right(order, place) :] if backwards else order[: bisect_left(order, place)]
+            older = order if place is None else order[: bisect_left(order, place)]
             found: list[Job] = []
-            for _, job_id in candidates if backwards else reversed(candidates):
+            for _, job_id in reversed(older):
                 job = self._jobs[job_id]
-                if self._is_listed(job, after_ns, before_ns, source):
+                created = cold_created_ns(job)
+                if (after_ns is None or created >= after_ns) and (before_ns is None or created < before_ns):
                     found.append(job)
                 if len(found) > size:
-                    break
-        more = len(found) > size
-        found = found[:size]
-        if backwards:
-            found.reverse()
-        if not found:
-            return Page([], None, None)
-        has_next = more or backwards
-        has_previous = (more and backwards) or (place is not None and not backwards)
-        return Page(found, _place(found[-1]) if has_next else None, _place(found[0]) if has_previous else None)
-
-    def _is_listed(self, job: Job, after_ns: int | None, before_ns: int | None, source: str | None) -> bool:
-        created = cold_created_ns(job)
-        if after_ns is not None and created < after_ns:
-            return False
-        if before_ns is not None and created >= before_ns:
-            return False
-        if source is None:
-            return True
-        return job.source == source and created >= self.now_ns() - _WEB_LIST_NS
+                    return Page(found[:size], _place(found[size - 1]))
+        return Page(found, None)
 
     def _forget_oldest(self) -> None:
         surplus = len(self._jobs) - self.options.keep_jobs

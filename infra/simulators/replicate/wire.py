@@ -102,8 +102,6 @@ def _hot(job: Job, seen: Observation, origin: str, log: str, *, trainings_url: b
             body["metrics"] = {"predict_time": (seen.completed_ns - seen.started_ns) / NANOSECONDS}
     if job.deadline_ns is not None:
         body["deadline"] = hot_time(job.deadline_ns)
-    if job.deployment is not None:
-        body["deployment"] = job.deployment
     body["urls"] = _urls(job, origin, trainings_url)
     return body
 
@@ -128,8 +126,6 @@ def _cold(job: Job, seen: Observation, origin: str, *, trainings_url: bool, remo
     body["status"] = job.status_word or seen.status.value
     if job.deadline_ns is not None:
         body["deadline"] = cold_time(job.deadline_ns)
-    if job.deployment is not None:
-        body["deployment"] = job.deployment
     body["urls"] = {**_urls(job, origin, trainings_url), "web": f"https://replicate.com/p/{job.id}"}
     body["model"] = job.model
     body["version"] = job.version
@@ -168,16 +164,15 @@ def encode(body: Body, *, raw_controls: bool = False) -> bytes:
     return text.replace(json.dumps(placeholder), f'"{raw}"', 1).encode("utf-8", "replace")
 
 
-def make_cursor(created_ns: int, job_id: str, *, backwards: bool = False) -> str:
+def make_cursor(created_ns: int, job_id: str) -> str:
     """An opaque place in a list: base64 of a query string, as Django REST framework makes it."""
-    place = {"p": str(created_ns), "i": job_id} | ({"r": "1"} if backwards else {})
-    return base64.b64encode(urlencode(place).encode()).decode()
+    return base64.b64encode(urlencode({"p": str(created_ns), "i": job_id}).encode()).decode()
 
 
-def read_cursor(cursor: str) -> tuple[tuple[int, str], bool]:
-    """((created_ns, id), backwards); raises ValueError for anything that make_cursor did not write."""
+def read_cursor(cursor: str) -> tuple[int, str]:
+    """(created_ns, id); raises ValueError for anything that make_cursor did not write."""
     try:
         place = parse_qs(base64.b64decode(cursor, validate=True).decode("ascii"), strict_parsing=True)
-        return (int(place["p"][0]), place["i"][0]), "r" in place
+        return int(place["p"][0]), place["i"][0]
     except KeyError as missing:
         raise ValueError("not a cursor") from missing

@@ -38,8 +38,8 @@ def api(simulator: RunningSimulator) -> Iterator[httpx.Client]:
         yield client
 
 
-def create(api: httpx.Client, headers: dict[str, str] | None = None, **body: object) -> httpx.Response:
-    return api.post("/predictions", json={"version": VERSION, "input": {}, **body}, headers=headers)
+def create(api: httpx.Client, **body: object) -> httpx.Response:
+    return api.post("/predictions", json={"version": VERSION, "input": {}, **body})
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,6 @@ def test_body_that_is_no_object_is_a_client_error(api: httpx.Client, body: bytes
     assert api.post("/predictions", content=body).status_code == 400
 
 
-def test_unofficial_model_has_no_create_of_its_own(api: httpx.Client) -> None:
-    answer = api.post(f"/models/{TRAINER}/predictions", json={"input": {}})
-    assert answer.content == b'{"detail":"The requested resource could not be found.","status":404}\n'
-    official = api.post("/models/black-forest-labs/flux-schnell/predictions", json={"input": {"prompt": "x"}})
-    assert (official.status_code, official.json()["version"]) == (201, "hidden")
-
-
 @pytest.mark.parametrize(
     "path", ["/billing", "/account/credits", "/predictions/unknown", "/trainings/unknown", "/nowhere"]
 )
@@ -122,7 +115,7 @@ def test_versions_are_listed_newest_first(api: httpx.Client) -> None:
     body = api.get(f"/models/{TRAINER}/versions").json()
     created = [version["created_at"] for version in body["results"]]
     assert created == sorted(created, reverse=True)
-    assert api.get(f"/models/{TRAINER}").json()["latest_version"]["id"] == body["results"][0]["id"]
+    assert api.get("/models/nobody/nothing/versions").status_code == 404
 
 
 def test_finished_job_turns_from_the_hot_to_the_cold_shape(simulator: RunningSimulator, api: httpx.Client) -> None:
@@ -142,6 +135,13 @@ def test_shape_is_switched_for_one_job_and_for_all(simulator: RunningSimulator, 
     assert api.get(f"/predictions/{job_id}").json()["metrics"] == {}
     simulator.control.change_job(job_id, shape="hot")
     assert "metrics" not in api.get(f"/predictions/{job_id}").json()
+
+
+def test_unknown_status_word_stands_in_lists_and_jobs(simulator: RunningSimulator, api: httpx.Client) -> None:
+    job_id = simulator.control.create_job(status_word="hibernating")
+    assert api.get("/predictions").json()["results"][0]["status"] == "hibernating"
+    assert api.get(f"/predictions/{job_id}").json()["status"] == "hibernating"
+    assert simulator.control.status(job_id) == "starting"
 
 
 def test_training_has_training_urls_only_where_the_real_one_has(simulator: RunningSimulator, api: httpx.Client) -> None:
@@ -179,35 +179,6 @@ def test_retention_can_be_compressed(simulator: RunningSimulator, api: httpx.Cli
     assert api.get(f"/predictions/{job_id}").json()["data_removed"] is True
 
 
-def test_cancel_after_counts_from_the_creation(simulator: RunningSimulator, api: httpx.Client) -> None:
-    job_id = create(api, headers={"cancel-after": "5s"}).json()["id"]
-    simulator.control.jump(5)
-    body = api.get(f"/predictions/{job_id}").json()
-    assert (body["status"], "metrics" in body, "started_at" in body) == ("aborted", False, False)
-
-
-@pytest.mark.parametrize("text", ["4", "0", "", "1d", "-5", "abc", "5 m"])
-def test_unreadable_or_short_cancel_after_is_refused(api: httpx.Client, text: str) -> None:
-    assert create(api, headers={"cancel-after": text}).status_code == 422
-
-
-def test_waiting_create_answers_processing_with_the_output() -> None:
-    with running_simulator(speed=20_000) as simulator:
-        answer = httpx.post(
-            f"{simulator.base_url}/predictions",
-            json={"version": VERSION, "input": {}},
-            headers={**AUTHORIZED, "prefer": "wait=10"},
-        )
-    assert (answer.status_code, answer.headers["preference-applied"]) == (201, "wait=10")
-    assert (answer.json()["status"], "metrics" in answer.json()) == ("processing", False)
-    assert answer.json()["output"]
-
-
-def test_waiting_create_that_runs_out_of_time_is_still_starting(api: httpx.Client) -> None:
-    answer = create(api, headers={"prefer": "wait=1"})
-    assert (answer.json()["status"], answer.json()["output"]) == ("starting", None)
-
-
 def test_cancel_of_an_ended_job_leaves_it_as_it_is(simulator: RunningSimulator, api: httpx.Client) -> None:
     job_id = simulator.control.create_job(boot_seconds=0, run_seconds=1)
     simulator.control.jump(2)
@@ -238,17 +209,7 @@ def test_list_is_filtered_by_creation_inclusive_below_and_exclusive_above(
     assert api.get("/predictions", params={"created_after": "yesterday"}).status_code == 400
 
 
-def test_list_of_web_predictions_reaches_back_fourteen_days(simulator: RunningSimulator, api: httpx.Client) -> None:
-    day = 86_400
-    recent = simulator.control.create_job(source="web", age_seconds=13 * day)
-    simulator.control.create_job(source="web", age_seconds=15 * day)
-    simulator.control.create_job(source="api")
-    assert [item["id"] for item in api.get("/predictions?source=web").json()["results"]] == [recent]
-    assert len(api.get("/predictions").json()["results"]) == 3
-    assert api.get("/predictions?source=cli").status_code == 400
-
-
-def test_pages_lead_forward_and_back_and_keep_the_filter(simulator: RunningSimulator, api: httpx.Client) -> None:
+def test_pages_lead_on_and_keep_the_filter(simulator: RunningSimulator, api: httpx.Client) -> None:
     for age in range(250):
         simulator.control.create_job(age_seconds=age * 10)
     after = (datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=2100)).isoformat()
@@ -256,9 +217,8 @@ def test_pages_lead_forward_and_back_and_keep_the_filter(simulator: RunningSimul
     second = api.get(first["next"]).json()
     third = api.get(second["next"]).json()
     assert [len(page["results"]) for page in (first, second, third)] == [100, 100, 11]
-    assert (first["previous"], third["next"]) == (None, None)
-    assert api.get(second["previous"]).json()["results"] == first["results"]
-    assert api.get(third["previous"]).json()["results"] == second["results"]
+    assert third["next"] is None
+    assert len({job["id"] for page in (first, second, third) for job in page["results"]}) == 211
 
 
 def test_page_is_not_moved_by_newcomers(simulator: RunningSimulator, api: httpx.Client) -> None:
@@ -276,13 +236,6 @@ def test_foreign_cursor_is_refused(api: httpx.Client, cursor: str) -> None:
     assert (answer.status_code, answer.json()) == (404, {"detail": "Invalid cursor"})
 
 
-def test_urls_can_name_the_real_origin() -> None:
-    with running_simulator(public_url="https://api.replicate.com") as simulator:
-        job_id = simulator.control.create_job()
-        body = httpx.get(f"{simulator.base_url}/predictions/{job_id}", headers=AUTHORIZED).json()
-    assert body["urls"]["get"] == f"https://api.replicate.com/v1/predictions/{job_id}"
-
-
 def test_requests_are_counted_by_template_and_reset(simulator: RunningSimulator, api: httpx.Client) -> None:
     for _ in range(3):
         api.get(f"/predictions/{simulator.control.create_job()}")
@@ -293,19 +246,6 @@ def test_requests_are_counted_by_template_and_reset(simulator: RunningSimulator,
     assert (over_http["total"], over_http["max_in_flight"]) == (4, 1)
     httpx.delete(f"{simulator.control_url}/requests")
     assert simulator.requests.total == 0
-
-
-def test_enforced_limits_throttle_creates_and_recover() -> None:
-    clock = FakeClock()
-    with (
-        running_simulator(clock=clock, enforce_rate_limits=True) as simulator,
-        httpx.Client(base_url=simulator.base_url, headers=AUTHORIZED) as api,
-    ):
-        statuses = [create(api).status_code for _ in range(601)]
-        assert (statuses.count(201), statuses[-1]) == (600, 429)
-        assert api.get("/account").status_code == 200
-        clock.jump(60)
-        assert create(api).status_code == 201
 
 
 def test_job_of_long_ago_is_forgotten_but_an_active_one_never() -> None:
