@@ -1,27 +1,27 @@
 """A server that plays api.replicate.com on loopback, for the local stack and for tests."""
 
-from .clock import Clock, FakeClock, SystemClock
+from .clock import MachineClock, SimulatorClock, StandingClock
 from .control import Control
 from .faults import FaultKind
-from .jobs import JobKind, LogStyle, Shape, Status
+from .jobs import LogStyle, Shape, SimulatedKind, Status
 from .options import SimulatorOptions
 from .request_log import RequestLog
 from .server import RunningSimulator, running_simulator
 from .simulator import Simulator
 
 __all__ = [
-    "Clock",
     "Control",
-    "FakeClock",
     "FaultKind",
-    "JobKind",
     "LogStyle",
+    "MachineClock",
     "RequestLog",
     "RunningSimulator",
     "Shape",
+    "SimulatedKind",
     "Simulator",
+    "SimulatorClock",
     "SimulatorOptions",
+    "StandingClock",
     "Status",
-    "SystemClock",
     "running_simulator",
 ]

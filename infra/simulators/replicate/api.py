@@ -13,9 +13,9 @@ from starlette.routing import Route
 
 from . import catalogue, problems
 from .clock import NANOSECONDS
-from .faults import Fault, FaultKind
-from .jobs import Job, JobKind, Observation, Shape, Status
-from .problems import ProviderError
+from .faults import FaultKind, SwitchedFault
+from .jobs import JobView, Shape, SimulatedJob, SimulatedKind, Status
+from .problems import ErrorAnswer
 from .requests_read import Create, read_create
 from .simulator import Page, Simulator
 from .wire import Body, cold_time, encode, job_body, list_item, make_cursor, parse_time, read_cursor
@@ -27,7 +27,7 @@ _OTHER_QUOTA = 3_000
 _GET_QUOTA = 60_000
 
 
-def problem_response(problem: ProviderError, headers: Mapping[str, str] | None = None) -> Response:
+def problem_response(problem: ErrorAnswer, headers: Mapping[str, str] | None = None) -> Response:
     merged = {**(headers or {}), **problem.headers}
     return Response(problem.encode(), problem.status, merged, media_type="application/problem+json")
 
@@ -64,7 +64,7 @@ class ReplicateApi:
                 Route("/v1/models/{owner}/{name}/versions", self.list_versions, methods=get),
                 Route("/v1/webhooks/default/secret", self.webhook_secret, methods=get),
             ],
-            exception_handlers={ProviderError: _answer_problem, HTTPException: _answer_http_error},
+            exception_handlers={ErrorAnswer: _answer_problem, HTTPException: _answer_http_error},
         )
 
     # account
@@ -95,9 +95,9 @@ class ReplicateApi:
         job_id = simulator.new_id()
         steps, epochs = _length(create.input)
         job = simulator.add(
-            Job(
+            SimulatedJob(
                 id=job_id,
-                kind=JobKind.PREDICTION,
+                kind=SimulatedKind.PREDICTION,
                 model=model,
                 version=version,
                 created_ns=simulator.now_ns(),
@@ -113,7 +113,7 @@ class ReplicateApi:
                 webhook_events=create.webhook_events,
             )
         )
-        body = self._body(request, job, simulator.observe(job), natural=Shape.HOT)
+        body = self._body(request, job, simulator.view(job), natural=Shape.HOT)
         headers = quota_headers(_CREATE_QUOTA)
         return Response(encode(body), 201, headers, media_type="application/json; charset=utf-8")
 
@@ -123,16 +123,16 @@ class ReplicateApi:
         return self._one(request, self._simulator.find(request.path_params["id"]), quota=_GET_QUOTA)
 
     async def get_training(self, request: Request) -> Response:
-        job = self._simulator.find(request.path_params["id"], JobKind.TRAINING)
+        job = self._simulator.find(request.path_params["id"], SimulatedKind.TRAINING)
         return self._one(request, job, natural=Shape.COLD, trainings_url=True)
 
     async def cancel_prediction(self, request: Request) -> Response:
         return self._cancel(request, self._simulator.find(request.path_params["id"]))
 
     async def cancel_training(self, request: Request) -> Response:
-        return self._cancel(request, self._simulator.find(request.path_params["id"], JobKind.TRAINING))
+        return self._cancel(request, self._simulator.find(request.path_params["id"], SimulatedKind.TRAINING))
 
-    def _cancel(self, request: Request, job: Job) -> Response:
+    def _cancel(self, request: Request, job: SimulatedJob) -> Response:
         """End a running job, at once or after the set lag; the answer always shows the end that was asked for."""
         lag = self._simulator.settings.cancel_lag_seconds
         job = self._simulator.end(job.id, Status.CANCELED, lag_seconds=lag)
@@ -145,19 +145,21 @@ class ReplicateApi:
     def _one(
         self,
         request: Request,
-        job: Job,
+        job: SimulatedJob,
         *,
         natural: Shape | None = None,
         trainings_url: bool = False,
         quota: int = _OTHER_QUOTA,
     ) -> Response:
-        seen = self._simulator.observe(job)
+        seen = self._simulator.view(job)
         body = self._body(request, job, seen, natural or self._simulator.natural_shape(seen), trainings_url)
         return Response(
             encode(body, raw_controls=job.raw_controls), 200, quota_headers(quota), media_type="application/json"
         )
 
-    def _body(self, request: Request, job: Job, seen: Observation, natural: Shape, trainings_url: bool = False) -> Body:
+    def _body(
+        self, request: Request, job: SimulatedJob, seen: JobView, natural: Shape, trainings_url: bool = False
+    ) -> Body:
         chosen = (shape for shape in (job.shape, self._simulator.settings.shape) if shape is not Shape.AUTO)
         return job_body(
             job,
@@ -173,25 +175,25 @@ class ReplicateApi:
     async def list_predictions(self, request: Request) -> Response:
         after = _time_parameter(request, "created_after")
         before = _time_parameter(request, "created_before")
-        return self._list(request, JobKind.PREDICTION, after_ns=after, before_ns=before)
+        return self._list(request, SimulatedKind.PREDICTION, after_ns=after, before_ns=before)
 
     async def list_trainings(self, request: Request) -> Response:
-        return self._list(request, JobKind.TRAINING)
+        return self._list(request, SimulatedKind.TRAINING)
 
     def _list(
-        self, request: Request, kind: JobKind, *, after_ns: int | None = None, before_ns: int | None = None
+        self, request: Request, kind: SimulatedKind, *, after_ns: int | None = None, before_ns: int | None = None
     ) -> Response:
         cursor = request.query_params.get("cursor")
         try:
-            place = read_cursor(cursor) if cursor else None
+            position = read_cursor(cursor) if cursor else None
         except ValueError as error:
             raise problems.invalid_cursor() from error
-        page = self._simulator.page(kind, place=place, after_ns=after_ns, before_ns=before_ns)
+        page = self._simulator.page(kind, position=position, after_ns=after_ns, before_ns=before_ns)
         results = [self._item(request, job) for job in page.jobs]
         return _json({"next": _next(request, page), "previous": None, "results": results})
 
-    def _item(self, request: Request, job: Job) -> Body:
-        seen = self._simulator.observe(job)
+    def _item(self, request: Request, job: SimulatedJob) -> Body:
+        seen = self._simulator.view(job)
         removed = self._simulator.is_removed(job, seen)
         return list_item(job, seen, origin=_origin(request), removed=removed)
 
@@ -201,9 +203,9 @@ def _next(request: Request, page: Page) -> str | None:
         return f"{_origin(request)}{request.url.path}?{request.url.query or 'cursor='}"
     if off := _bent(request, FaultKind.NEXT_OFF_ORIGIN):
         return off.text("url", "https://api.replicate.com.example.org/v1/predictions?cursor=cD0x")
-    if page.next_place is None:
+    if page.next_position is None:
         return None
-    query = request.url.include_query_params(cursor=make_cursor(*page.next_place)).query
+    query = request.url.include_query_params(cursor=make_cursor(*page.next_position)).query
     origin = _origin(request)
     if _bent(request, FaultKind.NEXT_HTTP):
         origin = "http://" + origin.split("://", 1)[1]
@@ -219,9 +221,9 @@ def _json(body: object) -> Response:
     return Response(text.encode("utf-8", "replace"), 200, quota_headers(_OTHER_QUOTA), media_type="application/json")
 
 
-def _bent(request: Request, kind: FaultKind) -> Fault | None:
+def _bent(request: Request, kind: FaultKind) -> SwitchedFault | None:
     """The fault of `kind` that strikes this request, if any."""
-    striking: list[Fault] = request.scope.get("state", {}).get("faults", [])
+    striking: list[SwitchedFault] = request.scope.get("state", {}).get("faults", [])
     return next((fault for fault in striking if fault.kind is kind), None)
 
 
@@ -290,7 +292,7 @@ def _time_parameter(request: Request, name: str) -> int | None:
 
 
 async def _answer_problem(_request: Request, problem: Exception) -> Response:
-    if not isinstance(problem, ProviderError):
+    if not isinstance(problem, ErrorAnswer):
         raise problem
     return problem_response(problem, quota_headers(_OTHER_QUOTA))
 
@@ -300,4 +302,4 @@ async def _answer_http_error(_request: Request, error: Exception) -> Response:
         raise error
     if error.status_code == 404:
         return problem_response(problems.not_found(), quota_headers(_OTHER_QUOTA))
-    return problem_response(ProviderError(error.status_code, {"detail": error.detail}))
+    return problem_response(ErrorAnswer(error.status_code, {"detail": error.detail}))

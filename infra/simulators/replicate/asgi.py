@@ -15,8 +15,8 @@ from . import problems
 from .api import ReplicateApi, problem_response
 from .clock import NANOSECONDS
 from .control_api import control_application
-from .faults import Fault, FaultKind
-from .problems import ProviderError
+from .faults import FaultKind, SwitchedFault
+from .problems import ErrorAnswer
 from .request_log import Request, template_of
 from .simulator import Simulator
 
@@ -31,10 +31,10 @@ _HTML = (
 )
 
 
-def _problem_of(fault: Fault) -> ProviderError | None:
+def _problem_of(fault: SwitchedFault) -> ErrorAnswer | None:
     """The error answer that a fault stands for."""
     seconds = int(fault.number("seconds", 5))
-    makers: dict[FaultKind, Callable[[], ProviderError]] = {
+    makers: dict[FaultKind, Callable[[], ErrorAnswer]] = {
         FaultKind.UNAUTHENTICATED: lambda: problems.unauthenticated(token_was_sent=True),
         FaultKind.NO_CREDIT: problems.insufficient_credit,
         FaultKind.NOT_FOUND: problems.not_found,
@@ -129,7 +129,7 @@ class SimulatorApp:
         )
         await application(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> ProviderError | None:
+    def _refusal(self, scope: Scope) -> ErrorAnswer | None:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() not in ("bearer", "token") or not token:
@@ -139,7 +139,7 @@ class SimulatorApp:
             return problems.unauthenticated(token_was_sent=True)
         return None
 
-    async def _go_wrong(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _go_wrong(self, fault: SwitchedFault, scope: Scope, receive: Receive, send: Send) -> None:
         problem = _problem_of(fault)
         if problem is not None:
             await problem_response(problem)(scope, receive, send)

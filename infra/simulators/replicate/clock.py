@@ -6,7 +6,7 @@ from typing import Protocol
 NANOSECONDS = 1_000_000_000
 
 
-class Clock(Protocol):
+class SimulatorClock(Protocol):
     """Time as nanoseconds since 1970 (UTC)."""
 
     def now_ns(self) -> int:
@@ -27,7 +27,7 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
+class MachineClock:
     """The machine's clock, which can be moved ahead; signatures keep the machine's own time."""
 
     def __init__(self, offset_ns: int = 0) -> None:
@@ -47,7 +47,7 @@ class SystemClock:
         return self._offset_ns
 
 
-class FakeClock:
+class StandingClock:
     """A clock that stands still until it is told to jump."""
 
     def __init__(self, start_seconds: float = 1_767_225_600.0) -> None:

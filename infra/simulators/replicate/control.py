@@ -5,11 +5,11 @@ from dataclasses import asdict, fields, replace
 
 from .catalogue import FLUX_TRAINER, TRAINER_MODELS, log_style_of, newest_version
 from .clock import NANOSECONDS
-from .faults import Fault, FaultKind
+from .faults import FaultKind, SwitchedFault
 from .history import ERRORS
-from .jobs import Job, JobKind, LogStyle, Shape, Status
-from .simulator import Settings, Simulator
-from .webhook_log import Delivery, WebhookFaults
+from .jobs import LogStyle, Shape, SimulatedJob, SimulatedKind, Status
+from .simulator import LiveSettings, Simulator
+from .webhook_log import WebhookAttempt, WebhookFaults
 from .wire import Body, job_body
 
 
@@ -25,7 +25,7 @@ class Control:
         self,
         *,
         job_id: str | None = None,
-        kind: JobKind | str = JobKind.PREDICTION,
+        kind: SimulatedKind | str = SimulatedKind.PREDICTION,
         model: str | None = None,
         version: str | None = None,
         age_seconds: float = 0.0,
@@ -57,17 +57,17 @@ class Control:
         Raises ValueError for an unknown kind, outcome, style or shape, or an id that is taken.
         """
         simulator = self._simulator
-        kind, outcome = JobKind(kind), Status(outcome)
+        kind, outcome = SimulatedKind(kind), Status(outcome)
         if outcome in (Status.STARTING, Status.PROCESSING):
             raise ValueError("outcome must be a terminal status")
         if job_id is not None and simulator.knows(job_id):
             raise ValueError(f"there is a job {job_id} already")
-        model = model or (FLUX_TRAINER if kind is JobKind.TRAINING else TRAINER_MODELS[0])
+        model = model or (FLUX_TRAINER if kind is SimulatedKind.TRAINING else TRAINER_MODELS[0])
         new_id = job_id or simulator.new_id()
         created = simulator.now_ns() - int(age_seconds * NANOSECONDS)
         if outcome is Status.FAILED and error is None:
             error = ERRORS[0]
-        job = Job(
+        job = SimulatedJob(
             id=new_id,
             kind=kind,
             model=model,
@@ -97,7 +97,7 @@ class Control:
         return simulator.add(job).id
 
     def end_job(self, job_id: str, outcome: Status | str = Status.SUCCEEDED, error: str | None = None) -> None:
-        """End a job now. A job that ended stays as it is; an unknown id raises the provider's 404 (`ProviderError`)."""
+        """End a job now. A job that ended stays as it is; an unknown id raises the provider's 404 (`ErrorAnswer`)."""
         status = Status(outcome)
         if status in (Status.STARTING, Status.PROCESSING):
             raise ValueError("outcome must be a terminal status")
@@ -130,11 +130,11 @@ class Control:
     def job(self, job_id: str) -> Body:
         """The job in full, hot shape, as it truly is now."""
         job = self._simulator.find(job_id)
-        return job_body(job, self._simulator.observe(job), shape=Shape.HOT, origin=self._simulator.origin)
+        return job_body(job, self._simulator.view(job), shape=Shape.HOT, origin=self._simulator.origin)
 
     def status(self, job_id: str) -> str:
         """The job's true status now."""
-        return self._simulator.observe(self._simulator.find(job_id)).status.value
+        return self._simulator.view(self._simulator.find(job_id)).status.value
 
     def jobs(self) -> list[Body]:
         """Every job, newest first: id, kind, model, true status, created_at (ns since 1970)."""
@@ -143,7 +143,7 @@ class Control:
                 "id": job.id,
                 "kind": job.kind.value,
                 "model": job.model,
-                "status": self._simulator.observe(job).status.value,
+                "status": self._simulator.view(job).status.value,
                 "created_ns": job.created_ns,
             }
             for job in self._simulator.jobs()
@@ -160,7 +160,7 @@ class Control:
         return self._simulator.now_ns()
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> LiveSettings:
         return self._simulator.settings
 
     def set(self, **changes: object) -> None:
@@ -179,7 +179,7 @@ class Control:
         count: int | None = None,
         probability: float = 1.0,
         **details: object,
-    ) -> Fault:
+    ) -> SwitchedFault:
         """Switch on a fault for requests of `method` whose path starts with `path`, for `count` of them.
         Details: `seconds` (429…, slow), `url` (next_off_origin)."""
         return self._simulator.faults.add(
@@ -190,7 +190,7 @@ class Control:
         """Switch off one fault, or all."""
         self._simulator.faults.clear(fault_id)
 
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[SwitchedFault]:
         return self._simulator.faults.active()
 
     # webhooks
@@ -218,13 +218,13 @@ class Control:
         """Deliver normally again."""
         _change(self._simulator.webhook_faults, asdict(WebhookFaults()))
 
-    def deliveries(self, job_id: str | None = None) -> list[Delivery]:
+    def deliveries(self, job_id: str | None = None) -> list[WebhookAttempt]:
         """Every delivery attempt so far, oldest first."""
         return [entry for entry in self._simulator.deliveries.entries() if job_id in (None, entry.job_id)]
 
 
-def _usual_output(kind: JobKind, job_id: str) -> object:
-    if kind is JobKind.TRAINING:
+def _usual_output(kind: SimulatedKind, job_id: str) -> object:
+    if kind is SimulatedKind.TRAINING:
         destination = f"local-simulator/{job_id[:8]}"
         weights = f"https://replicate.delivery/xezq/{job_id}/trained_model.tar"
         return {"version": f"{destination}:{newest_version(destination)}", "weights": weights}
@@ -235,7 +235,7 @@ def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _change(target: Settings | WebhookFaults, changes: Mapping[str, object]) -> None:
+def _change(target: LiveSettings | WebhookFaults, changes: Mapping[str, object]) -> None:
     """Set fields of `target`, all or none, each only to a value of the type it has."""
     known = {field.name: getattr(target, field.name) for field in fields(target)}
     checked: dict[str, object] = {}

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .control import Control
-from .problems import ProviderError
+from .problems import ErrorAnswer
 from .requests_read import read_json
 from .simulator import Simulator
 
@@ -109,7 +109,7 @@ def control_application(simulator: Simulator) -> Starlette:
             Route("/_control/secret", pages.secret, methods=["POST"]),
         ],
         exception_handlers={
-            ProviderError: _answer_problem,
+            ErrorAnswer: _answer_problem,
             HTTPException: _answer_http_error,
             ValidationError: _answer_bad_value,
             ValueError: _answer_bad_value,
@@ -207,7 +207,7 @@ class _ControlPages:
     async def deliveries(self, request: Request) -> Response:
         if request.method == "DELETE":
             self._simulator.deliveries.reset()
-        return JSONResponse({"deliveries": [asdict(delivery) for delivery in self._control.deliveries()]})
+        return JSONResponse({"deliveries": [asdict(attempt) for attempt in self._control.deliveries()]})
 
     async def secret(self, request: Request) -> Response:
         body = _SecretBody.model_validate(await _body(request))
@@ -220,7 +220,7 @@ async def _body(request: Request) -> dict[str, object]:
 
 
 async def _answer_problem(_request: Request, problem: Exception) -> Response:
-    if not isinstance(problem, ProviderError):
+    if not isinstance(problem, ErrorAnswer):
         raise problem
     return JSONResponse(problem.body, problem.status)
 

@@ -43,7 +43,7 @@ BENDING = frozenset(
 
 
 @dataclass(slots=True)
-class Fault:
+class SwitchedFault:
     """One thing going wrong. It strikes requests of `method` (any if None) whose path starts with `path`,
     each with `probability`, at most `remaining` times (without end if None)."""
 
@@ -70,13 +70,13 @@ class Fault:
         return str(self.details.get(name, default))
 
 
-class Faults:
+class FaultSwitches:
     """The faults that are switched on; safe to change from any thread while requests are served."""
 
     def __init__(self, seed: int) -> None:
         self._lock = threading.Lock()
         self._rng = random.Random(seed)
-        self._faults: list[Fault] = []
+        self._faults: list[SwitchedFault] = []
         self._next_id = 1
 
     def add(
@@ -88,12 +88,14 @@ class Faults:
         count: int | None = None,
         probability: float = 1.0,
         **details: object,
-    ) -> Fault:
+    ) -> SwitchedFault:
         """Switch a fault on; raises ValueError for an unknown kind or a probability outside 0..1."""
         if not 0 <= probability <= 1:
             raise ValueError("probability must be between 0 and 1")
         with self._lock:
-            fault = Fault(self._next_id, FaultKind(kind), path, method and method.upper(), count, probability, details)
+            fault = SwitchedFault(
+                self._next_id, FaultKind(kind), path, method and method.upper(), count, probability, details
+            )
             self._next_id += 1
             self._faults.append(fault)
             return fault
@@ -103,14 +105,14 @@ class Faults:
         with self._lock:
             self._faults = [fault for fault in self._faults if fault_id is not None and fault.id != fault_id]
 
-    def active(self) -> list[Fault]:
+    def active(self) -> list[SwitchedFault]:
         with self._lock:
             return [fault for fault in self._faults if fault.remaining != 0]
 
-    def striking(self, method: str, path: str) -> list[Fault]:
+    def striking(self, method: str, path: str) -> list[SwitchedFault]:
         """The faults that strike this request, counted as struck; of those that replace the answer the oldest only."""
         with self._lock:
-            hit: list[Fault] = []
+            hit: list[SwitchedFault] = []
             for fault in self._faults:
                 replaced = any(earlier.replaces for earlier in hit)
                 if (fault.replaces and replaced) or not self._strikes(fault, method, path):
@@ -121,7 +123,7 @@ class Faults:
                 hit.append(fault)
             return hit
 
-    def _strikes(self, fault: Fault, method: str, path: str) -> bool:
+    def _strikes(self, fault: SwitchedFault, method: str, path: str) -> bool:
         if fault.remaining == 0 or fault.method not in (None, method) or not path.startswith(fault.path):
             return False
         return fault.probability >= 1 or self._rng.random() < fault.probability

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .catalogue import FLUX_TRAINER, TRAINER_MODELS, log_style_of, newest_version
 from .clock import NANOSECONDS
-from .jobs import Job, JobKind, LogStyle, Status
+from .jobs import LogStyle, SimulatedJob, SimulatedKind, Status
 
 NewId = Callable[[], str]
 
@@ -59,14 +59,14 @@ def simpletuner_job(
     outcome: Status = Status.SUCCEEDED,
     error: str | None = None,
     reaches: float = 1.0,
-) -> Job:
+) -> SimulatedJob:
     """A prediction of SimpleTuner's trainer; `reaches` < 1 ends it that far into its log."""
     subject = rng.choice(_SUBJECTS)
     steps = rng.choice(_STEPS)
     model = rng.choice(_PROFILES)
-    return Job(
+    return SimulatedJob(
         id=job_id,
-        kind=JobKind.PREDICTION,
+        kind=SimulatedKind.PREDICTION,
         model=model,
         version=newest_version(model),
         created_ns=created_ns,
@@ -84,15 +84,15 @@ def simpletuner_job(
     )
 
 
-def flux_training(rng: random.Random, job_id: str, created_ns: int, speed: float) -> Job:
+def flux_training(rng: random.Random, job_id: str, created_ns: int, speed: float) -> SimulatedJob:
     """A training of the public flux trainer."""
     subject = rng.choice(_SUBJECTS)
     steps = rng.choice(_STEPS)
     destination = f"local-simulator/{subject}"
     weights = f"https://replicate.delivery/xezq/{job_id}/flux-lora.tar"
-    return Job(
+    return SimulatedJob(
         id=job_id,
-        kind=JobKind.TRAINING,
+        kind=SimulatedKind.TRAINING,
         model=FLUX_TRAINER,
         version=newest_version(FLUX_TRAINER),
         created_ns=created_ns,
@@ -106,13 +106,13 @@ def flux_training(rng: random.Random, job_id: str, created_ns: int, speed: float
     )
 
 
-def history(rng: random.Random, new_id: NewId, now_ns: int, speed: float, number: int) -> list[Job]:
+def history(rng: random.Random, new_id: NewId, now_ns: int, speed: float, number: int) -> list[SimulatedJob]:
     """`number` jobs, oldest first: ended ones took the trainer's real time, active ones run compressed."""
 
     def ago(minutes: float) -> int:
         return now_ns - int(minutes * MINUTE * NANOSECONDS)
 
-    def early(outcome: Status, minutes: float, reaches: float, error: str | None = None) -> Job:
+    def early(outcome: Status, minutes: float, reaches: float, error: str | None = None) -> SimulatedJob:
         return simpletuner_job(rng, new_id(), ago(minutes), 1.0, outcome=outcome, error=error, reaches=reaches)
 
     running = simpletuner_job(rng, new_id(), now_ns, speed)
@@ -133,13 +133,13 @@ def history(rng: random.Random, new_id: NewId, now_ns: int, speed: float, number
     return sorted((staged + older)[:number], key=lambda job: job.created_ns)
 
 
-def _begun(job: Job, now_ns: int, part: float) -> Job:
+def _begun(job: SimulatedJob, now_ns: int, part: float) -> SimulatedJob:
     """`job` moved into the past so that `part` of its run is over."""
     over = job.boot_seconds + part * job.run_seconds
     return replace(job, created_ns=now_ns - int(over * NANOSECONDS))
 
 
-def newcomer(rng: random.Random, job_id: str, now_ns: int, speed: float) -> Job:
+def newcomer(rng: random.Random, job_id: str, now_ns: int, speed: float) -> SimulatedJob:
     """The next job that starts by itself: most succeed, some fail, are cancelled, or never run."""
     fate = rng.random()
     if fate < 0.15:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .jobs import Job, LogStyle, Observation, Status
+from .jobs import JobView, LogStyle, SimulatedJob, Status
 from .progress_bar import bar
 
 _STEP_SECONDS = 1.31
@@ -39,7 +39,7 @@ class Script:
         return self.text[: self.ends[shown - 1]] if shown else ""
 
 
-def job_log(job: Job, seen: Observation) -> str:
+def job_log(job: SimulatedJob, seen: JobView) -> str:
     """The log of `job` as `seen`; the log at a later time always starts with this text."""
     if seen.started_ns is None or seen.started_ns < job.started_ns:
         return ""  # it ended before it began to write
@@ -235,7 +235,7 @@ def _inference_lines(plan: LogPlan, rng: random.Random) -> Iterator[tuple[float,
         yield 0.2 + step * 0.06, bar("", step, steps, step * 0.06, columns=50)
 
 
-def _closing(job: Job, seen: Observation) -> list[str]:
+def _closing(job: SimulatedJob, seen: JobView) -> list[str]:
     """What a program still writes when it ends; one that is killed writes nothing more."""
     if seen.status is Status.FAILED and seen.error and job.has_metrics:
         return _last_words(job, seen.error)
@@ -244,7 +244,7 @@ def _closing(job: Job, seen: Observation) -> list[str]:
     return []
 
 
-def _last_words(job: Job, error: str) -> list[str]:
+def _last_words(job: SimulatedJob, error: str) -> list[str]:
     if job.log_style is not LogStyle.SIMPLETUNER:
         return [
             "Traceback (most recent call last):",
@@ -262,7 +262,7 @@ def _last_words(job: Job, error: str) -> list[str]:
     ]
 
 
-def _published(job: Job) -> list[str]:
+def _published(job: SimulatedJob) -> list[str]:
     steps, epochs = job.steps, job.epochs
     return [
         "[COG] Webhook receiver stopped",

@@ -9,7 +9,7 @@ from .clock import NANOSECONDS
 SHORTEST_RUN_NS = 3_000  # the recorded cancel of a job that had not started: predict_time 3e-06
 
 
-class JobKind(StrEnum):
+class SimulatedKind(StrEnum):
     PREDICTION = "prediction"
     TRAINING = "training"
 
@@ -52,11 +52,11 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SimulatedJob:
     """Everything a job will ever do. Durations are seconds of the wire's clock, not of the trainer's log."""
 
     id: str
-    kind: JobKind
+    kind: SimulatedKind
     model: str
     version: str
     created_ns: int
@@ -92,7 +92,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class JobView:
     """A job at one moment."""
 
     status: Status
@@ -107,17 +107,17 @@ class Observation:
         return self.status in TERMINAL
 
 
-def observe(job: Job, now_ns: int) -> Observation:
+def view(job: SimulatedJob, now_ns: int) -> JobView:
     """What `job` is at `now_ns`: the earliest of its natural end, its deadline and an end from outside counts."""
     end = _first_ending(job)
     if now_ns >= end.at_ns:
         return _ended(job, end)
     if now_ns < job.started_ns:
-        return Observation(Status.STARTING, None, None, None, 0.0)
-    return Observation(Status.PROCESSING, job.started_ns, None, None, _written(job, now_ns))
+        return JobView(Status.STARTING, None, None, None, 0.0)
+    return JobView(Status.PROCESSING, job.started_ns, None, None, _written(job, now_ns))
 
 
-def _first_ending(job: Job) -> Ending:
+def _first_ending(job: SimulatedJob) -> Ending:
     endings = [_natural_ending(job)]
     if job.deadline_ns is not None:
         queued = job.deadline_ns < job.started_ns
@@ -127,19 +127,19 @@ def _first_ending(job: Job) -> Ending:
     return min(endings, key=lambda ending: ending.at_ns)
 
 
-def _natural_ending(job: Job) -> Ending:
+def _natural_ending(job: SimulatedJob) -> Ending:
     if job.outcome is Status.ABORTED:
         return Ending(job.started_ns, Status.ABORTED, job.error)
     return Ending(job.started_ns + int(job.run_seconds * NANOSECONDS), job.outcome, job.error)
 
 
-def _ended(job: Job, end: Ending) -> Observation:
+def _ended(job: SimulatedJob, end: Ending) -> JobView:
     if end.status is Status.ABORTED:
-        return Observation(Status.ABORTED, None, end.at_ns, end.error, 0.0)
+        return JobView(Status.ABORTED, None, end.at_ns, end.error, 0.0)
     started = min(job.started_ns, end.at_ns - SHORTEST_RUN_NS)
-    return Observation(end.status, started, end.at_ns, end.error, _written(job, end.at_ns))
+    return JobView(end.status, started, end.at_ns, end.error, _written(job, end.at_ns))
 
 
-def _written(job: Job, at_ns: int) -> float:
+def _written(job: SimulatedJob, at_ns: int) -> float:
     run_ns = max(1, int(job.run_seconds * NANOSECONDS))
     return job.reaches * min(1.0, max(0.0, (at_ns - job.started_ns) / run_ns))

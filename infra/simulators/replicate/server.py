@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .asgi import SimulatorApp, Transports
-from .clock import Clock
+from .clock import SimulatorClock
 from .control import Control
 from .options import OptionValues, SimulatorOptions
 from .request_log import RequestLog
@@ -159,7 +159,9 @@ class RunningSimulator:
 
 
 @contextlib.contextmanager
-def running_simulator(clock: Clock | None = None, **options: Unpack[OptionValues]) -> Iterator[RunningSimulator]:
+def running_simulator(
+    clock: SimulatorClock | None = None, **options: Unpack[OptionValues]
+) -> Iterator[RunningSimulator]:
     """Serve a simulator on a free port of 127.0.0.1 in a thread of its own while the context is open.
 
     `options` are those of `SimulatorOptions`. Without any it is empty: `control.create_job(...)` fills it.

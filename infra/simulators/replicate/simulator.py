@@ -7,26 +7,26 @@ import threading
 from bisect import bisect_left, insort
 from dataclasses import dataclass, replace
 
-from .clock import NANOSECONDS, Clock, SystemClock
-from .faults import Faults
+from .clock import NANOSECONDS, MachineClock, SimulatorClock
+from .faults import FaultSwitches
 from .history import boot_time, history, newcomer, run_time
-from .jobs import Ending, Job, JobKind, Observation, Shape, Status, observe
+from .jobs import Ending, JobView, Shape, SimulatedJob, SimulatedKind, Status, view
 from .options import SimulatorOptions
 from .problems import not_found
 from .request_log import RequestLog
 from .state_file import State, Told, load_state, save_state
-from .webhook_log import DeliveryLog, WebhookFaults
+from .webhook_log import WebhookAttempts, WebhookFaults
 from .wire import cold_created_ns
 
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_LENGTH = 26
 _HOT_AFTER_END_NS = 60 * NANOSECONDS
 
-Place = tuple[int, str]
+ListPosition = tuple[int, str]
 
 
 @dataclass(slots=True)
-class Settings:
+class LiveSettings:
     """What can be changed while it runs. Durations are in seconds."""
 
     speed: float
@@ -44,34 +44,34 @@ class Settings:
 class Page:
     """A page of a list, newest first; there is nowhere to go on from on the last one."""
 
-    jobs: list[Job]
-    next_place: Place | None
+    jobs: list[SimulatedJob]
+    next_position: ListPosition | None
 
 
 class Simulator:
     """All state of one simulated account. Every method may be called from any thread."""
 
-    def __init__(self, options: SimulatorOptions | None = None, clock: Clock | None = None) -> None:
+    def __init__(self, options: SimulatorOptions | None = None, clock: SimulatorClock | None = None) -> None:
         self.options = options or SimulatorOptions()
         path = self.options.state_file
         stored = load_state(path) if path else None
-        self.clock: Clock = clock or SystemClock(stored.clock_offset_ns if stored else 0)
-        self.settings = Settings(
+        self.clock: SimulatorClock = clock or MachineClock(stored.clock_offset_ns if stored else 0)
+        self.settings = LiveSettings(
             speed=self.options.speed,
             new_job_every_seconds=self.options.new_job_every_seconds,
             retention_seconds=self.options.retention_seconds,
         )
         seed = secrets.randbits(64) if self.options.seed is None else self.options.seed
-        self.faults = Faults(seed)
+        self.faults = FaultSwitches(seed)
         self.requests = RequestLog()
-        self.deliveries = DeliveryLog()
+        self.deliveries = WebhookAttempts()
         self.webhook_faults = WebhookFaults()
         self.previous_secret: str | None = None
         self.origin = "https://api.replicate.com"
         self._rng = random.Random(seed)
         self._lock = threading.RLock()
-        self._jobs: dict[str, Job] = {}
-        self._order: dict[JobKind, list[Place]] = {kind: [] for kind in JobKind}
+        self._jobs: dict[str, SimulatedJob] = {}
+        self._order: dict[SimulatedKind, list[ListPosition]] = {kind: [] for kind in SimulatedKind}
         self._told: dict[str, Told] = {}
         self._awaiting: set[str] = set()
         self._next_newcomer_ns: int | None = None
@@ -88,15 +88,15 @@ class Simulator:
     def now_ns(self) -> int:
         return self.clock.now_ns()
 
-    def observe(self, job: Job) -> Observation:
-        return observe(job, self.now_ns())
+    def view(self, job: SimulatedJob) -> JobView:
+        return view(job, self.now_ns())
 
-    def natural_shape(self, seen: Observation) -> Shape:
+    def natural_shape(self, seen: JobView) -> Shape:
         """Which back end the provider would ask: the hot one until a minute after the end."""
         hot = seen.completed_ns is None or self.now_ns() < seen.completed_ns + _HOT_AFTER_END_NS
         return Shape.HOT if hot else Shape.COLD
 
-    def is_removed(self, job: Job, seen: Observation) -> bool:
+    def is_removed(self, job: SimulatedJob, seen: JobView) -> bool:
         """Whether input, output and logs are gone: an hour (the retention) after the end, if made by the API."""
         if seen.completed_ns is None or job.source != "api":
             return False
@@ -121,7 +121,7 @@ class Simulator:
         with self._lock:
             return run_time(self._rng, self.settings.speed)
 
-    def add(self, job: Job) -> Job:
+    def add(self, job: SimulatedJob) -> SimulatedJob:
         with self._lock:
             self._jobs[job.id] = job
             insort(self._order[job.kind], (job.created_ns, job.id))
@@ -132,7 +132,7 @@ class Simulator:
             self._changed = True
         return job
 
-    def find(self, job_id: str, kind: JobKind | None = None) -> Job:
+    def find(self, job_id: str, kind: SimulatedKind | None = None) -> SimulatedJob:
         """Raises the provider's 404 for an id that is unknown, deleted, or of another kind."""
         with self._lock:
             job = self._jobs.get(job_id)
@@ -144,23 +144,23 @@ class Simulator:
         with self._lock:
             return job_id in self._jobs
 
-    def change(self, job: Job) -> Job:
+    def change(self, job: SimulatedJob) -> SimulatedJob:
         """Put a changed version in the place of the job with the same id."""
         with self._lock:
             self._jobs[job.id] = job
             self._changed = True
         return job
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[SimulatedJob]:
         """All jobs, newest first."""
         with self._lock:
-            return sorted(self._jobs.values(), key=_place, reverse=True)
+            return sorted(self._jobs.values(), key=_position, reverse=True)
 
-    def end(self, job_id: str, status: Status, error: str | None = None, lag_seconds: float = 0.0) -> Job:
+    def end(self, job_id: str, status: Status, error: str | None = None, lag_seconds: float = 0.0) -> SimulatedJob:
         """End a job (now, or after a lag); one that ended already stays as it is."""
         with self._lock:
             job = self.find(job_id)
-            if self.observe(job).is_terminal or job.ending is not None:
+            if self.view(job).is_terminal or job.ending is not None:
                 return job
             at = self.now_ns() + int(lag_seconds * NANOSECONDS)
             return self.change(replace(job, ending=Ending(at, status, error)))
@@ -171,44 +171,49 @@ class Simulator:
             self._remove(self.find(job_id))
 
     def page(
-        self, kind: JobKind, *, place: Place | None = None, after_ns: int | None = None, before_ns: int | None = None
+        self,
+        kind: SimulatedKind,
+        *,
+        position: ListPosition | None = None,
+        after_ns: int | None = None,
+        before_ns: int | None = None,
     ) -> Page:
-        """One page, newest first, after `place`, the last item of the page before. `after_ns` is inclusive,
+        """One page, newest first, after `position`, the last item of the page before. `after_ns` is inclusive,
         `before_ns` exclusive, both by the cold `created_at`."""
         size = self.options.page_size
         with self._lock:
             order = self._order[kind]
-            older = order if place is None else order[: bisect_left(order, place)]
-            found: list[Job] = []
+            older = order if position is None else order[: bisect_left(order, position)]
+            found: list[SimulatedJob] = []
             for _, job_id in reversed(older):
                 job = self._jobs[job_id]
                 created = cold_created_ns(job)
                 if (after_ns is None or created >= after_ns) and (before_ns is None or created < before_ns):
                     found.append(job)
                 if len(found) > size:
-                    return Page(found[:size], _place(found[size - 1]))
+                    return Page(found[:size], _position(found[size - 1]))
         return Page(found, None)
 
     def _forget_oldest(self) -> None:
         surplus = len(self._jobs) - self.options.keep_jobs
         if surplus <= 0:
             return
-        for job in sorted(self._jobs.values(), key=_place):
-            if surplus > 0 and self.observe(job).is_terminal:
+        for job in sorted(self._jobs.values(), key=_position):
+            if surplus > 0 and self.view(job).is_terminal:
                 self._remove(job)
                 surplus -= 1
 
-    def _remove(self, job: Job) -> None:
+    def _remove(self, job: SimulatedJob) -> None:
         del self._jobs[job.id]
         order = self._order[job.kind]
-        del order[bisect_left(order, _place(job))]
+        del order[bisect_left(order, _position(job))]
         self._told.pop(job.id, None)
         self._awaiting.discard(job.id)
         self._changed = True
 
     # webhooks
 
-    def awaiting_webhooks(self) -> list[tuple[Job, Told]]:
+    def awaiting_webhooks(self) -> list[tuple[SimulatedJob, Told]]:
         """The jobs that have something left to tell."""
         with self._lock:
             return [(self._jobs[job_id], self._told[job_id]) for job_id in sorted(self._awaiting)]
@@ -235,7 +240,7 @@ class Simulator:
 
     # life
 
-    def start_newcomer_if_due(self) -> Job | None:
+    def start_newcomer_if_due(self) -> SimulatedJob | None:
         """Start one job by itself when it is time, at most one however long nobody looked."""
         every = self.settings.new_job_every_seconds
         if every <= 0:
@@ -282,5 +287,5 @@ class Simulator:
         self._changed = False
 
 
-def _place(job: Job) -> Place:
+def _position(job: SimulatedJob) -> ListPosition:
     return (job.created_ns, job.id)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-from .jobs import Job
+from .jobs import SimulatedJob
 
 
 class Told(BaseModel):
@@ -23,7 +23,7 @@ class State(BaseModel):
     webhook_secret: str
     clock_offset_ns: int = 0
     next_newcomer_ns: int | None = None
-    jobs: list[Job] = Field(default_factory=list)
+    jobs: list[SimulatedJob] = Field(default_factory=list)
     told: dict[str, Told] = Field(default_factory=dict)
 
 

@@ -28,7 +28,7 @@ class WebhookFaults:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class WebhookAttempt:
     """One attempt; `status` is 0 when there was no answer, `dropped` when it was not even tried."""
 
     at: float
@@ -40,18 +40,18 @@ class Delivery:
     dropped: bool = False
 
 
-class DeliveryLog:
+class WebhookAttempts:
     """The last attempts, oldest first; safe to read from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: deque[Delivery] = deque(maxlen=_KEPT)
+        self._entries: deque[WebhookAttempt] = deque(maxlen=_KEPT)
 
-    def add(self, delivery: Delivery) -> None:
+    def add(self, attempt: WebhookAttempt) -> None:
         with self._lock:
-            self._entries.append(delivery)
+            self._entries.append(attempt)
 
-    def entries(self) -> list[Delivery]:
+    def entries(self) -> list[WebhookAttempt]:
         with self._lock:
             return list(self._entries)
 

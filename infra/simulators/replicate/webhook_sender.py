@@ -13,10 +13,10 @@ import httpx
 
 from .clock import NANOSECONDS
 from .job_log import job_log
-from .jobs import Job, Observation, Status, observe
+from .jobs import JobView, SimulatedJob, Status, view
 from .simulator import Simulator
 from .state_file import Told
-from .webhook_log import Delivery
+from .webhook_log import WebhookAttempt
 from .wire import encode, webhook_body
 
 USER_AGENT = "Webhooks/1.66.0 (sender-9YMgn)"
@@ -82,16 +82,16 @@ class WebhookSender:
                     delivery.cancel()
                 await asyncio.gather(*self._deliveries, return_exceptions=True)
 
-    def _due(self, job: Job, told: Told) -> list[Message]:
+    def _due(self, job: SimulatedJob, told: Told) -> list[Message]:
         """What `job` has to tell now, each marked as told."""
         wanted = DEFAULT_EVENTS if job.webhook_events is None else job.webhook_events
-        seen = self._simulator.observe(job)
+        seen = self._simulator.view(job)
         has_run = seen.started_ns is not None and seen.started_ns == job.started_ns
         due: list[Message] = []
         if has_run and not told.start:
             self._simulator.mark_told(job.id, "start")
             if "start" in wanted:
-                due.append(self._message(job, observe(job, job.started_ns), "start"))
+                due.append(self._message(job, view(job, job.started_ns), "start"))
         if "logs" in wanted and not seen.is_terminal and self._log_has_grown(job, seen):
             due.append(self._message(job, seen, "logs"))
         if seen.status is Status.SUCCEEDED and job.output is not None and not told.output:
@@ -106,7 +106,7 @@ class WebhookSender:
                 due.append(self._message(job, seen, "completed"))
         return due
 
-    def _log_has_grown(self, job: Job, seen: Observation) -> bool:
+    def _log_has_grown(self, job: SimulatedJob, seen: JobView) -> bool:
         now = self._simulator.now_ns()
         last = self._last_looks.setdefault(job.id, _LastLook())
         if now - last.at_ns < _THROTTLE_NS:
@@ -117,7 +117,7 @@ class WebhookSender:
         last.at_ns, last.log_length = now, length
         return True
 
-    def _message(self, job: Job, seen: Observation, event: str) -> Message:
+    def _message(self, job: SimulatedJob, seen: JobView, event: str) -> Message:
         body = webhook_body(job, seen, origin=self._simulator.origin)
         if event == "output":
             body["status"] = Status.PROCESSING.value
@@ -204,5 +204,5 @@ class WebhookSender:
     def _note(self, message: Message, *, attempt: int, status: int, dropped: bool = False) -> None:
         at = self._simulator.now_ns() / NANOSECONDS
         self._simulator.deliveries.add(
-            Delivery(at, message.job_id, message.event, message.webhook_id, attempt, status, dropped)
+            WebhookAttempt(at, message.job_id, message.event, message.webhook_id, attempt, status, dropped)
         )

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlencode
 
 from .clock import NANOSECONDS
 from .job_log import job_log
-from .jobs import Job, JobKind, Observation, Shape, Status
+from .jobs import JobView, Shape, SimulatedJob, SimulatedKind, Status
 
 Body = dict[str, object]
 
@@ -31,11 +31,11 @@ def cold_time(at_ns: int) -> str:
     return f"{_to_second(seconds)}.{fraction // 1000:06d}Z"
 
 
-def hot_created(job: Job) -> str:
+def hot_created(job: SimulatedJob) -> str:
     return hot_time(job.created_ns // _MILLISECOND * _MILLISECOND)
 
 
-def cold_created_ns(job: Job) -> int:
+def cold_created_ns(job: SimulatedJob) -> int:
     """The cold back end saw the job some milliseconds after the hot one."""
     return job.created_ns // _MILLISECOND * _MILLISECOND + job.seed % _LARGEST_SHIFT_MS * _MILLISECOND
 
@@ -54,7 +54,7 @@ def _to_second(seconds: int) -> str:
 
 
 def job_body(
-    job: Job, seen: Observation, *, shape: Shape, origin: str, trainings_url: bool = False, removed: bool = False
+    job: SimulatedJob, seen: JobView, *, shape: Shape, origin: str, trainings_url: bool = False, removed: bool = False
 ) -> Body:
     """One job in full. `removed`: the hour after its end is over, so input, output and logs are gone."""
     log = "" if removed else job_log(job, seen)
@@ -63,16 +63,16 @@ def job_body(
     return _hot(job, seen, origin, log, trainings_url=trainings_url, removed=removed)
 
 
-def list_item(job: Job, seen: Observation, *, origin: str, removed: bool = False) -> Body:
+def list_item(job: SimulatedJob, seen: JobView, *, origin: str, removed: bool = False) -> Body:
     """One job as a list shows it: the cold shape without logs; a training also without data_removed."""
-    body = _cold(job, seen, origin, trainings_url=job.kind is JobKind.TRAINING, removed=removed)
+    body = _cold(job, seen, origin, trainings_url=job.kind is SimulatedKind.TRAINING, removed=removed)
     del body["logs"]
-    if job.kind is JobKind.TRAINING:
+    if job.kind is SimulatedKind.TRAINING:
         del body["data_removed"]
     return body
 
 
-def webhook_body(job: Job, seen: Observation, *, origin: str) -> Body:
+def webhook_body(job: SimulatedJob, seen: JobView, *, origin: str) -> Body:
     """One job as a webhook tells it: the hot shape plus the webhook's own fields."""
     body = _hot(job, seen, origin, job_log(job, seen), trainings_url=False, removed=False)
     body["webhook"] = job.webhook
@@ -81,7 +81,7 @@ def webhook_body(job: Job, seen: Observation, *, origin: str) -> Body:
     return body
 
 
-def _hot(job: Job, seen: Observation, origin: str, log: str, *, trainings_url: bool, removed: bool) -> Body:
+def _hot(job: SimulatedJob, seen: JobView, origin: str, log: str, *, trainings_url: bool, removed: bool) -> Body:
     body: Body = {
         "id": job.id,
         "model": job.model,
@@ -106,7 +106,7 @@ def _hot(job: Job, seen: Observation, origin: str, log: str, *, trainings_url: b
     return body
 
 
-def _cold(job: Job, seen: Observation, origin: str, *, trainings_url: bool, removed: bool) -> Body:
+def _cold(job: SimulatedJob, seen: JobView, origin: str, *, trainings_url: bool, removed: bool) -> Body:
     """The cold shape; `logs` stands in its place, still null."""
     body: Body = {
         "completed_at": None if seen.completed_ns is None else cold_time(seen.completed_ns),
@@ -132,7 +132,7 @@ def _cold(job: Job, seen: Observation, origin: str, *, trainings_url: bool, remo
     return body
 
 
-def _cold_metrics(job: Job, seen: Observation) -> Mapping[str, float] | None:
+def _cold_metrics(job: SimulatedJob, seen: JobView) -> Mapping[str, float] | None:
     if not seen.is_terminal:
         return {}
     if seen.started_ns is None or seen.completed_ns is None or not job.has_metrics:
@@ -144,11 +144,11 @@ def _cold_metrics(job: Job, seen: Observation) -> Mapping[str, float] | None:
     }
 
 
-def _output(job: Job, seen: Observation) -> object:
+def _output(job: SimulatedJob, seen: JobView) -> object:
     return job.output if seen.status is Status.SUCCEEDED else None
 
 
-def _urls(job: Job, origin: str, trainings_url: bool) -> dict[str, str]:
+def _urls(job: SimulatedJob, origin: str, trainings_url: bool) -> dict[str, str]:
     home = f"{origin}/v1/{'trainings' if trainings_url else 'predictions'}/{job.id}"
     return {"cancel": f"{home}/cancel", "get": home}
 
@@ -165,14 +165,14 @@ def encode(body: Body, *, raw_controls: bool = False) -> bytes:
 
 
 def make_cursor(created_ns: int, job_id: str) -> str:
-    """An opaque place in a list: base64 of a query string, as Django REST framework makes it."""
+    """An opaque position in a list: base64 of a query string, as Django REST framework makes it."""
     return base64.b64encode(urlencode({"p": str(created_ns), "i": job_id}).encode()).decode()
 
 
 def read_cursor(cursor: str) -> tuple[int, str]:
     """(created_ns, id); raises ValueError for anything that make_cursor did not write."""
     try:
-        place = parse_qs(base64.b64decode(cursor, validate=True).decode("ascii"), strict_parsing=True)
-        return int(place["p"][0]), place["i"][0]
+        position = parse_qs(base64.b64decode(cursor, validate=True).decode("ascii"), strict_parsing=True)
+        return int(position["p"][0]), position["i"][0]
     except KeyError as missing:
         raise ValueError("not a cursor") from missing

@@ -14,10 +14,10 @@ import pytest
 
 from infra.simulators.replicate import (
     Control,
-    FakeClock,
     RunningSimulator,
     Simulator,
     SimulatorOptions,
+    StandingClock,
     running_simulator,
 )
 
@@ -28,7 +28,7 @@ AUTHORIZED = {"authorization": "Bearer r8_any"}
 
 @pytest.fixture
 def simulator() -> Iterator[RunningSimulator]:
-    with running_simulator(clock=FakeClock(), seed=3) as running:
+    with running_simulator(clock=StandingClock(), seed=3) as running:
         yield running
 
 
@@ -249,7 +249,7 @@ def test_requests_are_counted_by_template_and_reset(simulator: RunningSimulator,
 
 
 def test_job_of_long_ago_is_forgotten_but_an_active_one_never() -> None:
-    simulator = Simulator(SimulatorOptions(keep_jobs=3, jobs=0, seed=1), FakeClock())
+    simulator = Simulator(SimulatorOptions(keep_jobs=3, jobs=0, seed=1), StandingClock())
     control = Control(simulator)
     active = control.create_job(age_seconds=5000, boot_seconds=9999)
     ended = [control.create_job(age_seconds=4000 - number, boot_seconds=0, run_seconds=1) for number in range(4)]
@@ -257,7 +257,7 @@ def test_job_of_long_ago_is_forgotten_but_an_active_one_never() -> None:
 
 
 def test_newcomers_start_by_themselves_one_at_a_time() -> None:
-    clock = FakeClock()
+    clock = StandingClock()
     simulator = Simulator(SimulatorOptions(new_job_every_seconds=180, seed=1), clock)
     assert simulator.start_newcomer_if_due() is None
     clock.jump(100_000)

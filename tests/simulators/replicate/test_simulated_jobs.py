@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.simulators.replicate.clock import NANOSECONDS, FakeClock
+from infra.simulators.replicate.clock import NANOSECONDS, StandingClock
 from infra.simulators.replicate.job_log import job_log
-from infra.simulators.replicate.jobs import Ending, Job, JobKind, LogStyle, Shape, Status, observe
+from infra.simulators.replicate.jobs import Ending, LogStyle, Shape, SimulatedJob, SimulatedKind, Status, view
 from infra.simulators.replicate.progress_bar import bar
 from infra.simulators.replicate.wire import cold_time, encode, hot_time, job_body, list_item, parse_time
 
@@ -21,10 +21,10 @@ STEP_BAR = re.compile(
 )
 
 
-def a_job(**changes: object) -> Job:
-    job = Job(
+def a_job(**changes: object) -> SimulatedJob:
+    job = SimulatedJob(
         id="qy2dts8twsrj20cjjnc87atzd0",
-        kind=JobKind.PREDICTION,
+        kind=SimulatedKind.PREDICTION,
         model="simpletuner/advanced-trainer-h100",
         version="a" * 64,
         created_ns=CREATED,
@@ -42,16 +42,16 @@ def at(seconds: float) -> int:
 
 def test_cold_boot_counts_neither_as_run_nor_as_billable_time() -> None:
     job = a_job()
-    assert observe(job, at(9.9)).status is Status.STARTING
-    assert observe(job, at(10.1)).status is Status.PROCESSING
-    body = job_body(job, observe(job, at(200)), shape=Shape.COLD, origin="http://x")
+    assert view(job, at(9.9)).status is Status.STARTING
+    assert view(job, at(10.1)).status is Status.PROCESSING
+    body = job_body(job, view(job, at(200)), shape=Shape.COLD, origin="http://x")
     assert body["metrics"] == {"predict_time": 100.0, "total_time": 109.983}
 
 
 def test_log_is_empty_while_a_job_boots() -> None:
     job = a_job()
-    assert job_log(job, observe(job, at(9.9))) == ""
-    assert job_log(job, observe(job, at(10.1))).startswith("[COG] Webhook receiver started")
+    assert job_log(job, view(job, at(9.9))) == ""
+    assert job_log(job, view(job, at(10.1))).startswith("[COG] Webhook receiver started")
 
 
 @given(
@@ -67,20 +67,20 @@ def test_log_only_ever_grows(
     job = a_job(log_style=style, outcome=outcome, error="boom", reaches=reaches)
     if ended_at is not None:
         job = replace(job, ending=Ending(at(ended_at), Status.FAILED, "boom"))
-    logs = [job_log(job, observe(job, at(moment))) for moment in moments]
+    logs = [job_log(job, view(job, at(moment))) for moment in moments]
     assert all(later.startswith(earlier) for earlier, later in pairwise(logs))
 
 
 def test_log_of_the_same_job_is_the_same_in_another_process() -> None:
     job = a_job()
-    seen = observe(job, at(60))
+    seen = view(job, at(60))
     assert job_log(job, seen) == job_log(replace(job), seen)
     assert job_log(job, seen) != job_log(a_job(seed=18), seen)
 
 
 def test_trainer_log_shows_steps_checkpoints_and_validation_in_order() -> None:
     job = a_job()
-    lines = job_log(job, observe(job, at(200))).splitlines()
+    lines = job_log(job, view(job, at(200))).splitlines()
     steps = [int(found[3]) for line in lines if (found := STEP_BAR.match(line))]
     assert steps == sorted(steps)
     assert steps[-1] == 2000
@@ -103,7 +103,7 @@ def test_trainer_log_shows_steps_checkpoints_and_validation_in_order() -> None:
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 399, 401, 100_000])
 def test_any_number_of_steps_ends_with_the_last_one_and_a_bounded_log(steps: int) -> None:
     job = a_job(steps=steps)
-    log = job_log(job, observe(job, at(200)))
+    log = job_log(job, view(job, at(200)))
     assert f"| {steps}/{steps} [" in log
     assert len(log) < 120_000
 
@@ -116,48 +116,48 @@ def test_bar_is_as_wide_as_tqdm_makes_it() -> None:
 
 
 def test_deadline_aborts_a_queued_job_and_cancels_a_running_one() -> None:
-    queued = observe(a_job(deadline_ns=at(5)), at(6))
+    queued = view(a_job(deadline_ns=at(5)), at(6))
     assert (queued.status, queued.started_ns, queued.completed_ns) == (Status.ABORTED, None, at(5))
-    running = observe(a_job(deadline_ns=at(50)), at(60))
+    running = view(a_job(deadline_ns=at(50)), at(60))
     assert (running.status, running.completed_ns) == (Status.CANCELED, at(50))
 
 
 def test_late_cancel_never_changes_a_job_that_ended_by_itself() -> None:
     job = a_job(ending=Ending(at(150), Status.CANCELED))
-    assert observe(job, at(200)).status is Status.SUCCEEDED
+    assert view(job, at(200)).status is Status.SUCCEEDED
 
 
 def test_cancel_before_the_start_leaves_three_microseconds_of_run() -> None:
     job = a_job(ending=Ending(at(2), Status.CANCELED))
-    body = job_body(job, observe(job, at(3)), shape=Shape.COLD, origin="http://x")
+    body = job_body(job, view(job, at(3)), shape=Shape.COLD, origin="http://x")
     assert body["metrics"] == {"predict_time": 3e-06, "total_time": 1.983}
     assert body["logs"] is None
 
 
 def test_hot_shape_leaves_out_what_is_not_known_yet() -> None:
     job = a_job()
-    body = job_body(job, observe(job, at(5)), shape=Shape.HOT, origin="http://x")
+    body = job_body(job, view(job, at(5)), shape=Shape.HOT, origin="http://x")
     assert next(iter(body)) == "id"
     assert not {"started_at", "completed_at", "metrics", "source"} & body.keys()
     assert (body["output"], body["logs"], body["data_removed"]) == (None, "", False)
 
 
 def test_cold_shape_says_null_for_what_is_not_known_yet() -> None:
-    body = job_body(a_job(), observe(a_job(), at(5)), shape=Shape.COLD, origin="http://x")
+    body = job_body(a_job(), view(a_job(), at(5)), shape=Shape.COLD, origin="http://x")
     assert (body["started_at"], body["completed_at"], body["logs"], body["metrics"]) == (None, None, None, {})
 
 
 def test_aborted_and_metricless_failures_have_no_metrics_key() -> None:
     for job in (a_job(outcome=Status.ABORTED), a_job(outcome=Status.FAILED, has_metrics=False, error="E9243")):
         for shape in (Shape.HOT, Shape.COLD):
-            assert "metrics" not in job_body(job, observe(job, at(500)), shape=shape, origin="http://x")
+            assert "metrics" not in job_body(job, view(job, at(500)), shape=shape, origin="http://x")
 
 
 def test_list_item_has_no_logs_and_a_training_no_data_removed() -> None:
-    prediction = list_item(a_job(), observe(a_job(), at(60)), origin="http://x")
+    prediction = list_item(a_job(), view(a_job(), at(60)), origin="http://x")
     assert "logs" not in prediction
     assert prediction["data_removed"] is False
-    training = list_item(a_job(kind=JobKind.TRAINING), observe(a_job(), at(60)), origin="http://x")
+    training = list_item(a_job(kind=SimulatedKind.TRAINING), view(a_job(), at(60)), origin="http://x")
     assert "data_removed" not in training
     assert training["urls"] == {
         "cancel": "http://x/v1/trainings/qy2dts8twsrj20cjjnc87atzd0/cancel",
@@ -188,7 +188,7 @@ def test_raw_controls_are_invalid_strict_json_with_the_log_intact() -> None:
 
 
 def test_fake_clock_only_moves_forward() -> None:
-    clock = FakeClock()
+    clock = StandingClock()
     before = clock.now_ns()
     clock.jump(1.5)
     assert clock.now_ns() - before == 1_500_000_000
