@@ -12,7 +12,7 @@ from .server import SimulatorServer, listen
 from .simulator import Simulator
 
 
-def _arguments() -> argparse.Namespace:
+def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="replicate simulator", description="Plays api.replicate.com on this machine.")
     add = parser.add_argument
     add("--host", default="127.0.0.1")
@@ -27,7 +27,7 @@ def _arguments() -> argparse.Namespace:
     add("--webhook-retry-seconds", type=float, default=60.0, help="how long a terminal webhook is tried again")
     add("--valid-token", action="append", default=[], help="accept only this token (repeatable); default: any")
     add("--seed", type=int, help="repeatable ids, history and chance")
-    return parser.parse_args()
+    return parser
 
 
 def _positive(text: str) -> float:
@@ -62,7 +62,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    arguments = _arguments()
+    arguments = argument_parser().parse_args()
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_serve(arguments))
