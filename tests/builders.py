@@ -41,7 +41,7 @@ def a_job(job_id: str = "abc123def456ghij", status: JobStatus = JobStatus.QUEUED
     return Job(**(values | fields))
 
 
-def a_sighting(
+def an_observation(
     external_id: str = "abc123def456ghij", status: JobStatus | None = JobStatus.RUNNING, **fields: Any
 ) -> Observation:
     """What a provider's answer tells of a job in this status, with the fields it usually has by then."""

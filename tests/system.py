@@ -18,7 +18,7 @@ from shared.domain.observation import Observation
 from shared.ports import Provider
 from shared.services.recording.record_observations import RecordObservations
 from shared.wiring import Parts, Wiring, use_wiring
-from tests.builders import a_sighting
+from tests.builders import an_observation
 from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeSecrets, FakeSender, FakeTelemetry
 from tests.fakes.stores import FakeStores
@@ -62,7 +62,7 @@ class System:
             values["started_at"] = created_at + timedelta(seconds=1)
         if status.is_terminal:
             values["completed_at"] = created_at + timedelta(seconds=2)
-        seen = a_sighting(external_id, status, **(values | fields))
+        seen = an_observation(external_id, status, **(values | fields))
         self.provider.put(seen)
         return seen
 

@@ -23,7 +23,7 @@ from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.record_observations import RecordObservations
 from tests.bench.engine import BenchStores, Engine, running_engine
 from tests.bench.modelled import modelled_stores
-from tests.builders import H100, a_sighting
+from tests.builders import H100, an_observation
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeTelemetry
 from tests.fakes.stores import FakeStores
 
@@ -123,7 +123,7 @@ def bench_sync(stores: BenchStores | FakeStores, column: str) -> None:
     syncer = SyncProvider(record_observations=recorder, clock=clock, telemetry=telemetry, provider_settings=settings)
     now = clock.now()
     for number in range(100):
-        seen = a_sighting(f"sync{number:04d}{column}", JobStatus.COMPLETED, observed_at=now)
+        seen = an_observation(f"sync{number:04d}{column}", JobStatus.COMPLETED, observed_at=now)
         provider.put(replace(seen, created_at=now - timedelta(seconds=number)))
     for title in ("new", "known unchanged"):
         provider.calls.clear()

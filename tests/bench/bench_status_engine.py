@@ -36,7 +36,7 @@ from shared.services.webhooks.webhook_keys import webhook_secret_name
 from shared.wiring import Wiring
 from tests.bench.engine import BenchStores, Engine, Requests, running_engine
 from tests.bench.modelled import modelled_stores
-from tests.builders import a_sighting
+from tests.builders import an_observation
 from tests.fakes import FakeStores
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeSecrets, FakeTelemetry
 
@@ -132,7 +132,7 @@ class Bench:
         """So many running jobs, known here and at the provider, that report to our webhook."""
         now = self.wiring.clock.now()
         seen = [
-            a_sighting(
+            an_observation(
                 f"bench{number:08d}",
                 JobStatus.RUNNING,
                 created_at=now - timedelta(seconds=count - number),

@@ -28,7 +28,7 @@ from shared.ports import Account, Claim, ExternalKey, JobChange
 from shared.services.recording.record_observations import RecordObservations
 from shared.telemetry import logger
 from shared.wiring import Wiring, use_wiring
-from tests.builders import H100, a_sighting
+from tests.builders import H100, an_observation
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeSecrets, FakeSender, FakeTelemetry
 from tests.fakes.stores import FakeStores
 
@@ -120,7 +120,7 @@ class PageServer:
             ended = created + timedelta(seconds=lasts or age * 0.8)
             seconds = Decimal(round((ended - values["started_at"]).total_seconds(), 3))
             values |= {"completed_at": ended, "predict_seconds": seconds}
-        seen = a_sighting(external_id, status, **(values | fields))
+        seen = an_observation(external_id, status, **(values | fields))
         self.provider.put(seen)
         return seen
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.errors import ProviderJobNotFoundError, ProviderUnavailableError, StaleWrite, StoreUnavailableError
 from shared.domain.job import JobKind, JobStatus
-from tests.builders import a_job, a_sighting
+from tests.builders import a_job, an_observation
 from tests.contract.changes import commit, edited, found, known, stored
 from tests.contract.conftest import fake_stores
 from tests.fakes.clock import FakeClock
@@ -84,8 +84,8 @@ def test_a_provider_lists_newest_first_by_kind_and_pages() -> None:
     clock = FakeClock()
     provider = FakeProvider(clock, page_size=2)
     for number in range(3):
-        provider.put(a_sighting(f"remote-{number}", created_at=clock.now() + timedelta(seconds=number)))
-    provider.put(a_sighting("trained", kind=JobKind.TRAINING))
+        provider.put(an_observation(f"remote-{number}", created_at=clock.now() + timedelta(seconds=number)))
+    provider.put(an_observation("trained", kind=JobKind.TRAINING))
     first = provider.list_page(JobKind.PREDICTION)
     second = provider.list_page(JobKind.PREDICTION, page=first.next_page)
     assert [seen.external_id for seen in (*first.observations, *second.observations)] == [
@@ -99,7 +99,7 @@ def test_a_provider_lists_newest_first_by_kind_and_pages() -> None:
 
 def test_a_provider_fails_as_planned_and_then_recovers() -> None:
     provider = FakeProvider(FakeClock())
-    provider.put(a_sighting("remote-1"))
+    provider.put(an_observation("remote-1"))
     provider.fail("get", ProviderUnavailableError("down"), external_id="remote-1")
     with pytest.raises(ProviderUnavailableError):
         provider.get("remote-1", JobKind.PREDICTION)

@@ -14,7 +14,7 @@ from shared.domain.observation import merge_observations
 from shared.ports import JobChange
 from shared.services.recording.commit_queued import LEASE
 from shared.services.recording.messages import decode_observation, encode_observation
-from tests.builders import NOON, a_job, a_sighting
+from tests.builders import NOON, a_job, an_observation
 from tests.engine import Engine, an_engine
 
 
@@ -32,7 +32,7 @@ def consume(*bodies: str) -> list[int]:
 
 
 def message(external_id: str, status: JobStatus = JobStatus.COMPLETED, mark: str | None = None) -> str:
-    return encode_observation(a_sighting(external_id, status), mark)
+    return encode_observation(an_observation(external_id, status), mark)
 
 
 def test_a_batch_is_folded_per_job_and_written_in_groups(engine: Engine) -> None:

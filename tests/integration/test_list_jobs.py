@@ -12,7 +12,7 @@ from functions.http import get_job, list_jobs
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
 from shared.services.recording.record_observations import RecordObservations
-from tests.builders import a_sighting
+from tests.builders import an_observation
 from tests.system import System, a_system
 
 
@@ -209,7 +209,7 @@ def test_a_store_that_is_down_is_503_without_a_traceback(system: System, client:
 
 
 def test_secrets_and_inputs_are_never_part_of_a_job(system: System, client: TestClient) -> None:
-    system.wiring.use(RecordObservations).run([a_sighting("plain1234job")])
+    system.wiring.use(RecordObservations).run([an_observation("plain1234job")])
     body = client.get("/api/cloud/jobs/plain1234job").json()["job"]
     assert "input" not in body
     assert "logs" not in body

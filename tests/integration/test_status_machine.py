@@ -26,7 +26,7 @@ from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording import record_observations as recording
 from shared.services.recording.messages import decode_observation
 from shared.services.recording.record_observations import Recorded, RecordObservations
-from tests.builders import a_job, a_sighting
+from tests.builders import a_job, an_observation
 from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeQueue, FakeTelemetry
 from tests.fakes.faults import Crash
@@ -76,8 +76,8 @@ class StatusMachine(RuleBasedStateMachine):
             retention=None,
         )
 
-    def _sighting(self, remote_id: str, status: JobStatus | None, hint: str | None = None) -> Observation:
-        return a_sighting(remote_id, status, observed_at=self.clock.now(), job_id=hint)
+    def _observation(self, remote_id: str, status: JobStatus | None, hint: str | None = None) -> Observation:
+        return an_observation(remote_id, status, observed_at=self.clock.now(), job_id=hint)
 
     def _change(self, job_id: str, decide: Callable[[Job | None], JobChange | None]) -> None:
         """A deliberate change, tried once."""
@@ -123,21 +123,21 @@ class StatusMachine(RuleBasedStateMachine):
         remote_id, status, hint = self.deliveries.setdefault(webhook_id, (remote_id, status, hint))
         before = len(self.stores.event_rows)
         known = webhook_id in self.stores.mark_rows
-        self._record([self._sighting(remote_id, status, hint)], [webhook_id])
+        self._record([self._observation(remote_id, status, hint)], [webhook_id])
         if known:
             assert len(self.stores.event_rows) == before, "a webhook id had an effect twice"
 
     @rule(looks=st.lists(st.tuples(remote_ids, statuses), min_size=1, max_size=8))
     def poll(self, looks: list[tuple[str, JobStatus | None]]) -> None:
-        self._record([self._sighting(remote_id, status) for remote_id, status in looks])
+        self._record([self._observation(remote_id, status) for remote_id, status in looks])
 
     @rule(remote_id=remote_ids, first=statuses, second=statuses, hint=hints)
     def race(self, remote_id: str, first: JobStatus | None, second: JobStatus | None, hint: str | None) -> None:
         """A second writer commits between this one's read and its write."""
         other = self._recorder(FakeQueue())
-        looks = [self._sighting(remote_id, second, hint)]
+        looks = [self._observation(remote_id, second, hint)]
         self.stores.before_commit(lambda changes: self._quietly(lambda: other.run(looks)))
-        self._record([self._sighting(remote_id, first)])
+        self._record([self._observation(remote_id, first)])
 
     @staticmethod
     def _quietly(act: Callable[[], object]) -> None:
@@ -146,7 +146,7 @@ class StatusMachine(RuleBasedStateMachine):
 
     @rule(remote_id=remote_ids)
     def miss(self, remote_id: str) -> None:
-        seen = a_sighting(remote_id, None, observed_at=self.clock.now(), found=False)
+        seen = an_observation(remote_id, None, observed_at=self.clock.now(), found=False)
         self._record([seen])
 
     @rule(job_id=st.one_of(remote_ids, local_ids))

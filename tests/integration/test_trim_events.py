@@ -10,7 +10,7 @@ from functions.work import trim_events
 from shared.domain.job import JobStatus
 from shared.services.delivery.trim_events import BATCH, BUDGET
 from shared.services.recording.record_observations import RecordObservations
-from tests.builders import a_sighting
+from tests.builders import an_observation
 from tests.engine import Engine, an_engine
 
 DAY = 86_400
@@ -26,7 +26,7 @@ def change(engine: Engine, count: int) -> None:
     """So many events: each job's discovery."""
     first = len(engine.system.stores.job_rows)
     names = [f"jobjob{first + number:06d}" for number in range(count)]
-    engine.system.wiring.use(RecordObservations).run([a_sighting(name, JobStatus.RUNNING) for name in names])
+    engine.system.wiring.use(RecordObservations).run([an_observation(name, JobStatus.RUNNING) for name in names])
 
 
 def test_what_is_younger_than_seven_days_stays(engine: Engine) -> None:

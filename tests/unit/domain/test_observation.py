@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, first_observed, merge_observations
-from tests.builders import H100, NOON, a_job, a_sighting, after
+from tests.builders import H100, NOON, a_job, after, an_observation
 
 PROVIDER_STATUSES = (
     JobStatus.QUEUED,
@@ -24,9 +24,9 @@ PROVIDER_STATUSES = (
 )
 
 
-def merge_one_by_one(job: Job, sightings: tuple[Observation, ...]) -> tuple[Job, list[JobStatus]]:
+def merge_one_by_one(job: Job, observations: tuple[Observation, ...]) -> tuple[Job, list[JobStatus]]:
     told: list[JobStatus] = []
-    for seen in sightings:
+    for seen in observations:
         outcome = merge_observations(job, [seen])
         told += [event.status for event in outcome.events if event.status]
         job = outcome.job
@@ -38,8 +38,8 @@ def final_record(job: Job) -> tuple[object, ...]:
 
 
 def test_late_running_never_reopens_a_completed_job() -> None:
-    done = merge_observations(a_job(), [a_sighting(status=JobStatus.COMPLETED)]).job
-    late = merge_observations(done, [a_sighting(status=JobStatus.RUNNING)])
+    done = merge_observations(a_job(), [an_observation(status=JobStatus.COMPLETED)]).job
+    late = merge_observations(done, [an_observation(status=JobStatus.RUNNING)])
     assert late.job == done
     assert late.events == ()
 
@@ -52,7 +52,7 @@ def test_no_order_of_looks_changes_an_end_or_lowers_a_rank(length: int) -> None:
         first_end = next((status for status in statuses if status.is_terminal), None)
         rank = job.status.rank
         for status in statuses:
-            job = merge_observations(job, [a_sighting(status=status)]).job
+            job = merge_observations(job, [an_observation(status=status)]).job
             assert job.status.rank >= rank
             rank = job.status.rank
         if first_end is not None:
@@ -63,11 +63,11 @@ def test_no_order_of_looks_changes_an_end_or_lowers_a_rank(length: int) -> None:
 def test_agreeing_looks_in_any_order_give_one_end_and_one_record(end: JobStatus) -> None:
     """I5, with the two shapes of the provider: missing fields, and creation times that differ by milliseconds."""
     looks = (
-        a_sighting(status=JobStatus.QUEUED),
-        a_sighting(status=JobStatus.RUNNING, created_at=NOON - timedelta(milliseconds=7)),
-        a_sighting(status=end),
-        a_sighting(status=end, predict_seconds=None, started_at=None, error=None),
-        a_sighting(status=end, completed_at=None, created_at=NOON + timedelta(milliseconds=3)),
+        an_observation(status=JobStatus.QUEUED),
+        an_observation(status=JobStatus.RUNNING, created_at=NOON - timedelta(milliseconds=7)),
+        an_observation(status=end),
+        an_observation(status=end, predict_seconds=None, started_at=None, error=None),
+        an_observation(status=end, completed_at=None, created_at=NOON + timedelta(milliseconds=3)),
     )
     records = set()
     for order in permutations(looks):
@@ -81,15 +81,15 @@ def test_agreeing_looks_in_any_order_give_one_end_and_one_record(end: JobStatus)
 
 
 def test_a_second_different_end_is_counted_and_not_applied() -> None:
-    done = merge_observations(a_job(), [a_sighting(status=JobStatus.FAILED)]).job
-    outcome = merge_observations(done, [a_sighting(status=JobStatus.COMPLETED, output_url="https://example.org/x")])
+    done = merge_observations(a_job(), [an_observation(status=JobStatus.FAILED)]).job
+    outcome = merge_observations(done, [an_observation(status=JobStatus.COMPLETED, output_url="https://example.org/x")])
     assert outcome.terminal_conflicts == 1
     assert outcome.job == done
 
 
 @given(st.text(max_size=200))
 def test_an_unknown_word_changes_no_status_and_is_kept(word: str) -> None:
-    outcome = merge_observations(a_job(), [a_sighting(status=None, provider_status=word)])
+    outcome = merge_observations(a_job(), [an_observation(status=None, provider_status=word)])
     assert outcome.job.status is JobStatus.QUEUED
     assert outcome.events == ()
     assert outcome.unknown_statuses == 1
@@ -98,16 +98,16 @@ def test_an_unknown_word_changes_no_status_and_is_kept(word: str) -> None:
 
 
 def test_an_unknown_word_alone_creates_no_job() -> None:
-    assert first_observed([a_sighting(status=None)], H100) is None
+    assert first_observed([an_observation(status=None)], H100) is None
 
 
 def test_seven_days_of_unknown_words_make_a_job_lost_and_a_known_one_brings_it_back() -> None:
     job = a_job()
     for day in range(8):
-        seen = a_sighting(status=None, observed_at=NOON + timedelta(days=day))
+        seen = an_observation(status=None, observed_at=NOON + timedelta(days=day))
         job = merge_observations(job, [seen]).job
     assert job.is_lost
-    back = merge_observations(job, [a_sighting(status=JobStatus.COMPLETED)]).job
+    back = merge_observations(job, [an_observation(status=JobStatus.COMPLETED)]).job
     assert not back.is_lost
     assert back.status is JobStatus.COMPLETED
 
@@ -115,17 +115,17 @@ def test_seven_days_of_unknown_words_make_a_job_lost_and_a_known_one_brings_it_b
 def test_a_job_lost_by_an_unknown_word_notes_a_look_an_hour_and_nothing_else() -> None:
     job = a_job()
     for seconds in (0, 604_800):
-        job = merge_observations(job, [a_sighting(status=None, observed_at=after(seconds))]).job
+        job = merge_observations(job, [an_observation(status=None, observed_at=after(seconds))]).job
     assert (job.is_lost, job.absence.last_miss_at) == (True, after(604_800))
-    again = merge_observations(job, [a_sighting(status=None, observed_at=after(604_800 + 3599))]).job
+    again = merge_observations(job, [an_observation(status=None, observed_at=after(604_800 + 3599))]).job
     assert again == job
-    later = merge_observations(job, [a_sighting(status=None, observed_at=after(604_800 + 3600))]).job
+    later = merge_observations(job, [an_observation(status=None, observed_at=after(604_800 + 3600))]).job
     assert later == replace(job, absence=replace(job.absence, last_miss_at=after(604_800 + 3600)))
 
 
 def test_a_miss_that_a_wrong_clock_put_into_the_future_stops_no_counting() -> None:
     def missed(job: Job, seconds: float) -> Job:
-        return merge_observations(job, [a_sighting(found=False, status=None, observed_at=after(seconds))]).job
+        return merge_observations(job, [an_observation(found=False, status=None, observed_at=after(seconds))]).job
 
     assert missed(missed(missed(a_job(), 86_400), 0), 61).is_lost
     assert missed(missed(a_job(), 10), 0).absence.misses == 1
@@ -133,7 +133,7 @@ def test_a_miss_that_a_wrong_clock_put_into_the_future_stops_no_counting() -> No
 
 def test_three_spaced_404s_make_a_job_lost_and_close_ones_do_not() -> None:
     def missed(job: Job, seconds: float) -> Job:
-        return merge_observations(job, [a_sighting(found=False, status=None, observed_at=after(seconds))]).job
+        return merge_observations(job, [an_observation(found=False, status=None, observed_at=after(seconds))]).job
 
     close = missed(missed(missed(a_job(), 0), 1), 2)
     assert not close.is_lost
@@ -141,32 +141,34 @@ def test_three_spaced_404s_make_a_job_lost_and_close_ones_do_not() -> None:
     spaced = missed(missed(missed(a_job(), 0), 61), 122)
     assert spaced.is_lost
     assert spaced.status is JobStatus.QUEUED
-    assert merge_observations(spaced, [a_sighting(status=JobStatus.RUNNING)]).job.absence.misses == 0
+    assert merge_observations(spaced, [an_observation(status=JobStatus.RUNNING)]).job.absence.misses == 0
 
 
 def test_a_404_never_touches_a_finished_job() -> None:
-    done = merge_observations(a_job(), [a_sighting(status=JobStatus.COMPLETED)]).job
-    assert merge_observations(done, [a_sighting(found=False, status=None)]).job == done
+    done = merge_observations(a_job(), [an_observation(status=JobStatus.COMPLETED)]).job
+    assert merge_observations(done, [an_observation(found=False, status=None)]).job == done
 
 
 def test_a_cost_follows_measured_time_and_never_falls() -> None:
-    done = merge_observations(a_job(), [a_sighting(status=JobStatus.COMPLETED)]).job
+    done = merge_observations(a_job(), [an_observation(status=JobStatus.COMPLETED)]).job
     assert done.cost_usd == Decimal("0.823500")
-    less = merge_observations(done, [a_sighting(status=JobStatus.COMPLETED, predict_seconds=Decimal(1))]).job
+    less = merge_observations(done, [an_observation(status=JobStatus.COMPLETED, predict_seconds=Decimal(1))]).job
     assert less.cost_usd == done.cost_usd
-    more = merge_observations(done, [a_sighting(status=JobStatus.COMPLETED, predict_seconds=Decimal(600))]).job
+    more = merge_observations(done, [an_observation(status=JobStatus.COMPLETED, predict_seconds=Decimal(600))]).job
     assert more.cost_usd == Decimal("0.915000")
 
 
 def test_an_aborted_job_costs_nothing_and_a_failure_without_metrics_is_unknown() -> None:
-    aborted = a_sighting(status=JobStatus.CANCELLED, provider_status="aborted", predict_seconds=None, started_at=None)
+    aborted = an_observation(
+        status=JobStatus.CANCELLED, provider_status="aborted", predict_seconds=None, started_at=None
+    )
     assert merge_observations(a_job(), [aborted]).job.cost_usd == Decimal(0)
-    failed = a_sighting(status=JobStatus.FAILED, predict_seconds=None)
+    failed = an_observation(status=JobStatus.FAILED, predict_seconds=None)
     assert merge_observations(a_job(), [failed]).job.cost_usd is None
 
 
 def test_a_running_job_costs_what_has_elapsed_and_stands_still_when_lost() -> None:
-    running = merge_observations(a_job(), [a_sighting(status=JobStatus.RUNNING)]).job
+    running = merge_observations(a_job(), [an_observation(status=JobStatus.RUNNING)]).job
     assert running.cost_usd is None
     assert running.cost_at(after(160)) == Decimal("0.152500")
     lost = replace(running, absence=replace(running.absence, lost_at=after(160)))
@@ -174,13 +176,13 @@ def test_a_running_job_costs_what_has_elapsed_and_stands_still_when_lost() -> No
 
 
 def test_an_end_before_the_start_gives_a_duration_of_zero() -> None:
-    odd = a_sighting(status=JobStatus.COMPLETED, started_at=after(10), completed_at=after(5))
+    odd = an_observation(status=JobStatus.COMPLETED, started_at=after(10), completed_at=after(5))
     assert merge_observations(a_job(), [odd]).job.duration_seconds(after(99)) == 0
 
 
 def test_a_start_and_an_end_seen_at_once_are_two_events_whose_old_and_new_meet() -> None:
     outcome = merge_observations(
-        a_job(), [a_sighting(status=JobStatus.RUNNING), a_sighting(status=JobStatus.COMPLETED)]
+        a_job(), [an_observation(status=JobStatus.RUNNING), an_observation(status=JobStatus.COMPLETED)]
     )
     pairs = [(event.previous_status, event.status) for event in outcome.events]
     assert pairs == [(JobStatus.QUEUED, JobStatus.RUNNING), (JobStatus.RUNNING, JobStatus.COMPLETED)]
@@ -188,21 +190,21 @@ def test_a_start_and_an_end_seen_at_once_are_two_events_whose_old_and_new_meet()
 
 
 def test_a_discovered_job_has_no_previous_status_and_the_providers_id() -> None:
-    found = first_observed([a_sighting("xyz98765abcd", JobStatus.RUNNING)], H100)
+    found = first_observed([an_observation("xyz98765abcd", JobStatus.RUNNING)], H100)
     assert found is not None
     assert found.job.job_id == found.job.external_id == "xyz98765abcd"
     assert [event.previous_status for event in found.events] == [None]
 
 
 @st.composite
-def sightings(draw: st.DrawFn) -> Observation:
+def observations(draw: st.DrawFn) -> Observation:
     status = draw(st.sampled_from(PROVIDER_STATUSES))
-    seen = a_sighting(status=status)
+    seen = an_observation(status=status)
     blank = draw(st.sets(st.sampled_from(["started_at", "completed_at", "predict_seconds", "error", "created_at"])))
     return replace(seen, **dict.fromkeys(blank))  # type: ignore[arg-type]
 
 
-@given(st.lists(sightings(), max_size=6))
+@given(st.lists(observations(), max_size=6))
 def test_merging_again_changes_nothing_and_nothing_known_is_erased(looks: list[Observation]) -> None:
     """I6."""
     job = a_job()
