@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from shared.domain.change import RemoteId
 from shared.domain.connection import Connection
 from shared.domain.event import JobEvent, LoggedEvent, LogHead
 from shared.domain.job import Job, JobKind, JobStatus
 from shared.domain.metric import Metric
-from shared.domain.observation import Observation
+from shared.domain.observation import Look, Observation
 from shared.domain.totals import DayTotal
 
 
@@ -28,23 +29,10 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ExternalKey:
-    """The identity of a remote job. `job_id` names the job it is known, or hinted by a webhook's URL, to be."""
-
-    provider: str
-    external_id: str
-    job_id: str | None = field(default=None, compare=False)
-
-    @property
-    def claim(self) -> str:
-        return f"{self.provider}#{self.external_id}"
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """Which job a remote job is (I7). A tombstone outlives its deleted job."""
 
-    key: ExternalKey
+    remote_id: RemoteId
     job_id: str
     is_tombstone: bool = False
 
@@ -55,7 +43,7 @@ class Snapshot:
 
     head: LogHead
     jobs: Mapping[str, Job] = field(default_factory=dict)
-    claims: Mapping[ExternalKey, Claim] = field(default_factory=dict)
+    claims: Mapping[RemoteId, Claim] = field(default_factory=dict)
     marks: frozenset[str] = frozenset()
 
 
@@ -121,9 +109,18 @@ class JobStore(Protocol):
         """All active jobs of a provider, oldest first, following every page."""
 
     def snapshot(
-        self, keys: Sequence[ExternalKey] = (), *, job_ids: Collection[str] = (), marks: Collection[str] = ()
+        self,
+        remote_ids: Collection[RemoteId] = (),
+        *,
+        of: Mapping[RemoteId, str] = {},
+        job_ids: Collection[str] = (),
+        marks: Collection[str] = (),
     ) -> Snapshot:
-        """Head, claims of `keys` with their jobs, the jobs `job_ids`, and which of `marks` exist: consistent reads."""
+        """Head, claims of `remote_ids` with their jobs, the jobs `job_ids`, and which of `marks` exist.
+
+        Consistent reads. `of` names the job that a remote one is believed to be: it is read first, and where it says
+        so itself no claim is read.
+        """
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
         """Write all changes with their events, counts, day totals, claims and marks in one transaction.
@@ -254,8 +251,8 @@ class Provider(Protocol):
     ) -> ObservationPage:
         """One page of a list, newest first; `created_after` may be ignored where the provider has no such filter."""
 
-    def get(self, external_id: str, kind: JobKind) -> Observation:
-        """One job with the tail of its log. Raises ProviderJobNotFoundError on 404."""
+    def get(self, external_id: str, kind: JobKind) -> Look:
+        """One job and the end of its log. Raises ProviderJobNotFoundError on 404."""
 
     def full_log(self, external_id: str, kind: JobKind) -> str | None:
         """The whole log as far as the provider still has it, at most 4 MB; None when it was removed."""

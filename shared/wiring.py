@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from shared.config import SecretsBackend, Settings
-from shared.domain.observation import Observation
+from shared.domain.observation import Look
 from shared.ports import (
     Account,
     Clock,
@@ -247,11 +247,11 @@ class Wiring:
     @cached_property
     def webhook_readers(self) -> Mapping[str, ReadBody]:
         """What a webhook's body of each provider tells."""
-        from shared.adapters.providers.replicate.answers import observation_from_body
+        from shared.adapters.providers.replicate.answers import look_from_body
 
-        def read_replicate(body: Mapping[str, object]) -> Observation:
+        def read_replicate(body: Mapping[str, object]) -> Look:
             url = self.use(ProviderSettings).webhook_url("replicate")
-            return observation_from_body(body, observed_at=self.clock.now(), our_webhook_url=url)
+            return look_from_body(body, observed_at=self.clock.now(), our_webhook_url=url)
 
         return {"replicate": read_replicate}
 

@@ -21,7 +21,7 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.job import JobKind, from_iso, to_iso
-from shared.domain.observation import Observation
+from shared.domain.observation import Look
 from shared.ports import Account, Clock, ObservationPage, Provider, StateStore
 
 REQUESTS_PER_SECOND = 40.0
@@ -140,7 +140,7 @@ class GuardedProvider:
     ) -> ObservationPage:
         return self._guarded(lambda: self._inner.list_page(kind, page=page, created_after=created_after))
 
-    def get(self, external_id: str, kind: JobKind) -> Observation:
+    def get(self, external_id: str, kind: JobKind) -> Look:
         return self._guarded(lambda: self._inner.get(external_id, kind))
 
     def full_log(self, external_id: str, kind: JobKind) -> str | None:

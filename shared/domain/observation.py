@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from shared.domain.change import RemoteId
 from shared.domain.event import JobEvent, status_event
 from shared.domain.job import (
     CUT_MARK,
@@ -36,8 +37,7 @@ class Observation:
     """One look at one remote job: None means "this answer did not say", never "it is gone" (I6).
 
     `status` is None when the provider's word is unknown to us; the word itself is `provider_status`.
-    `found` False records a 404. `logs` is the log's tail if the answer carried one; it is never part of the job.
-    `job_id` is the job this was asked for (a poll knows it), or the one a webhook URL names (`?job=`).
+    `found` False records a 404.
     """
 
     provider: str
@@ -55,8 +55,18 @@ class Observation:
     output_url: str | None = None
     model: str | None = None
     webhook_covered: bool | None = None
-    logs: str | None = None
-    job_id: str | None = None
+
+    @property
+    def remote_id(self) -> RemoteId:
+        return RemoteId(self.provider, self.external_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An answer about one job: what it says of the job, and the end of the job's log if it carried that."""
+
+    observation: Observation
+    log_tail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from shared.domain.change import RemoteId
 from shared.domain.errors import StaleWrite
 from shared.domain.event import LogHead
 from shared.domain.job import Job
-from shared.ports import Clock, ExternalKey, JobChange, Snapshot
+from shared.ports import Clock, JobChange, Snapshot
 from shared.services.recording.fill_transactions import items_of
 from tests.fakes.stores import FakeJobStore, FakeStores
 
@@ -42,10 +43,15 @@ class ModelledJobStore(FakeJobStore):
         return super().get_many(job_ids)
 
     def snapshot(
-        self, keys: Sequence[ExternalKey] = (), *, job_ids: Collection[str] = (), marks: Collection[str] = ()
+        self,
+        remote_ids: Collection[RemoteId] = (),
+        *,
+        of: Mapping[RemoteId, str] = {},
+        job_ids: Collection[str] = (),
+        marks: Collection[str] = (),
     ) -> Snapshot:
-        time.sleep(READ_SECONDS * math.ceil((1 + 2 * len(keys) + len(job_ids) + len(marks)) / KEYS_A_REQUEST))
-        return super().snapshot(keys, job_ids=job_ids, marks=marks)
+        time.sleep(READ_SECONDS * math.ceil((1 + 2 * len(remote_ids) + len(job_ids) + len(marks)) / KEYS_A_REQUEST))
+        return super().snapshot(remote_ids, of=of, job_ids=job_ids, marks=marks)
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
         if not any(change.events for change in changes):

@@ -21,10 +21,11 @@ import functions.http
 from functions.http._app import build_app
 from shared.adapters.clock import SystemClock
 from shared.config import AuthMode, Settings
+from shared.domain.change import RemoteId
 from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus, Transition
 from shared.domain.observation import Observation
-from shared.ports import Account, Claim, ExternalKey, JobChange
+from shared.ports import Account, Claim, JobChange
 from shared.services.recording.record_observations import RecordObservations
 from shared.telemetry import logger
 from shared.wiring import Wiring, use_wiring
@@ -132,7 +133,7 @@ class PageServer:
         self, external_id: str, status: JobStatus, *, age: float = 600, name: str | None = None, **fields: Any
     ) -> Job:
         """A job that this service knows, with its whole life so far; `fields` are the job's own."""
-        observed = {key: fields.pop(key) for key in ("model", "logs", "error", "lasts") if key in fields}
+        observed = {key: fields.pop(key) for key in ("model", "error", "lasts") if key in fields}
         seen = self.remote(external_id, status, age=age, **observed)
         known = Job(
             job_id=external_id,
@@ -147,7 +148,7 @@ class PageServer:
             transitions=(Transition(JobStatus.PENDING, seen.created_at or self.now()),),
         )
         known = replace(known, **fields)
-        key = ExternalKey("replicate", external_id)
+        key = RemoteId("replicate", external_id)
         change = JobChange(before=None, after=known, claim=Claim(key, external_id))
         self.stores.jobs.commit([change], head=self.stores.events.head(), at=self.now())
         stages = [JobStatus.QUEUED, JobStatus.RUNNING, status]

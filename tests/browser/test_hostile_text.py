@@ -63,7 +63,6 @@ def test_thirty_hostile_strings_in_every_field_stay_text(
             user_id=text[:120],
             output_url=text[:300],
             metadata={"run_name": text, "deep": {text[:60]: [text, {"x": text}]}, text[:40]: 1},
-            logs=f"{text}\nSteps:  10%|█         | 10/100 [00:10<01:30, 1.0it/s, step_loss=0.5]\n{text}\n",
         )
         server.provider.logs[job_id] = f"{text}\n{text}"
     visit = visit_of(server.url)

@@ -7,16 +7,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from shared.domain.change import RemoteId
 from shared.domain.event import LogHead, deletion_event, status_event
 from shared.domain.job import Job, JobStatus, Transition
-from shared.ports import Claim, ExternalKey, JobChange
+from shared.ports import Claim, JobChange
 from shared.services.recording.fill_transactions import fill_transactions
 from tests.builders import a_job
 from tests.contract.conftest import Stores
 
 
-def key_of(job: Job) -> ExternalKey:
-    return ExternalKey(job.provider, job.external_id or "")
+def key_of(job: Job) -> RemoteId:
+    return RemoteId(job.provider, job.external_id or "")
 
 
 def found(job: Job, *, marks: Sequence[str] = ()) -> JobChange:

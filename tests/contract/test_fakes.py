@@ -103,7 +103,7 @@ def test_a_provider_fails_as_planned_and_then_recovers() -> None:
     provider.fail("get", ProviderUnavailableError("down"), external_id="remote-1")
     with pytest.raises(ProviderUnavailableError):
         provider.get("remote-1", JobKind.PREDICTION)
-    assert provider.get("remote-1", JobKind.PREDICTION).external_id == "remote-1"
+    assert provider.get("remote-1", JobKind.PREDICTION).observation.external_id == "remote-1"
     provider.forget("remote-1")
     with pytest.raises(ProviderJobNotFoundError):
         provider.get("remote-1", JobKind.PREDICTION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
@@ -12,10 +13,11 @@ from decimal import Decimal
 
 import pytest
 
+from shared.domain.change import RemoteId
 from shared.domain.errors import StaleWrite
 from shared.domain.event import LogHead
 from shared.domain.job import Absence, Job, JobKind, JobStatus, Transition
-from shared.ports import Claim, ExternalKey, JobChange, Snapshot
+from shared.ports import Claim, JobChange, Snapshot
 from tests.builders import a_job
 from tests.contract.changes import commit, deleted, edited, found, key_of, known, many_jobs, moved, stored
 from tests.contract.conftest import Stores
@@ -40,7 +42,7 @@ def refused(stores: Stores, *changes: JobChange, head: LogHead | None = None) ->
 def everything(stores: Stores, *job_ids: str, marks: tuple[str, ...] = ()) -> tuple[object, ...]:
     """All that a commit can change."""
     now = stores.clock.now()
-    keys = [ExternalKey("replicate", job_id) for job_id in job_ids]
+    keys = [RemoteId("replicate", job_id) for job_id in job_ids]
     totals = stores.jobs.day_totals("replicate", now - timedelta(days=2), now + timedelta(days=2))
     return stores.jobs.snapshot(keys, job_ids=job_ids, marks=marks), stores.events.read(0, 100), totals
 
@@ -279,7 +281,7 @@ def test_an_expired_tombstone_counts_as_absent_though_it_still_lies_there(stores
 def test_a_job_without_a_remote_job_leaves_no_tombstone(stores: Stores) -> None:
     job = stored(stores, a_job(external_id=None, status=JobStatus.CANCELLED))
     commit(stores, deleted(job, stores.clock.now()))
-    assert stores.jobs.snapshot([ExternalKey("replicate", job.job_id)]).claims == {}
+    assert stores.jobs.snapshot([RemoteId("replicate", job.job_id)]).claims == {}
 
 
 def test_a_deletion_never_buries_the_claim_of_another_job(stores: Stores) -> None:
@@ -291,7 +293,7 @@ def test_a_deletion_never_buries_the_claim_of_another_job(stores: Stores) -> Non
 
 def test_a_waiting_job_binds_to_its_remote_job_once(stores: Stores) -> None:
     job = stored(stores, a_job(external_id=None))
-    key = ExternalKey("replicate", "remote-job-00001")
+    key = RemoteId("replicate", "remote-job-00001")
     change = replace(edited(job, external_id=key.external_id), claim=Claim(key, job.job_id))
     commit(stores, change)
     snapshot = stores.jobs.snapshot([key])
@@ -425,7 +427,7 @@ def test_all_of_many_active_jobs_are_told(stores: Stores) -> None:
 def test_a_snapshot_of_many_keys_holds_every_job_and_claim(stores: Stores) -> None:
     jobs = many_jobs(stores, 120)
     keys = [key_of(job) for job in jobs]
-    snapshot = stores.jobs.snapshot([*keys, ExternalKey("replicate", "unknown-job-0001")], marks=["none"])
+    snapshot = stores.jobs.snapshot([*keys, RemoteId("replicate", "unknown-job-0001")], marks=["none"])
     assert set(snapshot.claims) == set(keys)
     assert set(snapshot.jobs) == {job.job_id for job in jobs}
     assert snapshot.head == stores.events.head()
@@ -440,26 +442,23 @@ def test_a_snapshot_follows_a_claim_to_a_job_of_another_id(stores: Stores) -> No
 
 def test_a_right_hint_is_as_good_as_the_claim(stores: Stores) -> None:
     job = stored(stores, a_job("our-own-id-00001", external_id="remote-job-00001"))
-    hinted = ExternalKey("replicate", "remote-job-00001", job_id=job.job_id)
-    snapshot = stores.jobs.snapshot([hinted])
-    assert snapshot.claims == {hinted: Claim(hinted, job.job_id)}
+    snapshot = stores.jobs.snapshot([key_of(job)], of={key_of(job): job.job_id})
+    assert snapshot.claims == {key_of(job): Claim(key_of(job), job.job_id)}
     assert snapshot.jobs == {job.job_id: job}
 
 
 def test_a_wrong_hint_never_hides_the_claim(stores: Stores) -> None:
     job = stored(stores, a_job("our-own-id-00001", external_id="remote-job-00001"))
     wrong = stored(stores, a_job("another-job-0001"))
-    hinted = ExternalKey("replicate", "remote-job-00001", job_id=wrong.job_id)
-    snapshot = stores.jobs.snapshot([hinted])
-    assert snapshot.claims[hinted].job_id == job.job_id
+    snapshot = stores.jobs.snapshot([key_of(job)], of={key_of(job): wrong.job_id})
+    assert snapshot.claims[key_of(job)].job_id == job.job_id
     assert set(snapshot.jobs) == {job.job_id, wrong.job_id}
 
 
 def test_a_hint_to_a_job_that_was_deleted_meets_the_tombstone(stores: Stores) -> None:
     job = stored(stores, a_job("our-own-id-00001", JobStatus.FAILED, external_id="remote-job-00001"))
     commit(stores, deleted(job, stores.clock.now()))
-    hinted = ExternalKey("replicate", "remote-job-00001", job_id=job.job_id)
-    assert stores.jobs.snapshot([hinted]).claims[hinted].is_tombstone
+    assert stores.jobs.snapshot([key_of(job)], of={key_of(job): job.job_id}).claims[key_of(job)].is_tombstone
 
 
 def test_jobs_are_read_by_id_in_a_snapshot_too(stores: Stores) -> None:
@@ -467,9 +466,9 @@ def test_jobs_are_read_by_id_in_a_snapshot_too(stores: Stores) -> None:
     assert stores.jobs.snapshot(job_ids=[job.job_id, "missing-job-0001"]).jobs == {job.job_id: job}
 
 
-def requests_of(stores: Stores, *keys: ExternalKey) -> int:
+def requests_of(stores: Stores, *remote_ids: RemoteId, of: Mapping[RemoteId, str] = {}) -> int:
     before = stores.count_requests()
-    stores.jobs.snapshot(keys)
+    stores.jobs.snapshot(remote_ids, of=of)
     return stores.count_requests() - before
 
 
@@ -478,7 +477,7 @@ def test_a_snapshot_costs_one_request_and_a_second_only_for_jobs_of_another_id(s
     imported = stored(stores, a_job())
     assert requests_of(stores) == 1
     assert requests_of(stores, key_of(imported)) == 1
-    assert requests_of(stores, *(replace(key_of(job), job_id=job.job_id) for job in jobs)) == 1
+    assert requests_of(stores, *map(key_of, jobs), of={key_of(job): job.job_id for job in jobs}) == 1
     assert requests_of(stores, key_of(jobs[0]), key_of(jobs[1])) == 2
     assert requests_of(stores, *(key_of(job) for job in jobs)) == 3
 

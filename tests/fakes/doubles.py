@@ -15,7 +15,7 @@ from shared.domain.errors import (
 )
 from shared.domain.job import JobKind
 from shared.domain.metric import Metric
-from shared.domain.observation import Observation
+from shared.domain.observation import Look, Observation
 from shared.ports import Account, Clock, ObservationPage
 
 
@@ -70,19 +70,20 @@ class FakeProvider:
         start = int(page) if page else 0
         end = start + self.page_size
         return ObservationPage(
-            tuple(replace(job, observed_at=self._clock.now(), logs=None) for job in newest_first[start:end]),
+            tuple(replace(job, observed_at=self._clock.now()) for job in newest_first[start:end]),
             str(end) if end < len(newest_first) else None,
         )
 
-    def get(self, external_id: str, kind: JobKind) -> Observation:
+    def get(self, external_id: str, kind: JobKind) -> Look:
         self._begin("get", external_id)
         self.asked.append(external_id)
         job = self._known(external_id)
-        return replace(job, observed_at=self._clock.now(), logs=self.logs.get(external_id, job.logs))
+        return Look(replace(job, observed_at=self._clock.now()), self.logs.get(external_id))
 
     def full_log(self, external_id: str, kind: JobKind) -> str | None:
         self._begin("full_log", external_id)
-        return self.logs.get(external_id, self._known(external_id).logs)
+        self._known(external_id)
+        return self.logs.get(external_id)
 
     def cancel(self, external_id: str, kind: JobKind) -> None:
         self._begin("cancel", external_id)

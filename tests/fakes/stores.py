@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from shared.domain import state_keys
+from shared.domain.change import RemoteId
 from shared.domain.connection import Connection
 from shared.domain.errors import StaleWrite
 from shared.domain.event import JobEvent, LoggedEvent, LogHead, consecutive
@@ -27,7 +28,6 @@ from shared.ports import (
     ActiveJob,
     Claim,
     Clock,
-    ExternalKey,
     IndexPage,
     JobChange,
     Snapshot,
@@ -98,7 +98,7 @@ class FakeStores:
         self.head: LogHead | None = None
         self.job_rows: dict[str, Job] = {}
         self.event_rows: dict[int, _StoredEvent] = {}
-        self.claim_rows: dict[str, _StoredClaim] = {}
+        self.claim_rows: dict[RemoteId, _StoredClaim] = {}
         self.mark_rows: dict[str, int] = {}
         self.total_rows: dict[tuple[str, object], DayTotal] = {}
         self.state_rows: dict[str, _StoredState] = {}
@@ -238,26 +238,31 @@ class FakeJobStore:
             return tuple(_as_active(job) for job in found)
 
     def snapshot(
-        self, keys: Sequence[ExternalKey] = (), *, job_ids: Collection[str] = (), marks: Collection[str] = ()
+        self,
+        remote_ids: Collection[RemoteId] = (),
+        *,
+        of: Mapping[RemoteId, str] = {},
+        job_ids: Collection[str] = (),
+        marks: Collection[str] = (),
     ) -> Snapshot:
         with self._db.read("jobs.snapshot") as usage:
             now = self._db.clock.now()
-            claims: dict[ExternalKey, Claim] = {}
-            wanted = dict.fromkeys(job_ids) | dict.fromkeys(key.job_id or key.external_id for key in keys)
+            claims: dict[RemoteId, Claim] = {}
+            wanted = dict.fromkeys(job_ids) | dict.fromkeys(of.get(key, key.external_id) for key in remote_ids)
             reads = [1 + len(wanted) + len(set(marks)), 0, 0]
-            for key in dict.fromkeys(keys):
-                hinted = self._db.job_rows.get(key.job_id) if key.job_id else None
+            for key in dict.fromkeys(remote_ids):
+                hinted = self._db.job_rows.get(of[key]) if key in of else None
                 if hinted and (hinted.provider, hinted.external_id) == (key.provider, key.external_id):
                     claims[key] = Claim(key, hinted.job_id)
                     continue
-                reads[1 if key.job_id else 0] += 1
+                reads[1 if key in of else 0] += 1
                 claim = self._live_claim(key, now)
                 if claim is None:
                     continue
                 claims[key] = claim
                 if not claim.is_tombstone and claim.job_id not in wanted:
                     wanted[claim.job_id] = None
-                    reads[2 if key.job_id else 1] += 1
+                    reads[2 if key in of else 1] += 1
             usage.requests += sum(_requests_for(read) for read in reads if read) - 1
             usage.items_read += sum(reads)
             return Snapshot(
@@ -291,9 +296,9 @@ class FakeJobStore:
             rows = (self._db.total_rows.get((provider, day)) for day in wanted)
             return tuple(row for row in rows if row is not None)
 
-    def _live_claim(self, key: ExternalKey, now: datetime) -> Claim | None:
-        row = self._db.claim_rows.get(key.claim)
-        return replace(row.claim, key=key) if row and _is_live(row.expires_at, now) else None
+    def _live_claim(self, remote_id: RemoteId, now: datetime) -> Claim | None:
+        row = self._db.claim_rows.get(remote_id)
+        return row.claim if row and _is_live(row.expires_at, now) else None
 
     def _is_marked(self, mark: str, now: datetime) -> bool:
         return mark in self._db.mark_rows and _is_live(self._db.mark_rows[mark], now)
@@ -307,7 +312,7 @@ class FakeJobStore:
             if (stored.version if stored else None) != expected:
                 stale_jobs.add(change.job_id)
         for claim in plan.claims:
-            found = self._db.claim_rows.get(claim.key.claim)
+            found = self._db.claim_rows.get(claim.remote_id)
             if found and _is_live(found.expires_at, at) and not (claim.is_tombstone and _is_of(found.claim, claim)):
                 stale_jobs.add(claim.job_id)
         stored_head = self._db.head
@@ -325,7 +330,7 @@ class FakeJobStore:
             db.put_job(change.job_id, replace(change.after, version=version) if change.after else None)
         for claim in plan.claims:
             expires_at = _epoch_seconds(at + TOMBSTONE_LIFE) if claim.is_tombstone else None
-            db.claim_rows[claim.key.claim] = _StoredClaim(claim, expires_at)
+            db.claim_rows[claim.remote_id] = _StoredClaim(claim, expires_at)
         for mark in plan.marks:
             db.mark_rows[mark] = _epoch_seconds(at + MARK_LIFE)
         for difference in plan.totals:
@@ -366,7 +371,7 @@ class _Plan:
             totals=day_differences([(change.before, change.after) for change in changes]),
             counts=Counter({key: number for key, number in counts.items() if number}),
         )
-        for keys in ([change.job_id for change in plan.changes], [claim.key for claim in plan.claims]):
+        for keys in ([change.job_id for change in plan.changes], [claim.remote_id for claim in plan.claims]):
             if len(set(keys)) < len(keys):
                 raise ValueError("A transaction holds no item twice.")
         if plan.item_count > MAX_TRANSACTION_ITEMS:
@@ -390,7 +395,7 @@ def _claims_of(change: JobChange) -> tuple[Claim, ...]:
     before = change.before
     if before is None or before.external_id is None:
         return ()
-    return (Claim(ExternalKey(before.provider, before.external_id), before.job_id, is_tombstone=True),)
+    return (Claim(RemoteId(before.provider, before.external_id), before.job_id, is_tombstone=True),)
 
 
 def _is_of(found: Claim, written: Claim) -> bool:

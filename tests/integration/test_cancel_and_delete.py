@@ -14,7 +14,7 @@ from shared.domain import state_keys
 from shared.domain.errors import ProviderRefusedError, ProviderUnavailableError
 from shared.domain.event import EventType
 from shared.domain.job import Absence, Job, JobKind, JobStatus
-from shared.domain.observation import Observation
+from shared.domain.observation import Look
 from shared.ports import JobChange
 from shared.services.access.authenticate import hash_key
 from tests.builders import a_job
@@ -75,7 +75,7 @@ def test_a_slow_provider_is_looked_at_once_so_that_the_answer_comes_in_time(
         system.clock.advance(8)
         tell(external_id, kind)
 
-    def look_slowly(external_id: str, kind: JobKind) -> Observation:
+    def look_slowly(external_id: str, kind: JobKind) -> Look:
         system.clock.advance(8)
         return look(external_id, kind)
 

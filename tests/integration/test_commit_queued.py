@@ -60,8 +60,8 @@ def test_a_message_has_four_kilobytes_at_most_and_tells_the_error_as_the_job_doe
         "completed_at": "2026-03-01T11:59:00.360785Z",
         "metrics": {"predict_time": 12345.678901},
     }
-    seen = observation_from_body(body, observed_at=NOON, job_id="j" * 64)
-    text = encode_observation(seen, "replicate#" + "m" * 128)
+    seen = observation_from_body(body, observed_at=NOON)
+    text = encode_observation(seen, "replicate#" + "m" * 128, "j" * 64)
     assert len(text.encode()) <= 4096
     told = decode_observation(text).observation
     if character != "\x01":

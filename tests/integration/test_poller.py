@@ -15,6 +15,7 @@ import pytest
 
 from functions.work import poll_provider, start_ticks
 from shared.domain import state_keys
+from shared.domain.change import RemoteId
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderError,
@@ -26,8 +27,8 @@ from shared.domain.errors import (
 )
 from shared.domain.event import LogHead
 from shared.domain.job import JobKind, JobStatus
-from shared.domain.observation import Observation
-from shared.ports import ExternalKey, JobChange, ObservationPage, Snapshot
+from shared.domain.observation import Look
+from shared.ports import JobChange, ObservationPage, Snapshot
 from shared.services.health.check_health import CheckHealth
 from shared.services.polling import refresh_active
 from shared.services.polling.poll_provider import (
@@ -70,7 +71,7 @@ class SlowProvider(FakeProvider):
             self.looked_at.setdefault(seen.external_id, []).append(self._time.now())
         return found
 
-    def get(self, external_id: str, kind: JobKind) -> Observation:
+    def get(self, external_id: str, kind: JobKind) -> Look:
         self._suffer(share=1 / 8)
         self.looked_at.setdefault(external_id, []).append(self._time.now())
         return super().get(external_id, kind)
@@ -348,7 +349,7 @@ def test_what_moves_between_the_look_ahead_and_its_writing_is_decided_anew(
 
     snapshot = jobs.snapshot
 
-    def counted_look(keys: Sequence[ExternalKey] = (), **options: Any) -> Snapshot:
+    def counted_look(keys: Sequence[RemoteId] = (), **options: Any) -> Snapshot:
         found = snapshot(keys, **options)
         looks.append(len(keys))
         return found
@@ -523,7 +524,7 @@ def test_jobs_that_always_fail_starve_nobody(engine: Engine) -> None:
         ) -> ObservationPage:
             return ObservationPage((), None)
 
-        def get(self, external_id: str, kind: JobKind) -> Observation:
+        def get(self, external_id: str, kind: JobKind) -> Look:
             if external_id in poison:
                 raise DOWN
             return super().get(external_id, kind)
@@ -576,7 +577,7 @@ def test_a_throttled_round_goes_on_behind_the_place_where_it_was_held(engine: En
         ) -> ObservationPage:
             return ObservationPage((), None)
 
-        def get(self, external_id: str, kind: JobKind) -> Observation:
+        def get(self, external_id: str, kind: JobKind) -> Look:
             self.left -= 1
             if self.left < 0:
                 raise ProviderThrottledError("Wait.", retry_after=1)

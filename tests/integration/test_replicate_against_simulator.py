@@ -82,21 +82,22 @@ def test_a_job_is_seen_through_its_life_in_both_shapes(
 ) -> None:
     control = simulator.control
     job_id = control.create_job(kind=kind.value, boot_seconds=60, run_seconds=600, shape=shape)
-    assert replicate.get(job_id, kind).status is JobStatus.QUEUED
+    assert replicate.get(job_id, kind).observation.status is JobStatus.QUEUED
     control.jump(120)
-    running = replicate.get(job_id, kind)
-    assert running.status is JobStatus.RUNNING
-    assert running.started_at is not None
-    assert running.logs
+    look = replicate.get(job_id, kind)
+    assert look.observation.status is JobStatus.RUNNING
+    assert look.observation.started_at is not None
+    assert look.log_tail
     control.jump(700)
-    ended = replicate.get(job_id, kind)
+    look = replicate.get(job_id, kind)
+    ended = look.observation
     assert ended.status is JobStatus.COMPLETED
     assert ended.predict_seconds == pytest.approx(600, abs=1)
     assert ended.output_url is not None
     full = replicate.full_log(job_id, kind)
     assert full is not None
-    assert ended.logs is not None
-    assert full.endswith(ended.logs)
+    assert look.log_tail is not None
+    assert full.endswith(look.log_tail)
 
 
 def test_a_failed_and_an_aborted_job_end_without_measures(
@@ -106,16 +107,17 @@ def test_a_failed_and_an_aborted_job_end_without_measures(
         age_seconds=90, boot_seconds=5, run_seconds=20, outcome="failed", error="CUDA out of memory", has_metrics=False
     )
     aborted = simulator.control.create_job(age_seconds=90, boot_seconds=600, cancel_after_seconds=10)
-    seen = replicate.get(failed, JobKind.PREDICTION)
+    seen = replicate.get(failed, JobKind.PREDICTION).observation
     assert (seen.status, seen.error, seen.predict_seconds) == (JobStatus.FAILED, "CUDA out of memory", None)
-    seen = replicate.get(aborted, JobKind.PREDICTION)
+    seen = replicate.get(aborted, JobKind.PREDICTION).observation
     assert (seen.status, seen.provider_status) == (JobStatus.CANCELLED, "aborted")
 
 
 def test_removed_data_is_told_as_nothing(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(age_seconds=7200, boot_seconds=5, run_seconds=20)
-    seen = replicate.get(job_id, JobKind.PREDICTION)
-    assert (seen.status, seen.logs, seen.output_url) == (JobStatus.COMPLETED, None, None)
+    look = replicate.get(job_id, JobKind.PREDICTION)
+    seen = look.observation
+    assert (seen.status, look.log_tail, seen.output_url) == (JobStatus.COMPLETED, None, None)
     assert seen.predict_seconds is not None
     assert replicate.full_log(job_id, JobKind.PREDICTION) is None
 
@@ -130,7 +132,6 @@ def test_every_job_stands_once_in_the_pages_of_its_list(
     assert len(seen) == 250
     assert {job.external_id for job in seen} == ids
     assert {job.kind for job in seen} == {kind}
-    assert all(job.logs is None for job in seen)
 
 
 def test_a_list_can_begin_at_a_moment(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
@@ -171,14 +172,14 @@ def test_a_page_loop_repeats_its_place_so_that_the_reader_can_see_it(
 
 def test_raw_control_characters_in_a_log_are_read(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(age_seconds=60, boot_seconds=0, run_seconds=600, raw_controls=True)
-    logs = replicate.get(job_id, JobKind.PREDICTION).logs
-    assert logs is not None
-    assert "\x1b[A\r" in logs
+    tail = replicate.get(job_id, JobKind.PREDICTION).log_tail
+    assert tail is not None
+    assert "\x1b[A\r" in tail
 
 
 def test_an_unknown_status_is_kept_as_a_word(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(status_word="hibernating")
-    seen = replicate.get(job_id, JobKind.PREDICTION)
+    seen = replicate.get(job_id, JobKind.PREDICTION).observation
     assert (seen.status, seen.provider_status) == (None, "hibernating")
 
 
@@ -191,7 +192,7 @@ def test_an_unknown_job_is_not_found(replicate: ReplicateProvider) -> None:
 def test_a_cancel_ends_the_job_at_the_provider(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(boot_seconds=0, run_seconds=3600)
     replicate.cancel(job_id, JobKind.PREDICTION)
-    assert replicate.get(job_id, JobKind.PREDICTION).status is JobStatus.CANCELLED
+    assert replicate.get(job_id, JobKind.PREDICTION).observation.status is JobStatus.CANCELLED
 
 
 def test_a_page_that_is_not_the_providers_is_no_cancel(
@@ -201,7 +202,7 @@ def test_a_page_that_is_not_the_providers_is_no_cancel(
     simulator.control.add_fault(FaultKind.HTML, method="POST")
     with pytest.raises(ProviderAnswerInvalidError):
         replicate.cancel(job_id, JobKind.PREDICTION)
-    assert replicate.get(job_id, JobKind.PREDICTION).status is JobStatus.RUNNING
+    assert replicate.get(job_id, JobKind.PREDICTION).observation.status is JobStatus.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ def test_every_fault_has_its_error_within_the_time(
     assert type(raised.value) is expected
     assert time.monotonic() - begun < SHORT.call_seconds + 1
     simulator.control.clear_faults()
-    assert replicate.get(job_id, JobKind.PREDICTION).external_id == job_id
+    assert replicate.get(job_id, JobKind.PREDICTION).observation.external_id == job_id
 
 
 @pytest.mark.parametrize("fault", [FaultKind.THROTTLED_HEADER, FaultKind.THROTTLED_BODY, FaultKind.THROTTLED_TEXT])
@@ -251,7 +252,7 @@ def test_each_form_of_429_tells_how_long_to_hold_back(
 def test_one_lost_connection_is_not_noticed(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job()
     simulator.control.add_fault(FaultKind.RESET, count=1)
-    assert replicate.get(job_id, JobKind.PREDICTION).external_id == job_id
+    assert replicate.get(job_id, JobKind.PREDICTION).observation.external_id == job_id
 
 
 @contextmanager

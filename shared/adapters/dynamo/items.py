@@ -13,11 +13,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from shared.domain import state_keys
+from shared.domain.change import RemoteId
 from shared.domain.errors import InvalidRequestError
 from shared.domain.event import LOG_NAME, EventType, JobEvent, LoggedEvent, LogHead
 from shared.domain.job import MIN_PREFIX_LENGTH, PRESENT, Absence, Job, JobKind, JobStatus, Transition, from_iso, to_iso
 from shared.domain.totals import DayTotal
-from shared.ports import ActiveJob, Claim, ExternalKey
+from shared.ports import ActiveJob, Claim
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -234,15 +235,15 @@ def decode_head(item: Attributes) -> LogHead:
     return LogHead(item["epoch"]["S"], int(item["head"]["N"]), int(item["first_kept"]["N"]), counts)
 
 
-def claim_key(key: ExternalKey) -> Item:
-    return {"key": text(state_keys.claim(key.provider, key.external_id))}
+def claim_key(remote_id: RemoteId) -> Item:
+    return {"key": text(state_keys.claim(remote_id.provider, remote_id.external_id))}
 
 
-def decode_claim(key: ExternalKey, item: Attributes, now: datetime) -> Claim | None:
+def decode_claim(remote_id: RemoteId, item: Attributes, now: datetime) -> Claim | None:
     """None for a tombstone that has expired."""
     if not is_live(item, now):
         return None
-    return Claim(key, item["job_id"]["S"], is_tombstone="tombstone" in item)
+    return Claim(remote_id, item["job_id"]["S"], is_tombstone="tombstone" in item)
 
 
 def mark_key(mark: str) -> Item:

@@ -31,10 +31,11 @@ from shared.adapters.dynamo.items import (
     total_key,
 )
 from shared.adapters.dynamo.transaction import Tables, build_transaction
+from shared.domain.change import RemoteId
 from shared.domain.event import LogHead
 from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, Job, JobStatus
 from shared.domain.totals import DayTotal
-from shared.ports import ActiveJob, Claim, Clock, ExternalKey, IndexPage, JobChange, Snapshot
+from shared.ports import ActiveJob, Claim, Clock, IndexPage, JobChange, Snapshot
 
 
 class DynamoJobStore:
@@ -106,18 +107,23 @@ class DynamoJobStore:
         return tuple(sorted(found.values(), key=lambda job: (job.created_at, job.job_id)))
 
     def snapshot(
-        self, keys: Sequence[ExternalKey] = (), *, job_ids: Collection[str] = (), marks: Collection[str] = ()
+        self,
+        remote_ids: Collection[RemoteId] = (),
+        *,
+        of: Mapping[RemoteId, str] = {},
+        job_ids: Collection[str] = (),
+        marks: Collection[str] = (),
     ) -> Snapshot:
         reading = _Reading(self._tables, self._clock.now())
         reading.want_jobs(job_ids)
-        for key in dict.fromkeys(keys):
-            reading.want_jobs([key.job_id or key.external_id])
-            if key.job_id is None:
-                reading.want_claim(key)
+        for remote_id in dict.fromkeys(remote_ids):
+            reading.want_jobs([of.get(remote_id, remote_id.external_id)])
+            if remote_id not in of:
+                reading.want_claim(remote_id)
         reading.want_marks(marks)
         reading.take(batch_get(self._client(), self._clock, [(self._tables.events, head_key()), *reading.open()]))
-        for key in keys:
-            reading.claim_or_want(key)
+        for remote_id in remote_ids:
+            reading.claim_or_want(remote_id, of.get(remote_id))
         reading.want_jobs(claim.job_id for claim in reading.claims.values() if not claim.is_tombstone)
         while missing := reading.open():
             reading.take(batch_get(self._client(), self._clock, missing))
@@ -166,20 +172,20 @@ class _Reading:
         self._now = now
         self._open: dict[tuple[str, str], Item] = {}
         self._asked: set[tuple[str, str]] = set()
-        self._claims_by_item: dict[str, ExternalKey] = {}
+        self._claims_by_item: dict[str, RemoteId] = {}
         self._marks_by_item: dict[str, str] = {}
         self.head: LogHead | None = None
         self.jobs: dict[str, Job] = {}
-        self.claims: dict[ExternalKey, Claim] = {}
+        self.claims: dict[RemoteId, Claim] = {}
         self.marks: set[str] = set()
 
     def want_jobs(self, job_ids: Iterable[str]) -> None:
         for job_id in job_ids:
             self._want(self._tables.jobs, job_id, _job_key(job_id))
 
-    def want_claim(self, key: ExternalKey) -> None:
-        item_key = claim_key(key)
-        self._claims_by_item[item_key["key"]["S"]] = key
+    def want_claim(self, remote_id: RemoteId) -> None:
+        item_key = claim_key(remote_id)
+        self._claims_by_item[item_key["key"]["S"]] = remote_id
         self._want(self._tables.state, item_key["key"]["S"], item_key)
 
     def want_marks(self, marks: Iterable[str]) -> None:
@@ -188,15 +194,15 @@ class _Reading:
             self._marks_by_item[item_key["key"]["S"]] = mark
             self._want(self._tables.state, item_key["key"]["S"], item_key)
 
-    def claim_or_want(self, key: ExternalKey) -> None:
+    def claim_or_want(self, remote_id: RemoteId, job_id: str | None) -> None:
         """A hinted job that says itself which remote job it is needs no look at the claim."""
-        if key in self.claims:
+        if remote_id in self.claims:
             return
-        job = self.jobs.get(key.job_id) if key.job_id else None
-        if job and (job.provider, job.external_id) == (key.provider, key.external_id):
-            self.claims[key] = Claim(key, job.job_id)
+        job = self.jobs.get(job_id) if job_id else None
+        if job and (job.provider, job.external_id) == (remote_id.provider, remote_id.external_id):
+            self.claims[remote_id] = Claim(remote_id, job.job_id)
         else:
-            self.want_claim(key)
+            self.want_claim(remote_id)
 
     def open(self) -> list[tuple[str, Item]]:
         """What is wanted and was not asked for yet; from now on it counts as asked for."""
@@ -217,10 +223,10 @@ class _Reading:
                 if is_live(item, self._now):
                     self.marks.add(self._marks_by_item[name])
                 continue
-            key = self._claims_by_item[name]
-            claim = decode_claim(key, item, self._now)
+            remote_id = self._claims_by_item[name]
+            claim = decode_claim(remote_id, item, self._now)
             if claim:
-                self.claims[key] = claim
+                self.claims[remote_id] = claim
 
     def _want(self, table: str, name: str, key: Item) -> None:
         if (table, name) not in self._asked:

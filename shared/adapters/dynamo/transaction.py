@@ -23,10 +23,11 @@ from shared.adapters.dynamo.items import (
     text,
     total_key,
 )
+from shared.domain.change import RemoteId
 from shared.domain.event import LOG_NAME, JobEvent, LogHead
 from shared.domain.job import JobStatus
 from shared.domain.totals import DayTotal, day_differences
-from shared.ports import Claim, ExternalKey, JobChange
+from shared.ports import Claim, JobChange
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -125,7 +126,7 @@ class _Builder:
             if change.claim is not None:
                 self._put_claim(change.claim)
         elif change.before is not None and change.before.external_id is not None:
-            key = ExternalKey(change.before.provider, change.before.external_id)
+            key = RemoteId(change.before.provider, change.before.external_id)
             self._bury_claim(Claim(key, change.before.job_id, is_tombstone=True))
 
     def add_mark(self, mark: str) -> None:
@@ -187,11 +188,11 @@ class _Builder:
         )
 
     def _put_claim(self, claim: Claim) -> None:
-        item: Item = {**claim_key(claim.key), "job_id": text(claim.job_id)}
+        item: Item = {**claim_key(claim.remote_id), "job_id": text(claim.job_id)}
         self._put_if_absent(Guard(Guarded.CLAIM, claim.job_id, item["key"]["S"]), item)
 
     def _bury_claim(self, tombstone: Claim) -> None:
-        key = claim_key(tombstone.key)
+        key = claim_key(tombstone.remote_id)
         self._add(
             Guard(Guarded.CLAIM, tombstone.job_id, key["key"]["S"]),
             {

@@ -103,7 +103,7 @@ class CancelJob:
                 break
             self.clock.sleep(pause)
             try:
-                seen = provider_named(self.providers, job.provider).get(job.external_id, job.kind)
+                seen = provider_named(self.providers, job.provider).get(job.external_id, job.kind).observation
             except ProviderError:
                 continue
             job = self._record(job, seen)
@@ -126,5 +126,5 @@ class CancelJob:
         )
 
     def _record(self, job: Job, seen: Observation) -> Job:
-        recorded = self.record_observations.run([replace(seen, job_id=job.job_id)])
+        recorded = self.record_observations.run([seen], of={seen.remote_id: job.job_id}, expects_change=False)
         return next((known for known in recorded.jobs.values() if known.job_id == job.job_id), job)

@@ -89,7 +89,7 @@ class KeepFinalLog:
         """The job's item holds the beginning of an error; one that was cut there is kept whole beside it."""
         if not job.is_error_cut or self.texts.get(job.job_id, ERROR_PART) is not None:
             return
-        error = provider_named(self.providers, job.provider).get(str(job.external_id), job.kind).error
+        error = provider_named(self.providers, job.provider).get(str(job.external_id), job.kind).observation.error
         if error:
             self.texts.put(job.job_id, ERROR_PART, encode_error(error), at=self.clock.now())
 

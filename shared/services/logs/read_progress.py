@@ -59,15 +59,16 @@ class ReadProgress:
         if not self.texts.acquire(job.job_id, PROGRESS_PART, now=now, until=now + LEASE):
             return stored
         try:
-            seen = provider_named(self.providers, job.provider).get(job.external_id, job.kind)
+            look = provider_named(self.providers, job.provider).get(job.external_id, job.kind)
         except ProviderError as error:
             self.telemetry.count(Metric.PROVIDER_ERROR)
             self.telemetry.warning("progress not refreshed", job_id=job.job_id, reason=error.detail)
             return stored
-        recorded = self.record_observations.run([replace(seen, job_id=job.job_id)])
+        seen = look.observation
+        recorded = self.record_observations.run([seen], of={seen.remote_id: job.job_id}, expects_change=False)
         if any(known.status is not JobStatus.RUNNING for known in recorded.jobs.values()):
             return None
-        return self.keep(job.job_id, seen.logs or "", stored, at=now)
+        return self.keep(job.job_id, look.log_tail or "", stored, at=now)
 
     def stored(self, job: Job) -> StoredProgress | None:
         """What is known without asking anyone; also for a job that has ended."""

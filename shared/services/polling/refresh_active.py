@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from shared.domain.change import RemoteId
 from shared.domain.errors import (
     ProviderError,
     ProviderJobNotFoundError,
@@ -94,8 +95,9 @@ class RefreshActive:
         active = [job for job in self.jobs.active(provider.name) if job.external_id and _is_due(job, now)]
         pending = {str(job.external_id): job for job in active if _is_left(job, place)}
         wanted = len(pending)
+        of = {RemoteId(job.provider, external_id): job.job_id for external_id, job in pending.items()}
         with ThreadPoolExecutor(1) as writer:
-            round_ = _Round(provider, self.record_observations, writer, self.clock, deadline, pending)
+            round_ = _Round(provider, self.record_observations, writer, self.clock, deadline, pending, of)
             round_.result.active = len(active)
             if wanted:
                 try:
@@ -146,6 +148,7 @@ class _Round:
     clock: Clock
     deadline: float
     missing: dict[str, ActiveJob]
+    of: Mapping[RemoteId, str]
     result: Refreshed = field(default_factory=Refreshed)
     _unrecorded: list[Observation] = field(default_factory=list)
     _being_written: deque[Future[Recorded]] = field(default_factory=deque)
@@ -190,7 +193,7 @@ class _Round:
                 job = wanted.pop(seen.external_id, None)
                 if job is not None:
                     found += 1
-                    self._take(seen, job)
+                    self._take(seen)
             fruitless = 0 if found else fruitless + 1
             page = answer.next_page
             moments = [seen.created_at for seen in answer.observations if seen.created_at]
@@ -242,7 +245,7 @@ class _Round:
         fatal: ProviderError | None = None
         for job, answer in zip(group, answers, strict=True):
             if isinstance(answer, Observation):
-                self._take(answer, job)
+                self._take(answer)
                 continue
             failed.append(str(job.external_id))
             if isinstance(answer, _FATAL):
@@ -256,7 +259,7 @@ class _Round:
     def _look(self, job: ActiveJob) -> Observation | ProviderError:
         external_id = str(job.external_id)
         try:
-            return self.provider.get(external_id, job.kind)
+            return self.provider.get(external_id, job.kind).observation
         except ProviderJobNotFoundError as error:
             if self._list_failed:
                 # Where not even the lists can be read, this may be the word of a wrong address, not of the provider.
@@ -266,9 +269,9 @@ class _Round:
         except ProviderError as error:
             return error
 
-    def _take(self, seen: Observation, job: ActiveJob) -> None:
+    def _take(self, seen: Observation) -> None:
         self.missing.pop(seen.external_id, None)
-        self._unrecorded.append(replace(seen, job_id=job.job_id))
+        self._unrecorded.append(seen)
         if len(self._unrecorded) >= RECORD_EVERY:
             self._write_behind(self._unrecorded)
             self._unrecorded = []
@@ -276,7 +279,7 @@ class _Round:
     def _write_behind(self, batch: Sequence[Observation]) -> None:
         """What is known of these jobs is read now, while those before them are written."""
         try:
-            snapshot = self.record_observations.look(batch)
+            snapshot = self.record_observations.look(batch, of=self.of)
         except StoreUnavailableError:
             snapshot = None
         self._being_written.append(self.writer.submit(self._write, batch, snapshot))
@@ -286,7 +289,7 @@ class _Round:
     def _write(self, batch: Sequence[Observation], snapshot: Snapshot | None) -> Recorded:
         if snapshot is not None and self._head is not None and self._head.epoch == snapshot.head.epoch:
             snapshot = replace(snapshot, head=max(self._head, snapshot.head, key=lambda head: head.seq))
-        recorded = self.record_observations.run(batch, snapshot=snapshot)
+        recorded = self.record_observations.run(batch, of=self.of, snapshot=snapshot)
         self._head = recorded.head or self._head
         return recorded
 
@@ -294,7 +297,7 @@ class _Round:
         """Everything seen is recorded when this returns. Raises StoreUnavailableError when some could not be."""
         while self._being_written:
             self._keep(self._being_written.popleft().result())
-        self._keep(self.record_observations.run(self._unrecorded))
+        self._keep(self.record_observations.run(self._unrecorded, of=self.of))
         self._unrecorded = []
 
     def _keep(self, recorded: Recorded) -> None:

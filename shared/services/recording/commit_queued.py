@@ -67,7 +67,9 @@ class CommitQueued:
 
     def _record_together(self, messages: Sequence[ObservationMessage]) -> None:
         replace(self.record_observations, observations_queue=None).run(
-            [message.observation for message in messages], marks=[message.mark for message in messages]
+            [message.observation for message in messages],
+            of={message.observation.remote_id: message.job_id for message in messages if message.job_id},
+            marks=[message.mark for message in messages],
         )
 
     @contextmanager

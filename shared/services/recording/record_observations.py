@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from shared.domain.change import RemoteId
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.event import LogHead
 from shared.domain.job import Job, JobStatus
 from shared.domain.metric import Metric
 from shared.domain.observation import Observation, first_observed, merge_observations
-from shared.ports import Claim, Clock, ExternalKey, JobChange, JobStore, Snapshot, Telemetry, WorkQueue
+from shared.ports import Claim, Clock, JobChange, JobStore, Snapshot, Telemetry, WorkQueue
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.fill_transactions import fill_transactions
 from shared.services.recording.messages import encode_observation
@@ -34,11 +35,11 @@ class Recorded:
     `ignored` were passed over (tombstones, nothing known, past the retention).
     """
 
-    jobs: dict[ExternalKey, Job] = field(default_factory=dict)
+    jobs: dict[RemoteId, Job] = field(default_factory=dict)
     created: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
-    queued: set[ExternalKey] = field(default_factory=set)
-    ignored: set[ExternalKey] = field(default_factory=set)
+    queued: set[RemoteId] = field(default_factory=set)
+    ignored: set[RemoteId] = field(default_factory=set)
     is_duplicate: bool = False
     terminal_conflicts: int = 0
     head: LogHead | None = None
@@ -68,16 +69,17 @@ class Contention:
 class _Group:
     """All observations of one remote job, in the order given, each with the webhook id that brought it."""
 
-    key: ExternalKey
-    sightings: tuple[tuple[Observation, str | None], ...] = ()
+    remote_id: RemoteId
+    job_id: str | None
+    delivered: tuple[tuple[Observation, str | None], ...] = ()
 
     @property
     def observations(self) -> tuple[Observation, ...]:
-        return tuple(seen for seen, _ in self.sightings)
+        return tuple(seen for seen, _ in self.delivered)
 
     @property
     def marks(self) -> tuple[str, ...]:
-        return tuple(mark for _, mark in self.sightings if mark is not None)
+        return tuple(mark for _, mark in self.delivered if mark is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,26 +99,29 @@ class RecordObservations:
     retention: timedelta | None
     contention: Contention = field(default_factory=Contention, compare=False)
 
-    def look(self, observations: Sequence[Observation]) -> Snapshot:
-        """What `record` will decide on, read ahead. Raises StoreUnavailableError."""
-        return self.jobs.snapshot([group.key for group in _group(observations, ())])
+    def look(self, observations: Sequence[Observation], *, of: Mapping[RemoteId, str] = {}) -> Snapshot:
+        """What `run` will decide on, read ahead. Raises StoreUnavailableError."""
+        return self.jobs.snapshot([seen.remote_id for seen in observations], of=of)
 
     def run(
         self,
         observations: Sequence[Observation],
         *,
+        of: Mapping[RemoteId, str] = {},
         marks: Sequence[str | None] = (),
         snapshot: Snapshot | None = None,
+        expects_change: bool = True,
     ) -> Recorded:
         """Record observations; `marks[i]` is the webhook id that brought observation i.
 
-        A mark is written exactly when its effect is (I33). `snapshot` is an earlier `look` at them, for the first try:
-        what has moved since is decided anew. Raises StoreUnavailableError when neither the store nor the queue took
-        them: nothing is lost then, because the caller says so.
+        `of` names the job that a remote one was asked for, or is said to be. A mark is written exactly when its effect
+        is (I33). `snapshot` is an earlier `look` at them, for the first try: what has moved since is decided anew.
+        Without `expects_change` one small read answers for a job that still runs. Raises StoreUnavailableError when
+        neither the store nor the queue took them: nothing is lost then, because the caller says so.
         """
         recorded = Recorded()
-        pending = _group(observations, marks)
-        if len(pending) == 1 and self._is_nothing_new(pending[0], recorded):
+        pending = _group(observations, of, marks)
+        if not expects_change and len(pending) == 1 and self._is_nothing_new(pending[0], recorded):
             return recorded
         exhausted: list[_Group] = []
         for attempt in range(self._tries):
@@ -147,22 +152,19 @@ class RecordObservations:
         self.clock.sleep(random.uniform(0.02, 0.1))
 
     def _is_nothing_new(self, group: _Group, recorded: Recorded) -> bool:
-        """One small read answers for a look that brings more of a running job's log: it seldom changes the job.
-
-        What changes nothing needs no mark.
-        """
-        if any(seen.status is not JobStatus.RUNNING or not seen.logs for seen in group.observations):
+        """What changes nothing needs no mark."""
+        if any(seen.status is not JobStatus.RUNNING for seen in group.observations):
             return False
         try:
-            job = self.jobs.get(group.key.job_id or group.key.external_id)
+            job = self.jobs.get(group.job_id or group.remote_id.external_id)
         except StoreUnavailableError:
             return False
-        if job is None or (job.provider, job.external_id) != (group.key.provider, group.key.external_id):
+        if job is None or (job.provider, job.external_id) != (group.remote_id.provider, group.remote_id.external_id):
             return False
         outcome = merge_observations(job, group.observations)
         if outcome.job != job or outcome.terminal_conflicts or outcome.unknown_statuses:
             return False
-        recorded.jobs[group.key] = job
+        recorded.jobs[group.remote_id] = job
         return True
 
     def _try_once(
@@ -174,13 +176,14 @@ class RecordObservations:
         """
         if snapshot is None:
             marks = [mark for group in groups for mark in group.marks]
-            snapshot = self.jobs.snapshot([group.key for group in groups], marks=marks)
+            of = {group.remote_id: group.job_id for group in groups if group.job_id}
+            snapshot = self.jobs.snapshot([group.remote_id for group in groups], of=of, marks=marks)
         decided: dict[str, tuple[_Group, JobChange]] = {}
         again: list[_Group] = []
         for given in groups:
             group = _without_known_marks(given, snapshot, recorded)
-            if not group.sightings:
-                self._tell_known(group.key, snapshot, recorded)
+            if not group.delivered:
+                self._tell_known(group, snapshot, recorded)
                 continue
             change = self._decide(group, snapshot, recorded)
             if change is None:
@@ -238,66 +241,67 @@ class RecordObservations:
             if change.before is None:
                 recorded.created.add(change.job_id)
             if change.after is not None and change.after.external_id is not None:
-                key = ExternalKey(change.after.provider, change.after.external_id)
+                key = RemoteId(change.after.provider, change.after.external_id)
                 recorded.jobs[key] = replace(change.after, version=change.after.version + 1)
         if events:
             self.telemetry.count(Metric.STATUS_CHANGED, events)
 
     def _decide(self, group: _Group, snapshot: Snapshot, recorded: Recorded) -> JobChange | None:
-        claim = snapshot.claims.get(group.key)
+        claim = snapshot.claims.get(group.remote_id)
         if claim is not None and claim.is_tombstone:
-            recorded.ignored.add(group.key)
+            recorded.ignored.add(group.remote_id)
             return None
-        before = self._job_of(group.key, claim, snapshot)
+        before = self._job_of(group, claim, snapshot)
         if before is None:
             return self._discover(group, claim, recorded)
         bound = None
         known = before
         if before.external_id is None:
-            known = replace(before, external_id=group.key.external_id, kind=group.observations[0].kind)
-            bound = Claim(group.key, before.job_id)
+            known = replace(before, external_id=group.remote_id.external_id, kind=group.observations[0].kind)
+            bound = Claim(group.remote_id, before.job_id)
         outcome = merge_observations(known, group.observations)
         self._report(outcome.terminal_conflicts, outcome.unknown_statuses, recorded)
-        recorded.jobs[group.key] = outcome.job
+        recorded.jobs[group.remote_id] = outcome.job
         if outcome.job == before:
             return None
         return JobChange(before=before, after=outcome.job, events=outcome.events, claim=bound, marks=group.marks)
 
-    def _job_of(self, key: ExternalKey, claim: Claim | None, snapshot: Snapshot) -> Job | None:
+    def _job_of(self, group: _Group, claim: Claim | None, snapshot: Snapshot) -> Job | None:
         """The job that a remote job is: by its claim, by its own id, or the waiting one that a webhook's URL names."""
         if claim is not None:
             return snapshot.jobs.get(claim.job_id)
-        for job_id in (key.job_id, key.external_id):
+        remote_id = group.remote_id
+        for job_id in (group.job_id, remote_id.external_id):
             job = snapshot.jobs.get(job_id) if job_id else None
-            if job is None or job.provider != key.provider:
+            if job is None or job.provider != remote_id.provider:
                 continue
-            if job.external_id == key.external_id or (job.external_id is None and job.status.is_active):
+            if job.external_id == remote_id.external_id or (job.external_id is None and job.status.is_active):
                 return job
         return None
 
-    def _tell_known(self, key: ExternalKey, snapshot: Snapshot, recorded: Recorded) -> None:
+    def _tell_known(self, group: _Group, snapshot: Snapshot, recorded: Recorded) -> None:
         """A duplicate changes nothing, but its sender learns which job it was about."""
-        job = self._job_of(key, snapshot.claims.get(key), snapshot)
+        job = self._job_of(group, snapshot.claims.get(group.remote_id), snapshot)
         if job is not None:
-            recorded.jobs[key] = job
+            recorded.jobs[group.remote_id] = job
 
     def _discover(self, group: _Group, claim: Claim | None, recorded: Recorded) -> JobChange | None:
         if claim is not None:
             # A claim without its job is a deletion read halfway; the next look sees the tombstone.
-            recorded.ignored.add(group.key)
+            recorded.ignored.add(group.remote_id)
             return None
         first = group.observations[0]
         outcome = first_observed(group.observations, self.provider_settings.hardware(first.provider, first.model))
         if outcome is None or self._is_past_retention(outcome.job):
-            recorded.ignored.add(group.key)
+            recorded.ignored.add(group.remote_id)
             return None
         self._report(outcome.terminal_conflicts, outcome.unknown_statuses, recorded)
-        recorded.jobs[group.key] = outcome.job
+        recorded.jobs[group.remote_id] = outcome.job
         return JobChange(
             before=None,
             after=outcome.job,
             events=outcome.events,
-            claim=Claim(group.key, outcome.job.job_id),
+            claim=Claim(group.remote_id, outcome.job.job_id),
             marks=group.marks,
         )
 
@@ -317,32 +321,32 @@ class RecordObservations:
         if self.observations_queue is None:
             raise StoreUnavailableError("The job store is busy; try again in a moment.")
         self.observations_queue.send(
-            [encode_observation(*sighting) for group in groups for sighting in group.sightings]
+            [encode_observation(*each, group.job_id) for group in groups for each in group.delivered]
         )
-        for key in (group.key for group in groups):
+        for key in (group.remote_id for group in groups):
             recorded.queued.add(key)
             if key in recorded.jobs:
                 recorded.note(recorded.jobs[key])
         self.telemetry.count(Metric.OBSERVATIONS_QUEUED, sum(len(group.observations) for group in groups))
 
 
-def _group(observations: Sequence[Observation], marks: Sequence[str | None]) -> list[_Group]:
+def _group(
+    observations: Sequence[Observation], of: Mapping[RemoteId, str], marks: Sequence[str | None]
+) -> list[_Group]:
     """One group a remote job; observations with the same mark twice are one."""
-    groups: dict[ExternalKey, _Group] = {}
+    groups: dict[RemoteId, _Group] = {}
     padded = [*marks, *([None] * (len(observations) - len(marks)))]
     for seen, mark in zip(observations, padded, strict=True):
-        key = ExternalKey(seen.provider, seen.external_id, seen.job_id)
-        group = groups.get(key) or _Group(key)
-        if mark is not None and mark in group.marks:
-            continue
-        key = key if key.job_id else group.key
-        groups[key] = _Group(key, (*group.sightings, (seen, mark)))
+        remote_id = seen.remote_id
+        group = groups.get(remote_id) or _Group(remote_id, of.get(remote_id))
+        if mark is None or mark not in group.marks:
+            groups[remote_id] = replace(group, delivered=(*group.delivered, (seen, mark)))
     return list(groups.values())
 
 
 def _without_known_marks(group: _Group, snapshot: Snapshot, recorded: Recorded) -> _Group:
     """A webhook id that has had its effect has none again (I33)."""
-    fresh = tuple(sighting for sighting in group.sightings if sighting[1] not in snapshot.marks)
-    if len(fresh) < len(group.sightings):
+    fresh = tuple(each for each in group.delivered if each[1] not in snapshot.marks)
+    if len(fresh) < len(group.delivered):
         recorded.is_duplicate = True
-    return replace(group, sightings=fresh)
+    return replace(group, delivered=fresh)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.domain.change import RemoteId
 from shared.domain.errors import (
     InvalidRequestError,
     PayloadTooLargeError,
@@ -17,8 +18,8 @@ from shared.domain.errors import (
 )
 from shared.domain.job import JOB_ID_PATTERN, Job, JobStatus
 from shared.domain.metric import Metric
-from shared.domain.observation import Observation
-from shared.ports import Clock, ExternalKey, Telemetry
+from shared.domain.observation import Look, Observation
+from shared.ports import Clock, Telemetry
 from shared.services.logs.read_progress import ReadProgress
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.record_observations import RecordObservations
@@ -32,7 +33,7 @@ PROGRESS_EVERY = timedelta(seconds=2)
 REPEATABLE_KEYS = frozenset({"model"})
 """Replicate itself sends `model` twice; its last one counts."""
 
-ReadBody = Callable[[Mapping[str, object]], Observation]
+ReadBody = Callable[[Mapping[str, object]], Look]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Received:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceiveWebhook:
-    """`webhook_readers` turn a body of each provider into an observation."""
+    """`webhook_readers` turn a body of each provider into a look."""
 
     record_observations: RecordObservations
     webhook_keys: WebhookKeys
@@ -78,11 +79,17 @@ class ReceiveWebhook:
         if (delivery.content_encoding or "identity").strip().lower() != "identity":
             raise UnsupportedMediaError("Send the webhook's body without Content-Encoding.")
         webhook_id = self._judge(delivery)
-        seen = self._read(delivery)
-        recorded = self.record_observations.run([seen], marks=[f"{delivery.provider}#{webhook_id}"])
-        job = recorded.jobs.get(ExternalKey(seen.provider, seen.external_id))
+        look = self._read(delivery)
+        seen = look.observation
+        recorded = self.record_observations.run(
+            [seen],
+            of=_named_job(delivery, seen),
+            marks=[f"{delivery.provider}#{webhook_id}"],
+            expects_change=look.log_tail is None,
+        )
+        job = recorded.jobs.get(seen.remote_id)
         if job is not None and not recorded.is_duplicate:
-            self._keep_progress(job, seen)
+            self._keep_progress(job, look)
         self.telemetry.count(Metric.WEBHOOK_DUPLICATE if recorded.is_duplicate else Metric.WEBHOOK_ACCEPTED)
         return Received(job.job_id if job else None, recorded.is_duplicate)
 
@@ -106,24 +113,27 @@ class ReceiveWebhook:
         if entries and not _is_listed(delivery.source_ip, entries):
             raise WebhookRejected("source address")
 
-    def _read(self, delivery: Delivery) -> Observation:
+    def _read(self, delivery: Delivery) -> Look:
         body = parse_body(delivery.body)
         try:
-            seen = self.webhook_readers[delivery.provider](body)
+            return self.webhook_readers[delivery.provider](body)
         except ProviderAnswerInvalidError:
             raise InvalidRequestError("This body tells of no job: it has no usable id or status.") from None
-        hint = delivery.job_id
-        is_usable = hint is not None and JOB_ID_PATTERN.fullmatch(hint) is not None
-        return replace(seen, job_id=hint if is_usable else None)
 
-    def _keep_progress(self, job: Job, seen: Observation) -> None:
+    def _keep_progress(self, job: Job, look: Look) -> None:
         """A body with a log spares the next reader of the progress a call; at most one in PROGRESS_EVERY counts."""
-        if not seen.logs or job.status is not JobStatus.RUNNING or seen.status is not JobStatus.RUNNING:
+        if not look.log_tail or not job.status is look.observation.status is JobStatus.RUNNING:
             return
         now = self.clock.now()
         stored = self.read_progress.stored(job)
         if stored is None or abs(now - stored.updated_at) >= PROGRESS_EVERY:
-            self.read_progress.keep(job.job_id, seen.logs, stored, at=now)
+            self.read_progress.keep(job.job_id, look.log_tail, stored, at=now)
+
+
+def _named_job(delivery: Delivery, seen: Observation) -> dict[RemoteId, str]:
+    """The job that the webhook's URL names (`?job=`), if it can be one."""
+    job_id = delivery.job_id
+    return {seen.remote_id: job_id} if job_id is not None and JOB_ID_PATTERN.fullmatch(job_id) else {}
 
 
 def parse_body(raw: bytes) -> Mapping[str, object]:

@@ -31,7 +31,7 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.job import JobKind, JobStatus, to_iso
-from shared.domain.observation import Observation
+from shared.domain.observation import Look, Observation
 from shared.ports import Provider, StateItem
 from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeProvider
@@ -82,7 +82,7 @@ class World:
 
 
 def look(guard: Provider) -> Observation:
-    return guard.get("job", JobKind.PREDICTION)
+    return guard.get("job", JobKind.PREDICTION).observation
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_many_429_at_once_are_written_once(world: World) -> None:
     gate = threading.Barrier(8)
     inner_get = world.provider.get
 
-    def together(external_id: str, kind: JobKind) -> Observation:
+    def together(external_id: str, kind: JobKind) -> Look:
         gate.wait(5)
         return inner_get(external_id, kind)
 
@@ -242,7 +242,7 @@ def test_after_the_opening_one_function_alone_tries(world: World) -> None:
     assert_held(world, other, ProviderUnavailableError)
     world.clock.advance(FIRST_OPENING_SECONDS + 0.1)
 
-    def during_the_probe(external_id: str, kind: JobKind) -> Observation:
+    def during_the_probe(external_id: str, kind: JobKind) -> Look:
         world.provider.get = inner_get  # type: ignore[method-assign]
         assert_held(world, other, ProviderUnavailableError)
         assert_held(world, world.one, ProviderUnavailableError)
@@ -306,7 +306,7 @@ def test_a_probe_that_never_reports_is_given_to_another(world: World) -> None:
 
     inner_get = world.provider.get
 
-    def frozen(external_id: str, kind: JobKind) -> Observation:
+    def frozen(external_id: str, kind: JobKind) -> Look:
         raise Frozen
 
     world.provider.get = frozen  # type: ignore[method-assign]

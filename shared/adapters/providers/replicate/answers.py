@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 
 from shared.domain.errors import ProviderAnswerInvalidError
 from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH, JobKind, JobStatus
-from shared.domain.observation import Observation
+from shared.domain.observation import Look, Observation
 from shared.domain.text import clean_text
 
 PROVIDER = "replicate"
@@ -99,7 +99,6 @@ def observation_from_body(
     observed_at: datetime,
     kind: JobKind | None = None,
     our_webhook_url: str | None = None,
-    job_id: str | None = None,
 ) -> Observation:
     """One prediction or training as GET, a list or a webhook tells it; `kind` None: judged by the body.
 
@@ -124,9 +123,19 @@ def observation_from_body(
         output_url=output_url(body.get("output")),
         model=plain_text(body.get("model"), MAX_NAME_LENGTH),
         webhook_covered=_is_ours(body.get("webhook"), our_webhook_url),
-        logs=_log_tail(body),
-        job_id=job_id,
     )
+
+
+def look_from_body(
+    body: Mapping[str, object],
+    *,
+    observed_at: datetime,
+    kind: JobKind | None = None,
+    our_webhook_url: str | None = None,
+) -> Look:
+    """As `observation_from_body`, with the end of the log."""
+    seen = observation_from_body(body, observed_at=observed_at, kind=kind, our_webhook_url=our_webhook_url)
+    return Look(seen, _log_tail(body))
 
 
 def kind_of(body: Mapping[str, object]) -> JobKind:

@@ -15,7 +15,7 @@ from shared.adapters.providers.replicate.answers import (
     full_log,
     is_external_id,
     is_page_query,
-    observation_from_body,
+    look_from_body,
     page_from_body,
     parse_object,
     plain_text,
@@ -34,7 +34,7 @@ from shared.domain.errors import (
     ProviderUnavailableError,
 )
 from shared.domain.job import MAX_NAME_LENGTH, JobKind, to_iso
-from shared.domain.observation import Observation
+from shared.domain.observation import Look
 from shared.ports import Account, Clock, ObservationPage
 
 _PATHS: Mapping[JobKind, str] = {JobKind.PREDICTION: "predictions", JobKind.TRAINING: "trainings"}
@@ -116,8 +116,8 @@ class ReplicateProvider:
             self._on_malformed(read.malformed)
         return ObservationPage(read.observations, read.next_query)
 
-    def get(self, external_id: str, kind: JobKind) -> Observation:
-        return observation_from_body(
+    def get(self, external_id: str, kind: JobKind) -> Look:
+        return look_from_body(
             self._job(external_id, kind),
             kind=kind,
             observed_at=self._clock.now(),

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.change import RemoteId
 from shared.domain.event import status_event
 from shared.domain.job import Job, JobStatus
 from shared.domain.totals import day_differences
-from shared.ports import Claim, ExternalKey, JobChange
+from shared.ports import Claim, JobChange
 from shared.services.recording.fill_transactions import bytes_of, fill_transactions, items_of
 from tests.builders import a_job, after
 
@@ -20,7 +21,7 @@ from tests.builders import a_job, after
 def a_change(number: int, *, marks: int = 0, is_new: bool = False, ended: bool = False) -> JobChange:
     status = JobStatus.COMPLETED if ended else JobStatus.RUNNING
     job = a_job(f"job{number:05d}abcdef", status, completed_at=after(600) if ended else None)
-    claim = Claim(ExternalKey("replicate", job.job_id), job.job_id) if is_new else None
+    claim = Claim(RemoteId("replicate", job.job_id), job.job_id) if is_new else None
     return JobChange(
         before=None if is_new else replace(job, status=JobStatus.QUEUED, completed_at=None),
         after=job,

@@ -20,6 +20,7 @@ from shared.adapters.providers.replicate.answers import (
     is_external_id,
     is_page_query,
     kind_of,
+    look_from_body,
     moment,
     observation_from_body,
     output_url,
@@ -67,6 +68,10 @@ COLD_SUCCEEDED: dict[str, object] = {
 
 def observe(body: dict[str, object], **changes: object) -> Observation:
     return observation_from_body({**body, **changes}, observed_at=NOW)
+
+
+def tail(body: dict[str, object], **changes: object) -> str | None:
+    return look_from_body({**body, **changes}, observed_at=NOW).log_tail
 
 
 def over_the_wire(body: dict[str, object], **changes: object) -> Observation:
@@ -183,7 +188,8 @@ def test_a_finished_output_of_a_job_still_processing_does_not_end_it() -> None:
 def test_removed_data_erases_neither_log_nor_output() -> None:
     for logs in ("", None):
         seen = observe(COLD_SUCCEEDED, data_removed=True, input={}, output=None, logs=logs)
-        assert (seen.logs, seen.output_url, seen.predict_seconds) == (None, None, Decimal("3.804328"))
+        assert (seen.output_url, seen.predict_seconds) == (None, Decimal("3.804328"))
+        assert tail(COLD_SUCCEEDED, data_removed=True, logs=logs) is None
 
 
 def test_input_is_kept_nowhere() -> None:
@@ -202,13 +208,13 @@ def test_the_last_of_two_equal_keys_counts() -> None:
 
 def test_raw_control_characters_in_a_log_are_read() -> None:
     raw = b'{"id":"abc","status":"processing","logs":"1%|\x1b[A\r\n2%|"}'
-    assert observation_from_body(parse_object(raw), observed_at=NOW).logs == "1%|\x1b[A\r\n2%|"
+    assert look_from_body(parse_object(raw), observed_at=NOW).log_tail == "1%|\x1b[A\r\n2%|"
 
 
 def test_lone_surrogates_never_reach_the_store() -> None:
     raw = b'{"id":"abc","status":"failed","logs":"a\\ud800b","error":"x\\udfff","model":"m/\\ud800"}'
-    seen = observation_from_body(parse_object(raw), observed_at=NOW)
-    assert (seen.logs, seen.error, seen.model) == ("a?b", "x?", "m/?")
+    look = look_from_body(parse_object(raw), observed_at=NOW)
+    assert (look.log_tail, look.observation.error, look.observation.model) == ("a?b", "x?", "m/?")
 
 
 @pytest.mark.parametrize(
@@ -350,16 +356,15 @@ def test_a_webhook_body_tells_its_kind_where_it_can(changes: dict[str, object], 
 
 def test_a_long_log_is_kept_from_its_newest_whole_line_on() -> None:
     log = "".join(f"line {number} ünïcode\n" for number in range(20_000))
-    seen = observe(HOT_STARTING, status="processing", logs=log)
-    assert seen.logs is not None
-    assert LOG_TAIL_BYTES - 100 < len(seen.logs.encode()) <= LOG_TAIL_BYTES
-    assert seen.logs.startswith("line ")
-    assert log.endswith(seen.logs)
+    kept = tail(HOT_STARTING, status="processing", logs=log)
+    assert kept is not None
+    assert LOG_TAIL_BYTES - 100 < len(kept.encode()) <= LOG_TAIL_BYTES
+    assert kept.startswith("line ")
+    assert log.endswith(kept)
 
 
 def test_a_log_without_line_ends_is_cut_between_characters() -> None:
-    seen = observe(HOT_STARTING, status="processing", logs="€" * 50_000)
-    assert seen.logs == "€" * (LOG_TAIL_BYTES // 3)
+    assert tail(HOT_STARTING, status="processing", logs="€" * 50_000) == "€" * (LOG_TAIL_BYTES // 3)
 
 
 def test_the_full_log_is_whole_up_to_four_megabytes() -> None:
@@ -382,15 +387,15 @@ def test_a_removed_full_log_is_none(body: dict[str, object]) -> None:
 
 def test_tokens_that_a_program_printed_are_taken_out() -> None:
     hugging, replicate = "hf_" + "aB3" * 12, "r8_" + "Zz9" * 12
-    seen = observe(HOT_STARTING, status="failed", logs=f"login with {hugging}\n", error=f"bad token {replicate}!")
-    assert seen.logs == "login with hf_[removed]\n"
+    assert tail(HOT_STARTING, status="failed", logs=f"login with {hugging}\n") == "login with hf_[removed]\n"
+    seen = observe(HOT_STARTING, status="failed", error=f"bad token {replicate}!")
     assert seen.error == "bad token r8_[removed]!"
     assert full_log({"logs": hugging}) == "hf_[removed]"
 
 
 def test_names_that_look_like_tokens_stay() -> None:
     line = "hf_hub_download hf_transfer_enabled r8_model\n"
-    assert observe(HOT_STARTING, logs=line).logs == line
+    assert tail(HOT_STARTING, logs=line) == line
 
 
 @pytest.mark.parametrize(
@@ -481,10 +486,10 @@ def test_one_malformed_item_loses_no_other() -> None:
     assert read.malformed == 5
 
 
-def test_a_list_item_without_logs_says_nothing_about_them() -> None:
+def test_a_list_item_may_come_without_logs() -> None:
     item = {key: value for key, value in COLD_SUCCEEDED.items() if key != "logs"}
     read = page_from_body(page([item]), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
-    assert read.observations[0].logs is None
+    assert read.observations[0].external_id == COLD_SUCCEEDED["id"]
 
 
 def test_the_list_tells_the_kind_of_its_items() -> None:

@@ -108,9 +108,11 @@ def test_an_account_without_username_is_an_invalid_answer(body: dict[str, object
 def test_a_job_is_asked_for_where_its_kind_lives(kind: JobKind, path: str) -> None:
     spy = Spy(httpx.Response(200, json=JOB))
     clock = FakeClock()
-    seen = provider(spy, clock).get(ID, kind)
+    look = provider(spy, clock).get(ID, kind)
+    seen = look.observation
     assert spy.paths == [path]
-    assert (seen.kind, seen.status, seen.logs, seen.observed_at) == (kind, JobStatus.RUNNING, "step 1\n", clock.now())
+    assert (seen.kind, seen.status, seen.observed_at) == (kind, JobStatus.RUNNING, clock.now())
+    assert look.log_tail == "step 1\n"
 
 
 def test_an_answer_about_another_job_is_invalid() -> None:
@@ -325,7 +327,7 @@ def test_a_429_tells_how_long_to_hold_back_and_is_not_repeated(answer: httpx.Res
 )
 def test_a_read_is_repeated_once_after_a_passing_fault(fault: httpx.Response | Exception) -> None:
     spy = Spy(fault, httpx.Response(200, json=JOB))
-    assert provider(spy).get(ID, JobKind.PREDICTION).status is JobStatus.RUNNING
+    assert provider(spy).get(ID, JobKind.PREDICTION).observation.status is JobStatus.RUNNING
     assert len(spy.requests) == 2
 
 
@@ -396,7 +398,7 @@ def gzipped(body: bytes) -> httpx.Response:
 
 def test_a_compressed_answer_is_read() -> None:
     spy = Spy(gzipped(gzip.compress(json.dumps(JOB).encode())))
-    assert provider(spy).get(ID, JobKind.PREDICTION).status is JobStatus.RUNNING
+    assert provider(spy).get(ID, JobKind.PREDICTION).observation.status is JobStatus.RUNNING
 
 
 def test_a_gzip_bomb_is_given_up_at_ten_megabytes_unpacked() -> None:
@@ -532,7 +534,7 @@ def test_a_webhook_of_ours_marks_the_job_as_covered() -> None:
         clock=FakeClock(),
         our_webhook_url=lambda: "https://us.example/hook",
     )
-    assert replicate.get(ID, JobKind.PREDICTION).webhook_covered is True
+    assert replicate.get(ID, JobKind.PREDICTION).observation.webhook_covered is True
 
 
 def test_a_closed_provider_can_be_asked_again() -> None:
