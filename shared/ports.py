@@ -153,13 +153,16 @@ class JobTexts(Protocol):
 
     def get_many(self, job_ids: Sequence[str], part: str) -> dict[str, StoredText]: ...
 
-    def put(
-        self, job_id: str, part: str, content: bytes, *, at: datetime, unless_newer_than: datetime | None = None
-    ) -> bool:
-        """Store a part and end its lease. With `unless_newer_than`, False and nothing written over a younger one."""
+    def parts(self, job_id: str, first: str, last: str) -> dict[str, StoredText]:
+        """A job's parts whose names lie between these two, both included: one consistent query."""
+
+    def put(self, job_id: str, part: str, content: bytes, *, at: datetime) -> None:
+        """Store a part and end its lease."""
 
     def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:
         """Take the short lease by which one reader alone refreshes a part; False when another holds it."""
+
+    def delete(self, job_id: str, parts: Sequence[str]) -> None: ...
 
     def delete_all(self, job_id: str) -> None: ...
 

@@ -8,7 +8,7 @@ from functions.http._app import lambda_handler_for
 from functions.http._job_body import job_body
 from shared.domain.job import to_iso
 from shared.services.jobs.find_job import FindJob
-from shared.services.logs.read_error import whole_error
+from shared.services.logs.stored_texts import StoredTexts
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -21,7 +21,7 @@ def get_job(job_id: str) -> dict[str, object]:
     job = parts.use(FindJob).run(job_id)
     body = job_body(job, parts.clock.now())
     return {
-        "job": body | {"error_message": whole_error(parts.texts, job)},
+        "job": body | {"error_message": parts.use(StoredTexts).whole_error(job)},
         "transitions": [{"status": step.status.value, "at": to_iso(step.at)} for step in job.transitions],
     }
 

@@ -18,7 +18,7 @@ def read_inline_progress(job_id: str) -> dict[str, object]:
     """`job_id, stage, last_log` (≤ 80 characters), `progress` (0–100, one decimal); null when the job does not run."""
     parts = wiring()
     job = parts.use(FindJob).run(job_id)
-    seen = parts.use(ReadProgress).read(job)
+    seen = parts.use(ReadProgress).run(job)
     progress = seen.progress if seen else None
     return {
         "job_id": job.job_id,

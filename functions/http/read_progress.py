@@ -9,8 +9,9 @@ from shared.domain.errors import InvalidInputError
 from shared.domain.job import JOB_ID_PATTERN, JobStatus, to_iso
 from shared.progress import history_pace
 from shared.services.jobs.find_job import FindJob
-from shared.services.logs.read_progress import ReadProgress, StoredProgress
+from shared.services.logs.read_progress import ReadProgress
 from shared.services.logs.read_progress_of_page import MAX_IDS, ReadProgressOfPage
+from shared.services.logs.stored_texts import StoredProgress, StoredTexts
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -25,7 +26,7 @@ def read_job_progress(job_id: str) -> dict[str, object]:
     parts = wiring()
     job = parts.use(FindJob).run(job_id)
     is_running = job.status is JobStatus.RUNNING
-    seen = (parts.use(ReadProgress).read(job) if is_running else None) or parts.use(ReadProgress).stored(job)
+    seen = (parts.use(ReadProgress).run(job) if is_running else None) or parts.use(StoredTexts).progress(job.job_id)
     progress = seen.progress if seen else None
     history = seen.history if seen else ()
     body: dict[str, object] = {

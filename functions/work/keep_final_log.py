@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from functions._event_handler import Answer, Event, event_handler
 from shared.domain.errors import InvalidRequestError
-from shared.services.logs.keep_final_log import KeepFinalLog, LogOutcome, decode_log_wish
+from shared.services.logs.keep_final_log import KeepFinalLog, LogOutcome, decode_log_request
 from shared.telemetry import logger
 from shared.wiring import wiring
 
@@ -24,12 +24,12 @@ def keep_final_log(event: Event) -> Answer:
             failures.append({"itemIdentifier": record["messageId"]})
             continue
         try:
-            job_id = decode_log_wish(record["body"])
+            job_id = decode_log_request(record["body"])
         except InvalidRequestError as error:
             logger.warning("message dropped", extra={"reason": error.detail})
             continue
         sent = datetime.fromtimestamp(int(record["attributes"]["SentTimestamp"]) / 1000, UTC)
-        if wiring().use(KeepFinalLog).run(job_id, wished_at=sent) is LogOutcome.AGAIN:
+        if wiring().use(KeepFinalLog).run(job_id, requested_at=sent) is LogOutcome.AGAIN:
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
 

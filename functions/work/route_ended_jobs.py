@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functions._event_handler import Answer, Event, event_handler
 from shared.domain.job import TERMINAL_STATUSES
-from shared.services.logs.keep_final_log import encode_log_wish
+from shared.services.logs.keep_final_log import encode_log_request
 from shared.wiring import wiring
 
 
@@ -12,7 +12,7 @@ def route_ended_jobs(event: Event) -> Answer:
     """A batch told twice is queued twice; keeping a log a second time asks nobody."""
     images = [record["dynamodb"].get("NewImage", {}) for record in event["Records"]]
     ended = [image["job_id"]["S"] for image in images if image.get("status", {}).get("S") in TERMINAL_STATUSES]
-    wiring().final_logs_queue.send([encode_log_wish(job_id) for job_id in dict.fromkeys(ended)])
+    wiring().final_logs_queue.send([encode_log_request(job_id) for job_id in dict.fromkeys(ended)])
     return {"batchItemFailures": []}
 
 

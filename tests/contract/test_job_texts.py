@@ -14,7 +14,7 @@ JOB = "abc123def456ghij"
 def test_a_part_comes_back_byte_for_byte_with_its_time(stores: Stores) -> None:
     now = stores.clock.now() + timedelta(microseconds=1)
     content = bytes(range(256)) * 1_000
-    assert stores.texts.put(JOB, "log_tail", content, at=now)
+    stores.texts.put(JOB, "log_tail", content, at=now)
     assert stores.texts.get(JOB, "log_tail") == StoredText(content, now)
     assert stores.texts.get(JOB, "history") is None
     assert stores.texts.get("someone-else-0001", "log_tail") is None
@@ -27,16 +27,29 @@ def test_an_empty_part_is_stored_and_not_missing(stores: Stores) -> None:
     assert stored.content == b""
 
 
-def test_a_part_is_overwritten_unless_the_stored_one_is_younger_than_asked(stores: Stores) -> None:
+def test_a_range_of_parts_is_read_at_once_in_the_order_of_their_names(stores: Stores) -> None:
     now = stores.clock.now()
-    stores.texts.put(JOB, "progress", b"first", at=now)
-    two_seconds_ago = now - timedelta(seconds=2)
-    assert not stores.texts.put(JOB, "progress", b"second", at=now, unless_newer_than=two_seconds_ago)
-    assert stores.texts.put(JOB, "progress", b"third", at=now, unless_newer_than=now)
-    assert stores.texts.put(JOB, "new-part", b"fourth", at=now, unless_newer_than=two_seconds_ago)
-    stored = stores.texts.get(JOB, "progress")
-    assert stored is not None
-    assert stored.content == b"third"
+    big = b"x" * 300_000
+    for number in (3, 1, 2, 0, 10):
+        stores.texts.put(JOB, f"log#{number:03d}", big + bytes([number]), at=now)
+    stores.texts.put(JOB, "log", b"no piece", at=now)
+    stores.texts.put(JOB, "log_tail", b"no piece", at=now)
+    stores.texts.put("another-job-0001", "log#001", b"not of this job", at=now)
+    stores.texts.acquire(JOB, "log#009", now=now, until=now + timedelta(seconds=9))
+    found = stores.texts.parts(JOB, "log#001", "log#010")
+    assert {part: text.content[-1] for part, text in found.items()} == {f"log#{n:03d}": n for n in (1, 2, 3, 10)}
+    assert list(found) == sorted(found)
+    assert stores.texts.parts(JOB, "log#004", "log#008") == {}
+
+
+def test_parts_that_are_named_go_and_no_other(stores: Stores) -> None:
+    now = stores.clock.now()
+    for part in ("log", "log_tail", "progress"):
+        stores.texts.put(JOB, part, b"x", at=now)
+    stores.texts.delete(JOB, ["log_tail", "never-was"])
+    stores.texts.delete(JOB, [])
+    assert stores.texts.get(JOB, "log_tail") is None
+    assert stores.texts.get(JOB, "log") == stores.texts.get(JOB, "progress") == StoredText(b"x", now)
 
 
 def test_one_part_of_many_jobs_is_read_at_once(stores: Stores) -> None:

@@ -496,16 +496,17 @@ class FakeJobTexts:
             rows = ((job_id, self._db.text_rows.get((job_id, part))) for job_id in wanted)
             return {job_id: row.stored for job_id, row in rows if row and row.stored}
 
-    def put(
-        self, job_id: str, part: str, content: bytes, *, at: datetime, unless_newer_than: datetime | None = None
-    ) -> bool:
+    def parts(self, job_id: str, first: str, last: str) -> dict[str, StoredText]:
+        with self._db.read("texts.parts") as usage:
+            rows = {key[1]: row.stored for key, row in self._db.text_rows.items() if key[0] == job_id}
+            found = {part: stored for part, stored in sorted(rows.items()) if stored and first <= part <= last}
+            usage.items_read += len(found)
+            return found
+
+    def put(self, job_id: str, part: str, content: bytes, *, at: datetime) -> None:
         with self._db.write("texts.put") as usage:
-            row = self._db.text_rows.get((job_id, part))
-            if unless_newer_than and row and row.stored and row.stored.stored_at > unless_newer_than:
-                return False
             self._db.text_rows[job_id, part] = _TextPart(StoredText(content, at))
             usage.items_written += 1
-            return True
 
     def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:
         with self._db.write("texts.acquire") as usage:
@@ -515,6 +516,12 @@ class FakeJobTexts:
             row.lease_until = until
             usage.items_written += 1
             return True
+
+    def delete(self, job_id: str, parts: Sequence[str]) -> None:
+        with self._db.write("texts.delete") as usage:
+            for part in parts:
+                self._db.text_rows.pop((job_id, part), None)
+            usage.items_written += len(parts)
 
     def delete_all(self, job_id: str) -> None:
         with self._db.write("texts.delete_all") as usage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,8 +16,8 @@ from shared.domain.errors import ProviderUnavailableError, StoreUnavailableError
 from shared.domain.event import status_event
 from shared.domain.job import JobStatus
 from shared.services.jobs.delete_job import DeleteJob
-from shared.services.logs.keep_final_log import FETCHES_A_SECOND, LOG_PART, PART_BYTES
-from shared.services.logs.read_progress import ReadProgress
+from shared.services.logs.keep_final_log import FETCHES_A_SECOND
+from shared.services.logs.stored_texts import LOG, PIECE_BYTES, StoredTexts
 from tests.engine import Engine, an_engine
 
 JOB = "abcdefgh1234"
@@ -66,11 +65,10 @@ def notice(engine: Engine, *external_ids: str) -> None:
 
 
 def kept_log(engine: Engine, external_id: str = JOB) -> str | None:
-    parts: list[bytes] = []
-    while (item := engine.system.stores.texts.get(external_id, LOG_PART.format(len(parts)))) is not None:
-        assert len(item.content) < 350_000
-        parts.append(gzip.decompress(item.content))
-    return b"".join(parts).decode() if parts else None
+    stored = engine.system.wiring.use(StoredTexts)
+    log = stored.log(external_id)
+    assert all(len(row.stored.content) < 350_000 for row in engine.system.stores.text_rows.values() if row.stored)
+    return stored.log_from(external_id, 0, log.size)[0].decode() if log.is_final else None
 
 
 def test_an_error_too_long_for_the_job_s_item_is_kept_whole_and_shown_with_the_job(engine: Engine) -> None:
@@ -127,14 +125,14 @@ def test_the_loss_curve_is_rebuilt_from_the_whole_log(engine: Engine) -> None:
     ended(engine)
     notice(engine)
     consume(engine)
-    kept = engine.system.wiring.use(ReadProgress).stored(engine.job(JOB))
+    kept = engine.system.wiring.use(StoredTexts).progress(engine.job(JOB).job_id)
     assert kept is not None
     assert (kept.progress.step, kept.progress.percent) == (2000, 100.0)
     assert len(kept.history) > 50
     assert kept.history[0].step <= 20
 
 
-@pytest.mark.parametrize("size", [1, PART_BYTES, PART_BYTES + 1, 4_000_000])
+@pytest.mark.parametrize("size", [1, PIECE_BYTES, PIECE_BYTES + 1, 4_000_000])
 def test_a_log_of_any_size_is_kept_whole(engine: Engine, size: int) -> None:
     log = ("é" + "x" * 62 + "\n") * (size // 65 + 1)
     log = log.encode()[:size].decode(errors="ignore")
@@ -223,18 +221,19 @@ def test_a_job_deleted_meanwhile_leaves_no_log_behind(engine: Engine) -> None:
 
 
 def test_a_crash_between_two_parts_leaves_a_log_that_is_fetched_again(engine: Engine) -> None:
-    ended(engine, log="x" * (3 * PART_BYTES))
+    ended(engine, log="x\n" * (3 * PIECE_BYTES // 2))
     notice(engine)
     stores = engine.system.stores
-    stores.faults.throttle_call(*range(6, 30))
+    stores.faults.throttle_call(*range(9, 30))
     messages = list(engine.final_logs.messages)
     with pytest.raises(StoreUnavailableError):
         consume(engine)
     stores.faults.clear()
-    assert stores.texts.get(JOB, LOG_PART.format(0)) is None
+    assert stores.texts.get(JOB, LOG) is None
     engine.final_logs.messages = messages
+    engine.system.clock.advance(60)
     assert consume(engine) == []
-    assert kept_log(engine) == "x" * (3 * PART_BYTES)
+    assert kept_log(engine) == "x\n" * (3 * PIECE_BYTES // 2)
 
 
 @pytest.mark.parametrize("body", ["", "7", "{}", "[]", "null"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +11,7 @@ import pytest
 from functions.http import read_logs
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
-from shared.services.logs.keep_final_log import LOG_PART, PART_BYTES
-from shared.services.logs.read_progress import ReadProgress
+from shared.services.logs.stored_texts import PIECE, PIECE_BYTES, StoredTexts
 from tests.system import System, a_system
 
 JOB = "abc123def456ghij"
@@ -80,7 +78,7 @@ def test_a_look_at_the_log_refreshes_the_progress_too(system: System) -> None:
     logs(system)
     job = system.stores.jobs.get(JOB)
     assert job is not None
-    seen = system.wiring.use(ReadProgress).stored(job)
+    seen = system.wiring.use(StoredTexts).progress(job.job_id)
     assert seen is not None
     assert seen.progress.percent == 25.0
 
@@ -93,22 +91,24 @@ def test_a_failing_provider_leaves_what_is_known_with_200(system: System) -> Non
     assert logs(system)["logs"] == "known\n"
 
 
+def keep_final(system: System, log: str) -> None:
+    system.wiring.use(StoredTexts).keep_final_log(JOB, log, at=system.clock.now())
+
+
 def test_the_final_log_continues_the_running_one_byte_by_byte(system: System) -> None:
     whole = "one\r\ntwo \x1b[1mbold\x1b[0m\nthree\n"
     system.provider.logs[JOB] = whole[:12]
     start = logs(system)
     system.remote_job(JOB, JobStatus.COMPLETED)
     system.sync()
-    system.stores.texts.put(JOB, LOG_PART.format(0), gzip.compress(whole.encode()), at=system.clock.now())
+    keep_final(system, whole)
     rest = logs(system, start["next"])
     assert start["logs"] + rest["logs"] == logs(system)["logs"] == "one\ntwo bold\nthree\n"
 
 
 def test_a_log_split_into_parts_is_one_text(system: System) -> None:
     content = ("ü" * 60 + "\n").encode() * 6000
-    for number, start in enumerate(range(0, len(content), PART_BYTES)):
-        part = gzip.compress(content[start : start + PART_BYTES])
-        system.stores.texts.put(JOB, LOG_PART.format(number), part, at=system.clock.now())
+    keep_final(system, content.decode())
     system.remote_job(JOB, JobStatus.COMPLETED)
     system.sync()
     assert logs(system)["logs"].encode() == content
@@ -118,9 +118,7 @@ def test_an_answer_never_grows_beyond_what_lambda_can_send(system: System) -> No
     system.remote_job(JOB, JobStatus.FAILED)
     system.sync()
     content = b'"\\' * 2_000_000
-    for number, start in enumerate(range(0, len(content), PART_BYTES)):
-        part = gzip.compress(content[start : start + PART_BYTES])
-        system.stores.texts.put(JOB, LOG_PART.format(number), part, at=system.clock.now())
+    keep_final(system, content.decode())
     first = logs(system)
     assert len(json.dumps(first).encode()) < 5_000_000
     assert first["logs"].encode() + logs(system, first["next"])["logs"].encode() == content
@@ -160,3 +158,36 @@ def test_the_stream_of_an_ended_job_ends_with_its_status(system: System) -> None
     system.sync()
     text = system.client(read_logs.router).get(f"/api/cloud/jobs/{JOB}/logs/stream").text
     assert text == "data: one\n\ndata: last without end\n\nevent: done\ndata: failed\n\n"
+
+
+def test_the_final_log_takes_the_place_of_what_was_gathered(system: System) -> None:
+    whole = "".join(f"step {number}\n" for number in range(60_000))
+    for share in (0.3, 0.6):
+        system.provider.logs[JOB] = whole[: int(len(whole) * share)]
+        system.clock.advance(10)
+        logs(system)
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.sync()
+    keep_final(system, whole)
+    assert logs(system)["logs"] == whole
+    parts = sorted(part for job_id, part in system.stores.text_rows if job_id == JOB)
+    assert parts == ["log", *(PIECE.format(number) for number in range(len(whole) // PIECE_BYTES + 1)), "progress"]
+
+
+def test_a_final_log_shorter_than_what_was_gathered_takes_nothing_away(system: System) -> None:
+    system.provider.logs[JOB] = "one\ntwo\nthree\n"
+    assert logs(system)["logs"] == "one\ntwo\nthree\n"
+    system.remote_job(JOB, JobStatus.FAILED)
+    system.sync()
+    keep_final(system, "one\n")
+    assert logs(system)["logs"] == "one\ntwo\nthree\n"
+
+
+def test_an_answer_reads_only_the_pieces_that_it_shows(system: System) -> None:
+    whole = ("x" * 63 + "\n") * (8 * PIECE_BYTES // 64)
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.sync()
+    keep_final(system, whole)
+    system.stores.usage.clear()
+    logs(system, len(whole) - 10)
+    assert system.stores.usage["texts.parts"].items_read == 1

@@ -112,7 +112,7 @@ def test_without_a_clock_in_the_log_the_time_left_is_measured_between_looks(syst
     def look(step: int) -> float | None:
         system.provider.logs["training1job"] = f"step {step}/1000 loss 0.5\n"
         system.clock.advance(10)
-        seen = system.wiring.use(ReadProgress).read(job)
+        seen = system.wiring.use(ReadProgress).run(job)
         return seen.progress.eta_seconds if seen else None
 
     assert look(100) is None

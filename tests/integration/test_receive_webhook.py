@@ -22,7 +22,8 @@ from shared.domain.access import LOCAL_ADMIN
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
 from shared.services.jobs.delete_job import DeleteJob
-from shared.services.logs.read_progress import PROGRESS_PART, ReadProgress
+from shared.services.logs.read_progress import ReadProgress
+from shared.services.logs.stored_texts import PROGRESS, StoredTexts
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.commit_queued import CommitQueued
 from shared.services.recording.record_observations import CONTENTION_FROM, CONTENTION_SECONDS
@@ -590,7 +591,7 @@ def test_a_forwarded_header_never_opens_the_allowlist(engine: Engine) -> None:
 
 def test_a_log_in_the_body_spares_the_next_look_at_the_progress(engine: Engine) -> None:
     deliver(engine, prediction("processing", logs="Epoch 1/2\nstep 500/2000\n"))
-    shown = engine.system.wiring.use(ReadProgress).read(engine.job(JOB))
+    shown = engine.system.wiring.use(ReadProgress).run(engine.job(JOB))
     assert shown is not None
     assert shown.progress.percent == 25.0
     assert engine.system.provider.calls.total() == 0
@@ -605,7 +606,7 @@ def test_a_log_body_right_after_another_writes_nothing_at_all(engine: Engine) ->
     assert stores.total_usage.items_written == 0
     engine.system.clock.advance(0.2)
     deliver(engine, prediction("processing", logs="step 520/2000\n"), webhook_id="msg_3")
-    kept = engine.system.wiring.use(ReadProgress).stored(engine.job(JOB))
+    kept = engine.system.wiring.use(StoredTexts).progress(engine.job(JOB).job_id)
     assert kept is not None
     assert kept.progress.step == 520
     assert list(stores.mark_rows) == ["replicate#msg_1"]
@@ -613,7 +614,7 @@ def test_a_log_body_right_after_another_writes_nothing_at_all(engine: Engine) ->
 
 def test_the_log_of_an_ended_job_is_no_progress(engine: Engine) -> None:
     deliver(engine, prediction("succeeded", logs="step 2000/2000\n"))
-    assert (JOB, PROGRESS_PART) not in engine.system.stores.text_rows
+    assert (JOB, PROGRESS) not in engine.system.stores.text_rows
 
 
 def test_no_secret_and_no_input_shows_in_an_answer_or_a_row(engine: Engine) -> None:

@@ -33,20 +33,23 @@ class DynamoJobTexts:
         texts = ((item["job_id"]["S"], _decode(item)) for item in found)
         return {job_id: stored for job_id, stored in texts if stored is not None}
 
-    def put(
-        self, job_id: str, part: str, content: bytes, *, at: datetime, unless_newer_than: datetime | None = None
-    ) -> bool:
-        condition: dict[str, Any] = {}
-        values: Item = {":content": {"B": content}, ":at": number(micros(at))}
-        if unless_newer_than is not None:
-            condition["ConditionExpression"] = "attribute_not_exists(stored_at) OR stored_at <= :newest"
-            values[":newest"] = number(micros(unless_newer_than))
-        return self._update(
+    def parts(self, job_id: str, first: str, last: str) -> dict[str, StoredText]:
+        found = query(
+            self._client(),
+            TableName=self._table,
+            ConsistentRead=True,
+            KeyConditionExpression="job_id = :job AND part BETWEEN :first AND :last",
+            ExpressionAttributeValues={":job": text(job_id), ":first": text(first), ":last": text(last)},
+        )
+        texts = ((item["part"]["S"], _decode(item)) for item in found)
+        return {part: stored for part, stored in texts if stored is not None}
+
+    def put(self, job_id: str, part: str, content: bytes, *, at: datetime) -> None:
+        self._update(
             job_id,
             part,
             UpdateExpression="SET content = :content, stored_at = :at REMOVE lease_until",
-            ExpressionAttributeValues=values,
-            **condition,
+            ExpressionAttributeValues={":content": {"B": content}, ":at": number(micros(at))},
         )
 
     def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:
@@ -58,6 +61,9 @@ class DynamoJobTexts:
             ExpressionAttributeValues={":until": number(micros(until)), ":now": number(micros(now))},
         )
 
+    def delete(self, job_id: str, parts: Sequence[str]) -> None:
+        batch_delete(self._client(), self._clock, self._table, [_key(job_id, part) for part in parts])
+
     def delete_all(self, job_id: str) -> None:
         parts = query(
             self._client(),
@@ -67,7 +73,7 @@ class DynamoJobTexts:
             ProjectionExpression="job_id, part",
             ExpressionAttributeValues={":job": text(job_id)},
         )
-        batch_delete(self._client(), self._clock, self._table, [_key(job_id, row["part"]["S"]) for row in parts])
+        self.delete(job_id, [row["part"]["S"] for row in parts])
 
     def _update(self, job_id: str, part: str, **request: Any) -> bool:
         """False when the condition failed, and then nothing was written."""

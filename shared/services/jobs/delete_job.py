@@ -8,15 +8,16 @@ from shared.domain.access import Principal
 from shared.domain.errors import JobNotTerminalError
 from shared.domain.event import deletion_event
 from shared.domain.job import Job
-from shared.ports import Clock, JobChange, JobTexts
+from shared.ports import Clock, JobChange
 from shared.services.jobs.cancel_job import refuse_foreign
+from shared.services.logs.stored_texts import StoredTexts
 from shared.services.recording.change_job import ChangeJob
 
 
 @dataclass(frozen=True)
 class DeleteJob:
     change_job: ChangeJob
-    texts: JobTexts
+    stored_texts: StoredTexts
     clock: Clock
 
     def run(self, job: Job, principal: Principal) -> None:
@@ -32,4 +33,4 @@ class DeleteJob:
             return JobChange(before=stored, after=None, events=(deletion_event(stored, self.clock.now()),))
 
         self.change_job.run(job.job_id, decide)
-        self.texts.delete_all(job.job_id)
+        self.stored_texts.forget(job.job_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,22 +11,20 @@ from enum import StrEnum
 from shared.domain.errors import InvalidRequestError, ProviderError, ProviderJobNotFoundError
 from shared.domain.job import Job
 from shared.domain.metric import Metric
-from shared.ports import Clock, JobStore, JobTexts, Provider, Telemetry
+from shared.ports import Clock, JobStore, Provider, Telemetry
 from shared.progress import loss_history, read_progress
-from shared.services.logs.read_error import ERROR_PART, encode_error
-from shared.services.logs.read_progress import PROGRESS_PART, StoredProgress, decode_progress, encode_progress
+from shared.services.logs.stored_texts import StoredProgress, StoredTexts
 from shared.services.providers.provider_named import provider_named
 
-LOG_PART = "log#{:03d}"
-PART_BYTES = 300_000
-MAX_LOG_BYTES = 4_000_000
 TRIED_FOR = timedelta(minutes=50)
 FETCHES_A_SECOND = 10
 """Of one process; with two of them 20 a second."""
+LEASE = timedelta(seconds=30)
+"""Of the log, while it is replaced."""
 
 
 class LogOutcome(StrEnum):
-    """What became of the wish to keep a job's log."""
+    """What became of the request to keep a job's log."""
 
     KEPT = "kept"
     NOTHING = "nothing to keep"
@@ -35,12 +32,12 @@ class LogOutcome(StrEnum):
     GIVEN_UP = "given up"
 
 
-def encode_log_wish(job_id: str) -> str:
+def encode_log_request(job_id: str) -> str:
     return json.dumps({"job_id": job_id})
 
 
-def decode_log_wish(text: str) -> str:
-    """The job id. Raises InvalidRequestError for anything that `encode_log_wish` did not write."""
+def decode_log_request(text: str) -> str:
+    """The job id. Raises InvalidRequestError for anything that `encode_log_request` did not write."""
     try:
         return str(json.loads(text)["job_id"])
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -49,23 +46,22 @@ def decode_log_wish(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepFinalLog:
-    """Parts are written last to first: whoever finds the first one finds them all."""
-
     jobs: JobStore
-    texts: JobTexts
+    stored_texts: StoredTexts
     clock: Clock
     telemetry: Telemetry
     providers: Mapping[str, Provider]
 
-    def run(self, job_id: str, *, wished_at: datetime) -> LogOutcome:
+    def run(self, job_id: str, *, requested_at: datetime) -> LogOutcome:
         """Fetch and keep the log of an ended job; asked again, it asks nobody.
 
-        While the provider fails, AGAIN until TRIED_FOR after `wished_at`.
+        AGAIN while a reader of the log is keeping more of it, and until TRIED_FOR after `requested_at` while the
+        provider fails.
         """
         job = self.jobs.get(job_id)
         if job is None or job.external_id is None or job.status.is_active:
             return LogOutcome.NOTHING
-        if self.texts.get(job_id, LOG_PART.format(0)) is not None:
+        if self.stored_texts.log(job_id).is_final:
             return LogOutcome.KEPT
         self.clock.sleep(1 / FETCHES_A_SECOND)
         try:
@@ -75,31 +71,32 @@ class KeepFinalLog:
             return LogOutcome.NOTHING
         except ProviderError as error:
             self.telemetry.count(Metric.PROVIDER_ERROR)
-            is_over = self.clock.now() - wished_at >= TRIED_FOR
+            is_over = self.clock.now() - requested_at >= TRIED_FOR
             self.telemetry.warning("final log not fetched", job_id=job_id, reason=error.detail, given_up=is_over)
             return LogOutcome.GIVEN_UP if is_over else LogOutcome.AGAIN
-        if log:
-            self._store(job, log)
+        if log and not self._keep(job, log):
+            return LogOutcome.AGAIN
         if self.jobs.get(job_id) is None:
             # Deleted meanwhile: nothing of it may stay.
-            self.texts.delete_all(job_id)
+            self.stored_texts.forget(job_id)
         return LogOutcome.KEPT if log else LogOutcome.NOTHING
 
     def _keep_error(self, job: Job) -> None:
-        """The job's item holds the beginning of an error; one that was cut there is kept whole beside it."""
-        if not job.is_error_cut or self.texts.get(job.job_id, ERROR_PART) is not None:
-            return
-        error = provider_named(self.providers, job.provider).get(str(job.external_id), job.kind).observation.error
-        if error:
-            self.texts.put(job.job_id, ERROR_PART, encode_error(error), at=self.clock.now())
+        if self.stored_texts.lacks_error(job):
+            error = provider_named(self.providers, job.provider).get(str(job.external_id), job.kind).observation.error
+            if error:
+                self.stored_texts.keep_error(job.job_id, error, at=self.clock.now())
 
-    def _store(self, job: Job, log: str) -> None:
+    def _keep(self, job: Job, log: str) -> bool:
+        """False while a reader of the log may still add what it saw before the end.
+
+        The log itself comes last: whoever finds it final finds progress and loss curve of the whole.
+        """
         now = self.clock.now()
-        before = decode_progress(self.texts.get(job.job_id, PROGRESS_PART))
+        if not self.stored_texts.lease_log(job.job_id, now=now, life=LEASE):
+            return False
+        before = self.stored_texts.progress(job.job_id)
         progress = read_progress(log, before.progress if before else None)
-        final = StoredProgress(progress, now, loss_history(log))
-        self.texts.put(job.job_id, PROGRESS_PART, encode_progress(final), at=now)
-        content = log.encode("utf-8", "replace")[:MAX_LOG_BYTES]
-        for start in reversed(range(0, len(content), PART_BYTES)):
-            part = gzip.compress(content[start : start + PART_BYTES], 5)
-            self.texts.put(job.job_id, LOG_PART.format(start // PART_BYTES), part, at=now)
+        self.stored_texts.keep_progress(job.job_id, StoredProgress(progress, now, tuple(loss_history(log))))
+        self.stored_texts.keep_final_log(job.job_id, log, at=now)
+        return True

@@ -1,8 +1,7 @@
-"""A job's log as one text that only grows: gathered while it runs, whole when it has ended (docs/design.md, "Logs")."""
+"""A job's log as one text that only grows: gathered while it runs, whole when it has ended (docs/contract.md)."""
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +10,11 @@ from datetime import timedelta
 from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus
 from shared.domain.metric import Metric
-from shared.ports import Clock, JobTexts, Provider, Telemetry
-from shared.progress import clean_text
-from shared.services.logs.keep_final_log import LOG_PART
-from shared.services.logs.read_progress import TAIL_PART, ReadProgress
+from shared.ports import Clock, Provider, Telemetry
+from shared.services.logs.read_progress import ReadProgress
+from shared.services.logs.stored_texts import StoredLog, StoredTexts
 from shared.services.providers.provider_named import provider_named
 
-LIVE_PART = "log_live"
-LIVE_PIECE = "log_live#{:03d}"
-PIECE_BYTES = 256 * 1024
-MAX_PARTS = 64
 MAX_ANSWER_BYTES = 4_800_000
 """What an answer's text may weigh as JSON: Lambda sends back 6 MB at most (I42)."""
 
@@ -38,17 +32,9 @@ class LogSlice:
     next: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Live:
-    """What has been gathered: `taken` characters of the provider's text are `size` bytes of ours."""
-
-    taken: int = 0
-    size: int = 0
-
-
 @dataclass(frozen=True, kw_only=True)
 class ReadLog:
-    texts: JobTexts
+    stored_texts: StoredTexts
     read_progress: ReadProgress
     clock: Clock
     telemetry: Telemetry
@@ -59,45 +45,32 @@ class ReadLog:
 
         Asks the provider at most every few seconds, one reader at a time; when it fails, what is stored is the answer.
         """
-        final = self._final(job) if job.status.is_terminal else None
-        if final is not None:
-            return slice_of(final, after, 0)
-        live = self._gather(job)
-        if live.size:
-            first = min(after, live.size) // PIECE_BYTES
-            return slice_of(self._pieces(job.job_id, first, live.size), after, first * PIECE_BYTES)
-        tail = self.texts.get(job.job_id, TAIL_PART)
-        return slice_of(clean_text(_text(gzip.decompress(tail.content))).encode() if tail else b"", after, 0)
+        log = self._gathered(job)
+        if not log.size:
+            return slice_of(self.stored_texts.tail(job.job_id), after, 0)
+        content, start = self.stored_texts.log_from(job.job_id, after, log.size)
+        return slice_of(content, after, start)
 
-    def _final(self, job: Job) -> bytes | None:
-        parts: list[bytes] = []
-        while len(parts) < MAX_PARTS:
-            item = self.texts.get(job.job_id, LOG_PART.format(len(parts)))
-            if item is None:
-                break
-            parts.append(gzip.decompress(item.content))
-        return clean_text(_text(b"".join(parts))).encode() if parts else None
-
-    def _gather(self, job: Job) -> _Live:
-        """What has been gathered so far, after a look at the provider if that is due."""
-        item = self.texts.get(job.job_id, LIVE_PART)
-        live = _Live(**json.loads(item.content)) if item is not None and item.content else _Live()
+    def _gathered(self, job: Job) -> StoredLog:
+        """What is stored, after a look at the provider if that is due."""
+        log = self.stored_texts.log(job.job_id)
         now = self.clock.now()
-        if not self._may_have_more(job) or (item is not None and item.content and now - item.stored_at < LOOK_EVERY):
-            return live
-        if not self.texts.acquire(job.job_id, LIVE_PART, now=now, until=now + LEASE):
-            return live
+        is_fresh = log.looked_at is not None and now - log.looked_at < LOOK_EVERY
+        if log.is_final or is_fresh or not self._may_have_more(job):
+            return log
+        if not self.stored_texts.lease_log(job.job_id, now=now, life=LEASE):
+            return log
         try:
-            text = provider_named(self.providers, job.provider).full_log(str(job.external_id), job.kind)
+            text = provider_named(self.providers, job.provider).full_log(str(job.external_id), job.kind) or ""
         except ProviderError as error:
             self.telemetry.count(Metric.PROVIDER_ERROR)
             self.telemetry.warning("log not refreshed", job_id=job.job_id, reason=error.detail)
-            return live
-        live = self._append(job, live, text or "")
-        self.texts.put(job.job_id, LIVE_PART, json.dumps({"taken": live.taken, "size": live.size}).encode(), at=now)
+            return log
+        end = len(text) if job.status.is_terminal else _end_of_lines(text, log.taken)
+        log = self.stored_texts.append_log(job.job_id, log, text[log.taken : end], max(log.taken, end), at=now)
         if text and job.status is JobStatus.RUNNING:
-            self.read_progress.keep(job.job_id, text, self.read_progress.stored(job), at=now)
-        return live
+            self.read_progress.keep(job.job_id, text, self.stored_texts.progress(job.job_id), at=now)
+        return log
 
     def _may_have_more(self, job: Job) -> bool:
         if job.external_id is None or job.is_lost:
@@ -105,30 +78,6 @@ class ReadLog:
         if job.status.is_active:
             return job.started_at is not None
         return self.clock.now() - (job.completed_at or job.created_at) < KEPT_BY_PROVIDER
-
-    def _append(self, job: Job, live: _Live, text: str) -> _Live:
-        """Add the whole lines that are new; of an ended job also an unfinished last line."""
-        end = len(text) if job.status.is_terminal else _end_of_lines(text, live.taken)
-        fresh = clean_text(text[live.taken : end]).encode("utf-8", "replace")
-        if not fresh:
-            return live
-        first = live.size // PIECE_BYTES
-        begun = self._pieces(job.job_id, first, live.size)
-        whole = begun + fresh
-        for number, start in enumerate(range(0, len(whole), PIECE_BYTES), start=first):
-            content = gzip.compress(whole[start : start + PIECE_BYTES], 5)
-            self.texts.put(job.job_id, LIVE_PIECE.format(number), content, at=self.clock.now())
-        return _Live(end, first * PIECE_BYTES + len(whole))
-
-    def _pieces(self, job_id: str, first: int, size: int) -> bytes:
-        """The gathered bytes from piece `first` on; a crash may have left more in the last one than counts."""
-        found: list[bytes] = []
-        for number in range(first, -(-size // PIECE_BYTES)):
-            item = self.texts.get(job_id, LIVE_PIECE.format(number))
-            if item is None:
-                break
-            found.append(gzip.decompress(item.content))
-        return b"".join(found)[: size - first * PIECE_BYTES]
 
 
 def slice_of(content: bytes, after: int, start: int) -> LogSlice:

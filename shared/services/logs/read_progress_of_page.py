@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 
 from shared.domain.job import Job, JobStatus
-from shared.ports import Clock, JobStore
-from shared.services.logs.read_progress import ReadProgress, StoredProgress
+from shared.ports import JobStore
+from shared.services.logs.read_progress import ReadProgress
+from shared.services.logs.stored_texts import StoredProgress, StoredTexts
 
 MAX_IDS = 50
 CALLS_AN_ANSWER = 8
@@ -19,8 +20,8 @@ CALLS_AN_ANSWER = 8
 @dataclass(frozen=True)
 class ReadProgressOfPage:
     jobs: JobStore
+    stored_texts: StoredTexts
     read_progress: ReadProgress
-    clock: Clock
 
     def run(self, job_ids: Sequence[str]) -> dict[str, StoredProgress | None]:
         """Each known job with what its log told last; None for one that does not run or was never read.
@@ -30,19 +31,24 @@ class ReadProgressOfPage:
         """
         jobs = self.jobs.get_many(job_ids)
         running = [job for job in jobs.values() if job.status is JobStatus.RUNNING]
-        stored = self.read_progress.stored_many([job.job_id for job in running])
-        read: dict[str, StoredProgress | None] = dict.fromkeys(jobs)
-        read.update(stored)
+        stored = self.stored_texts.progress_of([job.job_id for job in running])
+        read: dict[str, StoredProgress | None] = {**dict.fromkeys(jobs), **stored}
         due = self._due(running, stored)
         if due:
             with ThreadPoolExecutor(len(due)) as pool:
-                asked = [pool.submit(copy_context().run, self.read_progress.read, job) for job in due]
+                refreshed = self.read_progress.refreshed
+                asked = [pool.submit(copy_context().run, refreshed, job, stored.get(job.job_id)) for job in due]
                 read.update({job.job_id: answer.result() for job, answer in zip(due, asked, strict=True)})
         return read
 
-    def _due(self, running: Sequence[Job], stored: dict[str, StoredProgress]) -> list[Job]:
-        limit = self.clock.now() - timedelta(seconds=self.read_progress.progress_max_age_seconds)
-        ages = {job.job_id: stored[job.job_id].updated_at if job.job_id in stored else None for job in running}
-        due = [(at, job) for job in running if (at := ages[job.job_id]) is None or at <= limit]
-        due.sort(key=lambda pair: (pair[0] is not None, pair[0] or pair[1].created_at))
-        return [job for _, job in due[:CALLS_AN_ANSWER]]
+    def _due(self, running: Sequence[Job], stored: Mapping[str, StoredProgress]) -> list[Job]:
+        """Never read ones first, the longest unread next."""
+        asked = self.read_progress
+        due = [job for job in running if asked.can_be_asked_for(job) and asked.is_due(stored.get(job.job_id))]
+        due.sort(key=lambda job: (job.job_id in stored, _age_key(job, stored)))
+        return due[:CALLS_AN_ANSWER]
+
+
+def _age_key(job: Job, stored: Mapping[str, StoredProgress]) -> datetime:
+    seen = stored.get(job.job_id)
+    return seen.updated_at if seen else job.created_at

@@ -21,6 +21,7 @@ from shared.domain.metric import Metric
 from shared.domain.observation import Look, Observation
 from shared.ports import Clock, Telemetry
 from shared.services.logs.read_progress import ReadProgress
+from shared.services.logs.stored_texts import StoredTexts
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.record_observations import RecordObservations
 from shared.services.webhooks.verify_webhook import WebhookHeaders, checked_headers, is_signed
@@ -63,6 +64,7 @@ class ReceiveWebhook:
     record_observations: RecordObservations
     webhook_keys: WebhookKeys
     read_progress: ReadProgress
+    stored_texts: StoredTexts
     provider_settings: ProviderSettings
     clock: Clock
     telemetry: Telemetry
@@ -125,7 +127,7 @@ class ReceiveWebhook:
         if not look.log_tail or not job.status is look.observation.status is JobStatus.RUNNING:
             return
         now = self.clock.now()
-        stored = self.read_progress.stored(job)
+        stored = self.stored_texts.progress(job.job_id)
         if stored is None or abs(now - stored.updated_at) >= PROGRESS_EVERY:
             self.read_progress.keep(job.job_id, look.log_tail, stored, at=now)
 

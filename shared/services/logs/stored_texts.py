@@ -1,0 +1,165 @@
+"""What is kept of a job beside its item: the one place that knows the parts, their form and their sizes."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+
+from pydantic import TypeAdapter
+
+from shared.domain.job import Job
+from shared.domain.text import clean_text
+from shared.ports import JobTexts
+from shared.progress.progress import HistoryPoint, Progress
+
+PROGRESS, TAIL, LOG, ERROR = "progress", "log_tail", "log", "error"
+PIECE = "log#{:03d}"
+PIECE_BYTES = 256 * 1024
+"""An item holds 400 kB; text that gzip makes no smaller must fit, too (I42)."""
+TAIL_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProgress:
+    """What was read from a job's log, when, and the points of its loss curve so far."""
+
+    progress: Progress
+    updated_at: datetime
+    history: tuple[HistoryPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """How much of a log is kept: `taken` characters of the provider's text are `size` bytes of ours, cleaned.
+
+    `is_final`: the job has ended and this is all of it.
+    """
+
+    taken: int = 0
+    size: int = 0
+    is_final: bool = False
+    looked_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class StoredTexts:
+    """Each part is one item of `job_texts`, gzip'd. The log is one text in pieces of PIECE_BYTES, live or final."""
+
+    texts: JobTexts
+
+    def progress(self, job_id: str) -> StoredProgress | None:
+        return self.progress_of([job_id]).get(job_id)
+
+    def progress_of(self, job_ids: Sequence[str]) -> dict[str, StoredProgress]:
+        """One read a hundred jobs; jobs of which nothing was ever read are absent."""
+        found = self.texts.get_many(job_ids, PROGRESS)
+        return {job_id: _progress().validate_json(_unpacked(item.content)) for job_id, item in found.items()}
+
+    def keep_progress(self, job_id: str, kept: StoredProgress, tail: str = "") -> None:
+        """Keep a reading, which gives its lease back, and the log's end that it was read from."""
+        self.texts.put(job_id, PROGRESS, _packed(_progress().dump_json(kept)), at=kept.updated_at)
+        if tail:
+            self.texts.put(job_id, TAIL, _packed(_encoded(tail)), at=kept.updated_at)
+
+    def lease_progress(self, job_id: str, *, now: datetime, life: timedelta) -> bool:
+        """Whether this reader alone refreshes the progress now."""
+        return self.texts.acquire(job_id, PROGRESS, now=now, until=now + life)
+
+    def tail(self, job_id: str) -> bytes:
+        """The newest end of the log that a look or a webhook brought, cleaned; empty: none did."""
+        item = self.texts.get(job_id, TAIL)
+        return _encoded(clean_text(_unpacked(item.content).decode("utf-8", "replace"))) if item else b""
+
+    def log(self, job_id: str) -> StoredLog:
+        item = self.texts.get(job_id, LOG)
+        return _log().validate_json(item.content) if item else StoredLog()
+
+    def lease_log(self, job_id: str, *, now: datetime, life: timedelta) -> bool:
+        """Whether this reader alone looks for more of the log now."""
+        return self.texts.acquire(job_id, LOG, now=now, until=now + life)
+
+    def log_from(self, job_id: str, after: int, size: int) -> tuple[bytes, int]:
+        """The log up to byte `size`, from the beginning of the piece that holds byte `after`, and that beginning.
+
+        A crash may have left more in the last pieces than counts.
+        """
+        first = min(after, size) // PIECE_BYTES
+        found = self.texts.parts(job_id, PIECE.format(first), PIECE.format(max(0, size - 1) // PIECE_BYTES))
+        content = b"".join(_unpacked(found[name].content) for name in sorted(found))
+        return content[: size - first * PIECE_BYTES], first * PIECE_BYTES
+
+    def append_log(self, job_id: str, known: StoredLog, fresh: str, taken: int, *, at: datetime) -> StoredLog:
+        """Add text to the log, cleaned; `taken` characters of the provider's text are in it then. Ends the lease."""
+        added = _encoded(clean_text(fresh))
+        if added:
+            begun, start = self.log_from(job_id, known.size, known.size)
+            self._write_pieces(job_id, begun + added, start // PIECE_BYTES, at)
+        return self._keep_log(job_id, StoredLog(taken, known.size + len(added), looked_at=at), at)
+
+    def keep_final_log(self, job_id: str, log: str, *, at: datetime) -> StoredLog:
+        """Let the whole log take the place of what was gathered; if that is more, it is what stays.
+
+        Whoever reads meanwhile finds the same bytes in the same pieces.
+        """
+        known = self.log(job_id)
+        content = _encoded(clean_text(log))
+        kept = StoredLog(len(log), len(content), is_final=True, looked_at=at)
+        if known.size > len(content):
+            kept = StoredLog(known.taken, known.size, is_final=True, looked_at=at)
+        else:
+            self._write_pieces(job_id, content, 0, at)
+        self._keep_log(job_id, kept, at)
+        self.texts.delete(job_id, [TAIL])
+        return kept
+
+    def whole_error(self, job: Job) -> str | None:
+        """What the provider said of a failure: its beginning stands in the job's item, the whole of a longer one here.
+
+        No read where the item holds all; its beginning until the rest is kept.
+        """
+        kept = self.texts.get(job.job_id, ERROR) if job.is_error_cut else None
+        return _unpacked(kept.content).decode() if kept else job.error_message
+
+    def lacks_error(self, job: Job) -> bool:
+        """Whether an error was cut and is not kept whole yet."""
+        return job.is_error_cut and self.texts.get(job.job_id, ERROR) is None
+
+    def keep_error(self, job_id: str, error: str, *, at: datetime) -> None:
+        self.texts.put(job_id, ERROR, _packed(_encoded(error)), at=at)
+
+    def forget(self, job_id: str) -> None:
+        """Nothing of the job stays."""
+        self.texts.delete_all(job_id)
+
+    def _write_pieces(self, job_id: str, content: bytes, first: int, at: datetime) -> None:
+        for number, start in enumerate(range(0, len(content), PIECE_BYTES), start=first):
+            self.texts.put(job_id, PIECE.format(number), _packed(content[start : start + PIECE_BYTES]), at=at)
+
+    def _keep_log(self, job_id: str, log: StoredLog, at: datetime) -> StoredLog:
+        self.texts.put(job_id, LOG, _log().dump_json(log), at=at)
+        return log
+
+
+@cache
+def _progress() -> TypeAdapter[StoredProgress]:
+    return TypeAdapter(StoredProgress)
+
+
+@cache
+def _log() -> TypeAdapter[StoredLog]:
+    return TypeAdapter(StoredLog)
+
+
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, 5)
+
+
+def _unpacked(content: bytes) -> bytes:
+    return gzip.decompress(content)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
