@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import cache
 
-from shared.services.polling.decide_polling import DecidePolling, PollingDecision
+from shared.services.polling.decide_polling import DecidePolling, PollingDecision, overall
 from shared.wiring import wiring
 
 
@@ -22,9 +22,9 @@ class BackgroundTaskManager:
         return self._running
 
     def decision(self) -> PollingDecision:
-        """What is decided and why. Raises StoreUnavailableError."""
+        """What is decided for all providers together, and why. Raises StoreUnavailableError."""
         parts = wiring()
-        return parts.use(DecidePolling).decide(parts.providers)
+        return overall(parts.use(DecidePolling).run(parts.providers).values())
 
     async def start(self) -> None:
         await asyncio.to_thread(wiring().use(DecidePolling).prefer, True)

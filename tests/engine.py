@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from functions.work import poll_provider, reconcile, start_ticks
+from functions.work import poll_provider, start_ticks
 from shared.domain import state_keys
 from shared.domain.job import Job, JobStatus
 from shared.enterprise_config import EnterpriseConfig
@@ -21,7 +21,7 @@ WEBHOOK_URL = "https://jobs.example.com/api/webhooks/replicate"
 
 @dataclass
 class Engine:
-    """`run` lets minutes pass as AWS does: both schedules fire, ticks arrive after their delay."""
+    """`run` lets minutes pass as AWS does: the schedule fires, ticks arrive after their delay."""
 
     system: System
     ticks: FakeQueue = field(default_factory=FakeQueue)
@@ -52,11 +52,10 @@ class Engine:
         return {job_id: job.status for job_id, job in self.system.stores.job_rows.items()}
 
     def minute(self) -> None:
-        """One firing of both schedules and all that comes of it until the next."""
+        """One firing of the schedule and all that comes of it until the next."""
         clock = self.system.clock
         begun = clock.monotonic()
         start_ticks.handler({}, None)
-        reconcile.handler({}, None)
         for message, delay in sorted(self.ticks.messages, key=lambda sent: sent[1]):
             self.advance_to(begun + delay)
             self.tick(message)

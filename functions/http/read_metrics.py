@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Response
 from functions.http._app import lambda_handler_for
 from functions.http._job_body import as_number
 from functions.http._parameters import known_provider
-from shared.domain import state_keys
 from shared.services.costs.read_metrics import MAX_DAYS, ReadMetrics, counts_by_status
 from shared.services.health.check_health import CheckHealth
 from shared.wiring import wiring
@@ -41,14 +40,14 @@ def read_metrics(days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30, provider: 
 def read_prometheus() -> Response:
     """Prometheus' text format, version 0.0.4."""
     parts = wiring()
-    now = parts.clock.now()
+    health = parts.use(CheckHealth)
     head = parts.events.head()
     metrics = parts.use(ReadMetrics).read(days=MAX_DAYS)
     by_status = counts_by_status(head)
     active = sum(number for status, number in by_status.items() if status.is_active)
     lines = [
         *_metric("simpletuner_uptime_seconds", "gauge", "Seconds since this function began to answer."),
-        f"simpletuner_uptime_seconds {parts.use(CheckHealth).uptime_seconds():.1f}",
+        f"simpletuner_uptime_seconds {health.uptime_seconds():.1f}",
         *_metric("simpletuner_cloud_jobs_total", "gauge", "Jobs that are stored, by status."),
         *(f'simpletuner_cloud_jobs_total{{status="{status.value}"}} {number}' for status, number in by_status.items()),
         *_metric("simpletuner_cloud_jobs_active", "gauge", "Jobs that have not ended."),
@@ -61,12 +60,11 @@ def read_prometheus() -> Response:
     if metrics.average_seconds is not None:
         lines += _metric("simpletuner_cloud_job_duration_seconds_average", "gauge", "Mean duration of ended jobs.")
         lines.append(f"simpletuner_cloud_job_duration_seconds_average {metrics.average_seconds:.1f}")
-    schedule = parts.state.get(state_keys.SCHEDULE, now=now)
-    if schedule is not None:
-        age = now.timestamp() - float(str(schedule.value["at"]))
+    age = health.schedule_age()
+    if age is not None:
         lines += _metric("simpletuner_cloud_schedule_age_seconds", "gauge", "Seconds since the schedule last ran.")
         lines.append(f"simpletuner_cloud_schedule_age_seconds {age:.1f}")
-    if ages := parts.use(CheckHealth).tick_ages():
+    if ages := health.tick_ages():
         lines += _metric("simpletuner_cloud_tick_age_seconds", "gauge", "Seconds since a provider was last polled.")
         lines += [f'simpletuner_cloud_tick_age_seconds{{provider="{name}"}} {age:.1f}' for name, age in ages.items()]
     return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, StrictBool
@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, StrictBool
 from functions.http._access import Admin
 from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
-from shared.services.polling.decide_polling import DecidePolling, PollingDecision
-from shared.services.polling.poll_provider import read_poll_state
-from shared.services.providers.provider_settings import ProviderSettings
+from shared.services.polling.decide_polling import DecidePolling, PollingDecision, overall
+from shared.services.polling.poll_provider import PollState, read_poll_state
 from shared.wiring import wiring
 
 FAULT_SHOWN_FOR = timedelta(hours=1)
@@ -31,44 +30,52 @@ class PollingSetting(BaseModel):
 
 @router.get("/api/cloud/polling/status")
 def read_polling_status() -> dict[str, object]:
-    """`is_active, preference, interval_seconds, effective_interval_seconds, last_tick_at, reason, last_errors`."""
+    """For all providers together, and in `providers` for each by itself; see docs/contract.md."""
     parts = wiring()
-    decision = _decide()
     now = parts.clock.now()
-    states = {name: read_poll_state(parts.state, name, now=now) for name in parts.providers}
+    decisions = parts.use(DecidePolling).run(parts.providers, fresh=True)
+    states = {name: read_poll_state(parts.state, name, now=now) for name in decisions}
+    together = overall(decisions.values())
+    providers = [_told(name, decision, states[name], now) for name, decision in decisions.items()]
     ticks = [state.last_tick_at for state in states.values() if state.last_tick_at is not None]
     return {
-        "is_active": decision.is_active,
-        "preference": decision.preference,
-        "interval_seconds": decision.interval_seconds,
+        "is_active": together.is_active,
+        "preference": together.preference,
+        "interval_seconds": together.interval_seconds,
         "effective_interval_seconds": max(
-            state.effective_interval(decision.interval_seconds) for state in states.values()
+            state.effective_interval(together.interval_seconds) for state in states.values()
         ),
-        "reconcile_interval_seconds": parts.enterprise.reconcile_interval,
+        "reconcile_interval_seconds": together.reconcile_seconds,
         "last_tick_at": to_iso(max(ticks)) if ticks else None,
+        "reason": together.reason,
+        "last_errors": [told["last_error"] for told in providers if told["last_error"] is not None],
+        "providers": providers,
+    }
+
+
+def _told(name: str, decision: PollingDecision, state: PollState, now: datetime) -> dict[str, object]:
+    """`interval_seconds` is that of its polls, or of its slow rounds while it is not polled (0: none)."""
+    interval = decision.interval_seconds if decision.is_active else decision.reconcile_seconds
+    fault = state.fault if state.fault is not None and now - state.fault.at <= FAULT_SHOWN_FOR else None
+    return {
+        "provider": name,
+        "is_active": decision.is_active,
         "reason": decision.reason,
-        "last_errors": [
-            {"provider": name, "error": state.fault.code, "message": state.fault.detail, "at": to_iso(state.fault.at)}
-            for name, state in states.items()
-            if state.fault is not None and now - state.fault.at <= FAULT_SHOWN_FOR
-        ],
+        "interval_seconds": interval,
+        "effective_interval_seconds": state.effective_interval(interval) if interval else 0,
+        "last_tick_at": to_iso(state.last_tick_at) if state.last_tick_at else None,
+        "last_error": fault
+        and {"provider": name, "error": fault.code, "message": fault.detail, "at": to_iso(fault.at)},
     }
 
 
 @router.put("/api/cloud/polling/setting")
 def set_polling(setting: PollingSetting, caller: Admin) -> dict[str, object]:
     """Store the preference; `is_active` tells what that comes to, `reason` why (the yaml's word wins)."""
-    wiring().use(DecidePolling).prefer(setting.enabled)
-    decision = _decide()
-    return {"is_active": decision.is_active, "enabled": setting.enabled, "reason": decision.reason}
-
-
-def _decide() -> PollingDecision:
-    """By the settings as they are stored now: whoever has just changed them looks here."""
     parts = wiring()
-    for name in parts.providers:
-        parts.use(ProviderSettings).forget(name)
-    return parts.use(DecidePolling).decide(parts.providers)
+    parts.use(DecidePolling).prefer(setting.enabled)
+    decision = overall(parts.use(DecidePolling).run(parts.providers, fresh=True).values())
+    return {"is_active": decision.is_active, "enabled": setting.enabled, "reason": decision.reason}
 
 
 handler = lambda_handler_for(router)

@@ -23,11 +23,12 @@ from standardwebhooks.webhooks import Webhook
 from shared.adapters.clock import SystemClock
 from shared.adapters.providers.replicate.answers import PROVIDER
 from shared.config import AuthMode, Settings
+from shared.domain import state_keys
 from shared.domain.errors import StoreUnavailableError
 from shared.domain.job import JobStatus
 from shared.enterprise_config import EnterpriseConfig
 from shared.ports import Clock
-from shared.services.polling.poll_provider import PollProvider, TickOutcome
+from shared.services.polling.poll_provider import PollProvider, TickOutcome, read_poll_state
 from shared.services.recording.commit_queued import CommitQueued
 from shared.services.recording.record_observations import RecordObservations
 from shared.services.webhooks.receive_webhook import Delivery, ReceiveWebhook
@@ -161,10 +162,11 @@ class Bench:
 def poll_rounds(bench: Bench) -> tuple[float, int]:
     """Ticks until a round is finished: its seconds of work, and the provider's calls."""
     bench.provider.calls.clear()
+    bench.stores.state.delete(state_keys.poll(PROVIDER), now=bench.wiring.clock.now())
     worked = 0.0
     while True:
         started = time.perf_counter()
-        outcome = bench.wiring.use(PollProvider).run(bench.provider, interval=30, early=1e6)
+        outcome = bench.wiring.use(PollProvider).run(bench.provider, interval=30)
         worked += time.perf_counter() - started
         assert outcome is TickOutcome.RAN
         if not _has_place(bench):
@@ -172,8 +174,7 @@ def poll_rounds(bench: Bench) -> tuple[float, int]:
 
 
 def _has_place(bench: Bench) -> bool:
-    item = bench.stores.state.get(f"poll#{PROVIDER}", now=bench.wiring.clock.now())
-    return item is not None and "place" in item.value
+    return read_poll_state(bench.stores.state, PROVIDER, now=bench.wiring.clock.now()).place is not None
 
 
 def bench_ticks(bench: Bench) -> list[tuple[str, str]]:

@@ -100,6 +100,12 @@ def active_jobs(engine: Engine, count: int, *, kind: JobKind = JobKind.PREDICTIO
     return ids
 
 
+def cover_all(engine: Engine) -> None:
+    """Every job reports to our webhook."""
+    for job_id, job in list(engine.system.stores.job_rows.items()):
+        engine.system.stores.put_job(job_id, replace(job, webhook_covered=True))
+
+
 def end_all(engine: Engine) -> None:
     """Everything at the provider has succeeded."""
     now = engine.system.clock.now()
@@ -187,10 +193,24 @@ def test_an_idle_schedule_writes_seldom_but_stays_healthy(engine: Engine) -> Non
     assert engine.system.telemetry.counts["SchedulerRan"] == 60
 
 
-def test_polling_switched_off_sends_no_ticks(engine: Engine) -> None:
+def test_polling_and_reconcile_switched_off_send_no_ticks(engine: Engine) -> None:
     active_jobs(engine, 1)
+    engine.enterprise(reconcile_interval=0)
     engine.polling.prefer(False)
     assert delays(engine) == []
+
+
+def test_a_tick_that_could_do_nothing_is_tried_again_before_the_next_interval(engine: Engine) -> None:
+    active_jobs(engine, 2)
+    engine.configure(webhook_url=WEBHOOK_URL)
+    cover_all(engine)
+    end_all(engine)
+    engine.system.provider.fail("list_page", DOWN)
+    engine.system.provider.fail("get", *[DOWN] * 2)
+    engine.run(1)
+    assert set(engine.statuses().values()) == {JobStatus.RUNNING}
+    engine.run(1)
+    assert set(engine.statuses().values()) == {JobStatus.COMPLETED}
 
 
 def test_a_tick_older_than_an_interval_is_dropped(engine: Engine) -> None:
@@ -696,10 +716,9 @@ def test_absence_from_every_list_ends_nothing(engine: Engine) -> None:
 def test_with_webhooks_the_reconcile_looks_every_five_minutes(engine: Engine) -> None:
     active_jobs(engine, 2)
     engine.configure(webhook_url=WEBHOOK_URL)
-    for job_id, job in list(engine.system.stores.job_rows.items()):
-        engine.system.stores.put_job(job_id, replace(job, webhook_covered=True))
+    cover_all(engine)
     engine.run(21)
-    assert engine.outcomes == []
+    assert engine.outcomes == [TickOutcome.RAN] * 5
     assert 4 <= engine.system.provider.calls["list_page"] <= 5
 
 
@@ -733,8 +752,7 @@ def test_with_all_webhooks_lost_the_reconcile_finds_the_end_in_time() -> None:
         with an_engine() as engine:
             engine.configure(webhook_url=WEBHOOK_URL)
             ids = active_jobs(engine, 3)
-            for job_id, job in list(engine.system.stores.job_rows.items()):
-                engine.system.stores.put_job(job_id, replace(job, webhook_covered=True))
+            cover_all(engine)
             slow(engine, faults=0.3, seed=seed)
             engine.run(random.Random(seed).randrange(1, 9))
             end_all(engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,9 @@ from shared.domain import state_keys
 from shared.domain.errors import ProviderUnavailableError
 from shared.services.health.check_health import CheckHealth
 from shared.services.providers.provider_settings import ProviderSettings
+from shared.services.recording.record_observations import RecordObservations
 from tests.engine import WEBHOOK_URL, Engine, an_engine
+from tests.fakes import FakeProvider
 
 STATUS, SETTING = "/api/cloud/polling/status", "/api/cloud/polling/setting"
 
@@ -61,7 +64,7 @@ def test_yaml_then_preference_then_webhook_decides(
 def test_the_webhook_url_of_the_yaml_counts_and_a_stored_one_wins(engine: Engine) -> None:
     engine.enterprise(provider_defaults={"replicate": {"webhook_url": WEBHOOK_URL}})
     assert engine.system.wiring.use(ProviderSettings).webhook_url("replicate") == WEBHOOK_URL
-    assert not engine.polling.decide(["replicate"]).is_active
+    assert not engine.polling.run(["replicate"])["replicate"].is_active
     engine.configure(webhook_url="https://other.example.com/hook")
     assert engine.system.wiring.use(ProviderSettings).webhook_url("replicate") == "https://other.example.com/hook"
 
@@ -75,6 +78,26 @@ def test_environment_then_yaml_then_thirty_seconds(environment: float | None, ya
         status = engine.system.client(read_polling_status.router).get(STATUS).json()
         assert status["interval_seconds"] == seconds
         assert status["effective_interval_seconds"] == seconds
+
+
+def test_a_provider_without_a_webhook_url_is_polled_and_another_with_one_is_not(engine: Engine) -> None:
+    system = engine.system
+    other = FakeProvider(system.clock, name="other", label="Other")
+    system.parts["providers"] = {"replicate": system.provider, "other": other}
+    system.start_another_process()
+    engine.configure(webhook_url=WEBHOOK_URL)
+    seen = system.remote_job("abcdefgh1234", webhook_covered=True)
+    other.put(replace(seen, provider="other", external_id="efgh12345678"))
+    system.wiring.use(RecordObservations).run([*system.provider.jobs.values(), *other.jobs.values()])
+    engine.run(11)
+    assert system.provider.calls["get"] == 3
+    assert other.calls["get"] == 22
+    status = system.client(read_polling_status.router).get(STATUS).json()
+    assert (status["is_active"], status["reason"]) == (True, "no webhook URL is set for other")
+    assert [(told["provider"], told["is_active"], told["interval_seconds"]) for told in status["providers"]] == [
+        ("replicate", False, 300),
+        ("other", True, 30),
+    ]
 
 
 def test_every_start_logs_what_was_decided_and_why_once(engine: Engine) -> None:

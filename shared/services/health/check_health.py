@@ -10,6 +10,7 @@ from shared.domain import state_keys
 from shared.domain.errors import CloudJobsError, ProviderError, ProviderNotConfiguredError
 from shared.ports import Clock, EventLog, Provider, StateStore
 from shared.services.polling.poll_provider import decode_poll_state
+from shared.services.polling.start_ticks import read_schedule
 
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 SCHEDULE_SILENT_AFTER = timedelta(minutes=3)
@@ -62,19 +63,23 @@ class CheckHealth:
 
     def _poller(self) -> Component:
         """The age of the schedule's last run, and of the last tick, which there is only while a job is active."""
-        now = self.clock.now()
-        item = self.state.get(state_keys.SCHEDULE, now=now)
-        if item is None:
+        age = self.schedule_age()
+        if age is None:
             return Component(
                 "poller", DEGRADED, "The schedule has not run yet; it does so within a minute of the start."
             )
         ages = self.tick_ages().values()
         ticked = f"the last tick was {min(ages):.0f} s ago" if ages else "there was no tick yet"
-        age = max(0.0, now.timestamp() - float(str(item.value["at"])))
         if age > SCHEDULE_SILENT_AFTER.total_seconds():
             told = f"The schedule last ran {age:.0f} s ago, though it should run every minute; {ticked}."
             return Component("poller", DEGRADED, told)
         return Component("poller", HEALTHY, f"The schedule ran {age:.0f} s ago; {ticked}.")
+
+    def schedule_age(self) -> float | None:
+        """Seconds since the schedule last ran, as far as it writes that down; None before its first run."""
+        now = self.clock.now()
+        schedule = read_schedule(self.state, now=now)
+        return max(0.0, now.timestamp() - schedule.at) if schedule else None
 
     def tick_ages(self) -> dict[str, float]:
         """Seconds since the last tick of each provider that has had one."""

@@ -1,32 +1,71 @@
-"""Whether a provider is polled, how often, and why: one answer for the poller, the status page and the log."""
+"""Whether a provider is polled, how often, and why: one answer for the schedule, the status page and the log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from shared.domain import state_keys
-from shared.ports import Clock, StateStore
+from shared.ports import ActiveJob, Clock, StateStore
 from shared.services.providers.provider_settings import ProviderSettings
 
 DEFAULT_INTERVAL = 30.0
+UNCOVERED_INTERVAL = 60.0
+
+
+class RoundKind(StrEnum):
+    """Why there are rounds over a provider's active jobs."""
+
+    POLL = "poll"
+    RECONCILE = "reconcile"
+    """Webhooks carry the news; lost ones are found by it (I9)."""
+    UNCOVERED = "uncovered"
+    """An active job does not report to our webhook, although polling is off."""
 
 
 @dataclass(frozen=True, slots=True)
+class Rounds:
+    """The rounds that are due to a provider's active jobs, one every `interval` seconds."""
+
+    kind: RoundKind
+    interval: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PollingDecision:
-    """`preference` is the stored one; `interval_seconds` the configured one; `reason` a sentence for people."""
+    """What is configured for one provider.
+
+    `preference` is the stored one; `interval_seconds` the configured one, `reconcile_seconds` that of the slow rounds
+    (0: never); `reason` a sentence for people.
+    """
 
     is_active: bool
     reason: str
     preference: bool | None
     interval_seconds: float
+    reconcile_seconds: float
+
+    def rounds(self, active: Iterable[ActiveJob]) -> Rounds | None:
+        """What comes to its active jobs; None when there are none that it knows, or nothing looks at them."""
+        known = [job for job in active if job.external_id is not None]
+        if not known:
+            return None
+        if self.is_active:
+            return Rounds(RoundKind.POLL, self.interval_seconds)
+        if self.reconcile_seconds <= 0:
+            return None
+        if all(job.webhook_covered or job.is_lost for job in known):
+            return Rounds(RoundKind.RECONCILE, self.reconcile_seconds)
+        return Rounds(RoundKind.UNCOVERED, min(self.reconcile_seconds, UNCOVERED_INTERVAL))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecidePolling:
     """The order of docs/contract.md: an explicit `enabled` in the yaml, the stored preference, else by the webhook URL.
 
-    `polling_enabled` and `polling_interval` are the yaml's, `simpletuner_job_poll_interval` is the environment's.
+    `polling_enabled`, `polling_interval` and `reconcile_interval` are the yaml's, `simpletuner_job_poll_interval` is
+    the environment's.
     """
 
     state: StateStore
@@ -34,27 +73,39 @@ class DecidePolling:
     provider_settings: ProviderSettings
     polling_enabled: bool | None
     polling_interval: float | None
+    reconcile_interval: float
     simpletuner_job_poll_interval: float | None
 
-    def decide(self, providers: Iterable[str]) -> PollingDecision:
-        """For these providers together: without a word of anybody, on as soon as one of them has no webhook URL."""
+    def run(self, providers: Iterable[str], *, fresh: bool = False) -> dict[str, PollingDecision]:
+        """The decision for each provider by itself; `fresh`: by its settings as they are stored at this moment."""
         preference = self.preference()
+        decisions = {}
+        for name in providers:
+            if fresh:
+                self.provider_settings.forget(name)
+            decisions[name] = self._decide(name, preference)
+        return decisions
+
+    def _decide(self, provider: str, preference: bool | None) -> PollingDecision:
+        is_active, reason = self._why(provider, preference)
+        return PollingDecision(
+            is_active=is_active,
+            reason=reason,
+            preference=preference,
+            interval_seconds=self.simpletuner_job_poll_interval or self.polling_interval or DEFAULT_INTERVAL,
+            reconcile_seconds=self.reconcile_interval,
+        )
+
+    def _why(self, provider: str, preference: bool | None) -> tuple[bool, str]:
         if self.polling_enabled is not None:
             word = "on" if self.polling_enabled else "off"
             reason = f"simpletuner-enterprise.yaml switches it {word} (background.job_status_polling.enabled)"
-            return self._decision(self.polling_enabled, reason, preference)
+            return self.polling_enabled, reason
         if preference is not None:
-            reason = f"the stored setting switches it {'on' if preference else 'off'}"
-            return self._decision(preference, reason, preference)
-        uncovered = [name for name in providers if self.provider_settings.webhook_url(name) is None]
-        if uncovered:
-            return self._decision(True, f"no webhook URL is set for {', '.join(uncovered)}", None)
-        return self._decision(False, "webhooks are configured, so the provider tells us itself", None)
-
-    @property
-    def interval_seconds(self) -> float:
-        """The configured interval: the environment's, else the yaml's, else DEFAULT_INTERVAL."""
-        return self.simpletuner_job_poll_interval or self.polling_interval or DEFAULT_INTERVAL
+            return preference, f"the stored setting switches it {'on' if preference else 'off'}"
+        if self.provider_settings.webhook_url(provider) is None:
+            return True, f"no webhook URL is set for {provider}"
+        return False, "webhooks are configured, so the provider tells us itself"
 
     def preference(self) -> bool | None:
         item = self.state.get(state_keys.POLLING_PREFERENCE, now=self.clock.now())
@@ -65,5 +116,14 @@ class DecidePolling:
         """Store the preference; None leaves the decision to the configuration again."""
         self.state.put(state_keys.POLLING_PREFERENCE, {"enabled": enabled}, now=self.clock.now())
 
-    def _decision(self, is_active: bool, reason: str, preference: bool | None) -> PollingDecision:
-        return PollingDecision(is_active, reason, preference, self.interval_seconds)
+
+def overall(decisions: Iterable[PollingDecision]) -> PollingDecision:
+    """The decisions for all providers in one, for people: on as soon as one provider is polled, with its reason.
+
+    Raises ValueError without any.
+    """
+    given = list(decisions)
+    telling = [decision for decision in given if decision.is_active] or given
+    if not telling:
+        raise ValueError("There is no provider.")
+    return replace(telling[0], reason="; ".join(dict.fromkeys(decision.reason for decision in telling)))

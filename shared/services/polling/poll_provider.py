@@ -84,7 +84,9 @@ class PollState:
 
     @property
     def has_rest(self) -> bool:
-        return self.place is not None or bool(self.failed)
+        """Whether the last tick left something to do: a part of its round, failed requests, or all of it."""
+        came_to_nothing = self.last_tick_at is not None and self.round_began_at is None
+        return self.place is not None or bool(self.failed) or came_to_nothing
 
 
 def read_poll_state(state: StateStore, provider: str, *, now: datetime) -> PollState:
@@ -104,10 +106,10 @@ class PollProvider:
     clock: Clock
     telemetry: Telemetry
 
-    def run(self, provider: Provider, *, interval: float, early: float | None = None) -> TickOutcome:
+    def run(self, provider: Provider, *, interval: float) -> TickOutcome:
         """Run one tick if one is due at this interval (seconds) and nobody else is at it.
 
-        `early`: how many seconds before its time a round may begin; by default half an interval while rounds are short.
+        While rounds are short, one may begin half an interval before its time.
         """
         key = state_keys.poll(provider.name)
         now = self.clock.now()
@@ -118,7 +120,7 @@ class PollProvider:
         if known.is_broken_off(now):
             known = replace(known, round_began_at=None, place=None, failed=())
         effective = known.effective_interval(interval)
-        is_round_due = known.is_round_due(now, effective, early=_early(interval, effective) if early is None else early)
+        is_round_due = known.is_round_due(now, effective, early=_early(interval, effective))
         place = _next_place(known, is_round_due=is_round_due)
         if place is None:
             return TickOutcome.NOT_DUE
@@ -133,7 +135,9 @@ class PollProvider:
         try:
             result = self.refresh_active.run(provider, budget_seconds=TICK_BUDGET, place=place)
         except StoreUnavailableError:
-            self._release(key, version, replace(known, lease_until=None, last_tick_at=now))
+            round_began_at = known.round_began_at if known.place is not None else None
+            after = replace(known, lease_until=None, last_tick_at=now, round_began_at=round_began_at)
+            self._release(key, version, after)
             raise
         return self._release(key, version, self._outcome(begun, known, place, result))
 
@@ -145,7 +149,7 @@ class PollProvider:
         if result.error is not None:
             after = replace(after, fault=PollFault(result.error.code, result.error.detail, now))
             if not result.observed and result.place is None and place == START:
-                return replace(after, round_began_at=known.round_began_at)
+                return replace(after, round_began_at=None)
         is_retry = known.place is None and place != START
         if result.place is None and not is_retry and after.round_began_at is not None:
             after = replace(after, round_seconds=(now - after.round_began_at).total_seconds())
