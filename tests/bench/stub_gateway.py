@@ -1,5 +1,6 @@
 """A stub of API Gateway's management API in a process of its own: answers every post with 200, as fast as it can.
 
+Posts to connections whose name begins with `hangs` are answered when their sender has given up.
 python -m tests.bench.stub_gateway: prints its port, serves until its input ends.
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import sys
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+_HANGS_SECONDS = 3.0
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -19,6 +21,8 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             lines = head.lower().split(b"\r\n")
             length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
             await reader.readexactly(length)
+            if b"/@connections/hangs" in lines[0]:
+                await asyncio.sleep(_HANGS_SECONDS)
             writer.write(_ANSWER)
     writer.close()
 

@@ -14,7 +14,7 @@ from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled
 
 TIMEOUT_SECONDS = 1
 MAX_CONNECTIONS = 128
-"""At least as many as `fan_out` has lanes; beyond the pool every send would open a connection of its own."""
+"""At least as many as DeliverEvents sends at once; beyond the pool every send would open a connection of its own."""
 
 _GONE = 410
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.domain.connection import Connection
-from shared.domain.cursor import Cursor, is_kept, resolve_cursor
+from shared.domain.cursor import resolve_cursor
 from shared.domain.errors import ConnectionGone, SendFailed
 from shared.domain.event import EventId, LogHead
 from shared.domain.push_message import events_messages, notice
-from shared.ports import Clock, Connections, EventLog, Sender, StateStore
+from shared.ports import Clock, Connections, EventLog, Sender
 from shared.services.access.list_revocations import ListRevocations
 from shared.services.delivery.read_events import ReadEvents, Run
 
@@ -33,8 +33,9 @@ class GreetConnection:
     events: EventLog
     connections: Connections
     sender: Sender
-    state: StateStore
     clock: Clock
+    read_events: ReadEvents
+    list_revocations: ListRevocations
 
     def hello(self, connection_id: str, after: object) -> None:
         connection = self._sender_of_message(connection_id)
@@ -45,10 +46,10 @@ class GreetConnection:
         try:
             self.sender.send(connection_id, notice("connected", EventId.of_head(head)))
             if cursor.is_reset:
-                cursor = self._reset(connection_id, head)
-            reached = self._replay(connection_id, cursor, head)
-            if self.connections.advance(connection, cursor=reached, epoch=head.epoch):
-                self._look_again(connection_id, reached, head.epoch)
+                self.sender.send(connection_id, notice("reset", cursor.position))
+            replayed = self._replay(connection_id, cursor.position, head)
+            if self.connections.advance(connection, cursor=replayed.seq, epoch=replayed.epoch):
+                self._look_again(connection_id, replayed)
         except ConnectionGone:
             self.connections.remove(connection_id)
         except SendFailed:
@@ -79,7 +80,7 @@ class GreetConnection:
         return counted[0] if counted[1] <= MESSAGES_A_SECOND else None
 
     def _is_admitted(self, connection: Connection) -> bool:
-        is_revoked = ListRevocations(self.state, self.clock).run().cover_connection(connection)
+        is_revoked = self.list_revocations.run().cover_connection(connection)
         if is_revoked:
             self._send_away(connection.connection_id)
         return not is_revoked
@@ -92,35 +93,25 @@ class GreetConnection:
         except (ConnectionGone, SendFailed):
             return
 
-    def _reset(self, connection_id: str, head: LogHead) -> Cursor:
-        now = EventId.of_head(head)
-        self.sender.send(connection_id, notice("reset", now))
-        return Cursor(now)
-
-    def _replay(self, connection_id: str, cursor: Cursor, head: LogHead) -> int:
-        """Send everything up to the head that can be read; returns the last change sent."""
-        reader = ReadEvents(self.events, self.clock)
-        after, position = cursor.seq, cursor.position
+    def _replay(self, connection_id: str, cursor: EventId, head: LogHead) -> EventId:
+        """Send everything up to the head that can be read; returns the id of the last frame that was sent."""
         for _ in range(MAX_READS):
-            run = reader.run(after, head, limit=CHANGES_A_READ)
-            if run.is_torn and not run.changes:
-                head = self.events.head()
-                if is_kept(after, head):
-                    return after
-                return self._reset(connection_id, head).seq
-            self._send_run(connection_id, run, position)
-            after = run.last
-            if after >= head.seq or run.is_torn:
+            run = self.read_events.run(cursor.seq, head, limit=CHANGES_A_READ)
+            if run.is_trimmed:
+                now = EventId.of_head(self.events.head())
+                self.sender.send(connection_id, notice("reset", now))
+                return now
+            self._send_run(connection_id, run, cursor)
+            cursor = EventId.of_change(head.epoch, run.last)
+            if run.is_torn or run.last >= head.seq:
                 break
-        return after
+        return cursor
 
-    def _look_again(self, connection_id: str, reached: int, epoch: str) -> None:
+    def _look_again(self, connection_id: str, cursor: EventId) -> None:
         head = self.events.head()
-        if head.epoch != epoch or head.seq <= reached:
-            return
-        run = ReadEvents(self.events, self.clock).run(reached, head, limit=CHANGES_A_READ)
-        self._send_run(connection_id, run, EventId.of_change(epoch, reached))
+        if head.epoch == cursor.epoch:
+            self._send_run(connection_id, self.read_events.run(cursor.seq, head, limit=CHANGES_A_READ), cursor)
 
-    def _send_run(self, connection_id: str, run: Run, position: EventId) -> None:
-        for message in events_messages(run.frames(position)):
+    def _send_run(self, connection_id: str, run: Run, cursor: EventId) -> None:
+        for message in events_messages(run.frames(cursor)):
             self.sender.send(connection_id, message)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from shared.domain.event import EventId, LogHead
 from shared.domain.event_stream import stream_text
 from shared.domain.job import ACTIVE_STATUSES
 from shared.domain.metric import Metric
-from shared.ports import Clock, EventLog, StateStore, Telemetry
+from shared.ports import Clock, EventLog, Telemetry
 from shared.services.access.list_revocations import ListRevocations
 from shared.services.delivery.read_events import ReadEvents, Run, readable_head
 from shared.services.leases import Leases
@@ -48,79 +49,123 @@ class Listener:
     seconds_left: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What is told: `run` after `cursor`, of the log whose head is `head`. `is_held`: after waiting for it."""
+
+    cursor: Cursor
+    head: LogHead
+    run: Run
+    is_held: bool = False
+
+    @property
+    def is_news(self) -> bool:
+        return self.cursor.is_reset or bool(self.run.changes)
+
+    @property
+    def text(self) -> str:
+        return stream_text(
+            retry_ms=self._retry_ms,
+            start=self.cursor.position,
+            head=readable_head(self.head, self.run),
+            frames=self.run.frames(self.cursor.position),
+            is_reset=self.cursor.is_reset,
+        )
+
+    @property
+    def _retry_ms(self) -> int:
+        has_more = self.run.changes and self.run.last < self.head.seq and not self.run.is_torn
+        return RETRY_MORE_MS if has_more else RETRY_SOON_MS if self.is_news or self.is_held else RETRY_IDLE_MS
+
+
 @dataclass(frozen=True, kw_only=True)
 class StreamEvents:
-    """Held open at most `sse_hold_seconds`, only while a job is active and one of `sse_max_held` places is free."""
+    """Held open at most `sse_hold_seconds`, only while a job is active and one of `sse_max_held` slots is free."""
 
     events: EventLog
-    state: StateStore
     leases: Leases
     clock: Clock
     telemetry: Telemetry
+    read_events: ReadEvents
+    list_revocations: ListRevocations
     sse_hold_seconds: float
     sse_max_held: int
     sse_connections_per_ip: int
 
-    def run(self, cursor: str | None, listener: Listener) -> str:
+    def run(self, last_id: str | None, listener: Listener) -> str:
         """The whole text of one answer. Raises TooManyConnectionsError, AuthenticationRequiredError (revoked)."""
-        began_at, began = self.clock.now(), self.clock.monotonic()
-        address = state_keys.streams_of_address(network_of(listener.source_ip))
-        with self._slot(address, self.sse_connections_per_ip) as has_place:
-            if not has_place:
+        began_at = self.clock.now()
+        deadline = self.clock.monotonic() + min(self.sse_hold_seconds, listener.seconds_left - SECONDS_KEPT_BACK)
+        with self._admit(listener.source_ip):
+            answer = self._read(last_id)
+            if not answer.is_news and self._may_hold(answer.head):
+                answer = self._hold(answer, deadline)
+                if answer.is_held and answer.is_news:
+                    self._refuse_revoked(listener.principal, began_at)
+        return answer.text
+
+    @contextmanager
+    def _admit(self, source_ip: str) -> Iterator[None]:
+        """Only so many at once for one customer's network (T16, T17)."""
+        slots = state_keys.streams_of_address(network_of(source_ip))
+        with self._slot(slots, self.sse_connections_per_ip) as has_slot:
+            if not has_slot:
                 raise TooManyConnectionsError(
                     f"This address already has {self.sse_connections_per_ip} event streams open; close one or wait.",
                     retry_after=5,
                 )
-            head = self.events.head()
-            start = resolve_cursor(cursor, head)
-            if start.is_reset:
-                return _reset_text(start)
-            run = ReadEvents(self.events, self.clock).run(start.seq, head, limit=MAX_CHANGES)
-            if run.is_torn and not run.changes:
-                head = self.events.head()
-                start = resolve_cursor(cursor, head) if cursor else start
-                if start.is_reset:
-                    return _reset_text(start)
-            if run.changes or not self._may_hold(head):
-                return _news_text(start, run, head, retry_ms=RETRY_SOON_MS if run.changes else RETRY_IDLE_MS)
-            with self._slot(state_keys.STREAM_HOLDS, self.sse_max_held) as is_held:
-                if not is_held:
-                    return _news_text(start, run, head, retry_ms=RETRY_IDLE_MS)
-                deadline = began + min(self.sse_hold_seconds, listener.seconds_left - SECONDS_KEPT_BACK)
-                run = self._wait(start.seq, deadline)
-            if run.changes:
-                self._refuse_revoked(listener.principal, began_at)
-                head = self.events.head()
-                if head.epoch != start.position.epoch:
-                    # The log began anew meanwhile: these changes have the numbers of others.
-                    return _reset_text(Cursor(EventId.of_head(head), is_reset=True))
-            return _news_text(start, run, head, retry_ms=RETRY_SOON_MS)
+            yield
 
-    def _slot(self, name: str, count: int) -> AbstractContextManager[bool]:
-        """One of `count` slots, tried in a random order, so that one write takes a free one as a rule (T17)."""
-        slots = [state_keys.slot(name, number) for number in random.sample(range(count), count)]
-        return self.leases.hold(*slots, life=SLOT_LIFE)
+    def _read(self, last_id: str | None) -> _Answer:
+        """What is in the log already."""
+        head = self.events.head()
+        cursor = resolve_cursor(last_id, head)
+        if cursor.is_reset:
+            return _reset(head)
+        run = self.read_events.run(cursor.seq, head, limit=MAX_CHANGES)
+        return _reset(self.events.head()) if run.is_trimmed else _Answer(cursor, head, run)
 
     def _may_hold(self, head: LogHead) -> bool:
         return self.sse_hold_seconds > 0 and self.sse_max_held > 0 and head.count(statuses=_ACTIVE) > 0
 
+    def _hold(self, answer: _Answer, deadline: float) -> _Answer:
+        """What came until the deadline; the answer as it is when all slots are taken."""
+        with self._slot(state_keys.STREAM_HOLDS, self.sse_max_held) as has_slot:
+            if not has_slot:
+                return answer
+            run = self._wait(answer.cursor.seq, deadline)
+        head = self.events.head() if run.changes else answer.head
+        if head.epoch != answer.head.epoch:
+            # The log began anew meanwhile: these changes have the numbers of others.
+            return _reset(head, is_held=True)
+        return _Answer(answer.cursor, head, run, is_held=True)
+
     def _wait(self, after: int, deadline: float) -> Run:
         """Look once a second until something is new or time is up."""
         began = self.clock.monotonic()
-        run = Run(after, ())
+        run = Run(after)
         while not run.changes and (left := deadline - self.clock.monotonic()) > 0:
             self.clock.sleep(min(SECONDS_BETWEEN_READS, left))
             run = Run(after, self.events.read(after, MAX_CHANGES))
         self.telemetry.count(Metric.SSE_HELD_SECONDS, self.clock.monotonic() - began)
         return run
 
+    def _slot(self, name: str, count: int) -> AbstractContextManager[bool]:
+        """One of `count` slots, tried in a random order, so that one write takes a free one as a rule (T17)."""
+        slots = [state_keys.slot(name, number) for number in random.sample(range(count), count)]
+        return self.leases.hold(*slots, life=SLOT_LIFE)
+
     def _refuse_revoked(self, principal: Principal, began_at: datetime) -> None:
-        if ListRevocations(self.state, self.clock).run().cover(principal.user_id, principal.key_id, began_at):
+        if self.list_revocations.run().cover(principal.user_id, principal.key_id, began_at):
             raise AuthenticationRequiredError("Authentication required: this access was revoked.")
 
 
+def _reset(head: LogHead, *, is_held: bool = False) -> _Answer:
+    return _Answer(Cursor(EventId.of_head(head), is_reset=True), head, Run(head.seq), is_held=is_held)
+
+
 def network_of(source_ip: str) -> str:
-    """Whose places are counted: an IPv4 address, or the /64 of an IPv6 one, which belongs to one customer (T16)."""
+    """Whose slots are counted: an IPv4 address, or the /64 of an IPv6 one, which belongs to one customer (T16)."""
     try:
         address = ipaddress.ip_address(source_ip)
     except ValueError:
@@ -130,18 +175,3 @@ def network_of(source_ip: str) -> str:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, 64), strict=False).network_address)
     return str(address)
-
-
-def _reset_text(start: Cursor) -> str:
-    return stream_text(retry_ms=RETRY_SOON_MS, start=start.position, head=start.position, frames=(), is_reset=True)
-
-
-def _news_text(start: Cursor, run: Run, head: LogHead, *, retry_ms: int) -> str:
-    frames = run.frames(start.position)
-    if run.changes and not run.is_torn and run.last < head.seq:
-        retry_ms = RETRY_MORE_MS
-    return stream_text(retry_ms=retry_ms, start=start.position, head=_head_id(run, head), frames=frames)
-
-
-def _head_id(run: Run, head: LogHead) -> EventId:
-    return readable_head(head, run)

@@ -1,4 +1,4 @@
-"""The long poll: at once when there is news, held only where it may be, and never past its place or time."""
+"""The long poll: at once when there is news, held only where it may be, and never past its slot or time."""
 
 from __future__ import annotations
 
@@ -139,11 +139,11 @@ def test_the_hold_ends_three_seconds_before_the_function() -> None:
     assert world.clock.monotonic() == pytest.approx(6, abs=0.01)
 
 
-def test_more_than_the_places_to_hold_are_answered_at_once() -> None:
+def test_more_than_the_slots_to_hold_are_answered_at_once() -> None:
     world = Delivery(clock=FakeClock(), sse_max_held=2)
     world.publish(1)
-    for place in range(2):
-        world.stores.state.put(f"sse-held#{place}", {}, now=world.clock.now())
+    for number in range(2):
+        world.stores.state.put(f"sse-held#{number}", {}, now=world.clock.now())
 
     events = ask(world, f"{world.epoch}-2")
 
@@ -153,8 +153,8 @@ def test_more_than_the_places_to_hold_are_answered_at_once() -> None:
 
 def test_the_sixth_connection_of_an_address_is_refused_and_others_are_served() -> None:
     world = Delivery()
-    for place in range(5):
-        world.stores.state.put(f"sse-ip#192.0.2.7#{place}", {}, now=world.clock.now())
+    for number in range(5):
+        world.stores.state.put(f"sse-ip#192.0.2.7#{number}", {}, now=world.clock.now())
 
     with pytest.raises(TooManyConnectionsError):
         ask(world)
@@ -162,7 +162,7 @@ def test_the_sixth_connection_of_an_address_is_refused_and_others_are_served() -
     assert ask(world, listener=Listener(LOCAL_ADMIN, "192.0.2.8", 27.0))
 
 
-def test_places_are_given_back_before_the_answer() -> None:
+def test_slots_are_given_back_before_the_answer() -> None:
     world = Delivery()
     world.publish(1)
     for _ in range(30):
@@ -171,7 +171,7 @@ def test_places_are_given_back_before_the_answer() -> None:
     assert not [key for key in world.stores.state_rows if key.startswith("sse-")]
 
 
-def test_the_place_of_a_client_whose_function_died_is_free_after_thirty_seconds() -> None:
+def test_the_slot_of_a_client_whose_function_died_is_free_after_thirty_seconds() -> None:
     clock = FakeClock()
     world = Delivery(clock=clock)
     while len(world.stores.state_rows) < 5:
@@ -186,7 +186,7 @@ def test_the_place_of_a_client_whose_function_died_is_free_after_thirty_seconds(
     assert ask(world)
 
 
-def test_of_many_requests_at_once_exactly_five_hold_a_place() -> None:
+def test_of_many_requests_at_once_exactly_five_hold_a_slot() -> None:
     world = Delivery()
     streamer = world.parts.use(StreamEvents)
     inside = threading.Barrier(6, timeout=20)
@@ -323,5 +323,5 @@ def test_a_deletion_is_told_as_two_frames() -> None:
         ("1.2.3.4, 5.6.7.8", "unknown"),
     ],
 )
-def test_places_are_counted_by_customer_network(address: str, counted_as: str) -> None:
+def test_slots_are_counted_by_customer_network(address: str, counted_as: str) -> None:
     assert network_of(address) == counted_as
