@@ -10,9 +10,10 @@ from typing import Protocol
 from shared.domain.change import RemoteId
 from shared.domain.connection import Connection
 from shared.domain.event import JobEvent, LoggedEvent, LogHead
-from shared.domain.job import Job, JobKind, JobStatus
+from shared.domain.job import Job, JobStatus
 from shared.domain.metric import Metric
 from shared.domain.observation import Look, Observation
+from shared.domain.provider_profile import ProviderProfile
 from shared.domain.totals import DayTotal
 
 
@@ -79,7 +80,7 @@ class ActiveJob:
     job_id: str
     provider: str
     external_id: str | None
-    kind: JobKind
+    kind: str
     status: JobStatus
     created_at: datetime
     is_lost: bool
@@ -241,26 +242,30 @@ class Provider(Protocol):
     """A remote place where jobs run. Every call is bounded in time and size and raises ProviderError's children."""
 
     @property
-    def name(self) -> str: ...
+    def profile(self) -> ProviderProfile: ...
+
+    @property
+    def name(self) -> str:
+        """As in the profile."""
 
     @property
     def label(self) -> str:
-        """The name a person reads ("Replicate")."""
+        """As in the profile."""
 
     def account(self) -> Account: ...
 
     def list_page(
-        self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
     ) -> ObservationPage:
         """One page of a list, newest first; `created_after` may be ignored where the provider has no such filter."""
 
-    def get(self, external_id: str, kind: JobKind) -> Look:
+    def get(self, external_id: str, kind: str) -> Look:
         """One job and the end of its log. Raises ProviderJobNotFoundError on 404."""
 
-    def full_log(self, external_id: str, kind: JobKind) -> str | None:
+    def full_log(self, external_id: str, kind: str) -> str | None:
         """The whole log as far as the provider still has it, at most 4 MB; None when it was removed."""
 
-    def cancel(self, external_id: str, kind: JobKind) -> None:
+    def cancel(self, external_id: str, kind: str) -> None:
         """Ask for the end; its answer is no observation."""
 
     def webhook_secret(self) -> str: ...

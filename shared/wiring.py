@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from shared.config import SecretsBackend, Settings
 from shared.domain.observation import Look
+from shared.domain.provider_profile import ProviderProfile
 from shared.ports import (
     Account,
     Clock,
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 UseCase = TypeVar("UseCase")
 
+PROVIDER_PACKAGES = ("shared.adapters.providers.replicate",)
+"""Each holds a `profile`, which costs nothing to import, and a `provider`."""
+
 REPLICATE_TOKEN_SECRET = "replicate_api_token"  # noqa: S105 - the name of a secret, not one
 REPLICATE_API = "https://api.replicate.com/"
 REPLICATE_STATUS_PAGE = "https://www.replicatestatus.com"
@@ -55,6 +60,8 @@ class Parts(TypedDict, total=False):
     observations_queue: WorkQueue
     ticks_queue: WorkQueue
     final_logs_queue: WorkQueue
+    provider_packages: tuple[str, ...]
+    profiles: Mapping[str, ProviderProfile]
     providers: Mapping[str, Provider]
     webhook_probe: WebhookProbe
     new_secret: Callable[[], str]
@@ -189,6 +196,16 @@ class Wiring:
         from shared.enterprise_config import load_enterprise_config
 
         return load_enterprise_config(self.settings.simpletuner_enterprise_config)
+
+    @cached_property
+    def provider_packages(self) -> tuple[str, ...]:
+        return PROVIDER_PACKAGES
+
+    @cached_property
+    def profiles(self) -> Mapping[str, ProviderProfile]:
+        """What is known of every provider without asking it, by name."""
+        found: list[ProviderProfile] = [import_module(f"{name}.profile").PROFILE for name in self.provider_packages]
+        return {profile.name: profile for profile in found}
 
     @cached_property
     def providers(self) -> Mapping[str, Provider]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from shared.adapters.providers.replicate.profile import PREDICTION, hardware_of_model
 from shared.domain.job import Job, JobStatus, Transition
 from shared.domain.observation import Observation
 from shared.domain.pricing import Hardware
@@ -32,6 +33,7 @@ def a_job(job_id: str = "abc123def456ghij", status: JobStatus = JobStatus.QUEUED
         "job_id": job_id,
         "external_id": job_id,
         "provider": "replicate",
+        "kind": PREDICTION,
         "status": status,
         "created_at": NOON,
         "hardware_type": "H100",
@@ -48,8 +50,10 @@ def an_observation(
     values: dict[str, Any] = {
         "provider": "replicate",
         "external_id": external_id,
+        "kind": PREDICTION,
         "observed_at": after(1000),
         "status": status,
+        "hardware": hardware_of_model(fields.get("model")),
         "provider_status": PROVIDER_WORDS.get(status, "rebooting") if status else "rebooting",
         "created_at": NOON,
     }

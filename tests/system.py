@@ -38,9 +38,10 @@ class System:
     wiring: Wiring
     parts: Parts
 
-    def use_provider(self, provider: Provider) -> None:
-        """Let another provider stand in the place of `provider`, in a process that knows no other."""
-        self.parts["providers"] = {"replicate": provider}
+    def use_providers(self, *providers: Provider) -> None:
+        """Let these providers stand in the place of `provider`, in a process that knows no other."""
+        self.parts["providers"] = {provider.name: provider for provider in providers}
+        self.parts["profiles"] = {provider.name: provider.profile for provider in providers}
         self.start_another_process()
 
     def start_another_process(self) -> None:

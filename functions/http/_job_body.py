@@ -15,7 +15,7 @@ def job_body(job: Job, now: datetime) -> dict[str, object]:
         "prediction_id": job.external_id,
         "provider_status": job.provider_status,
         "lost": job.is_lost,
-        "kind": job.kind.value,
+        "kind": job.kind,
     }
     if job.model:
         metadata["model"] = job.model

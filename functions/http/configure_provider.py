@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from functions.http._access import Admin
 from functions.http._app import lambda_handler_for
-from shared.domain.pricing import DEFAULT_PROFILE, Hardware
+from shared.domain.pricing import Hardware
 from shared.services.providers.configure_provider import ConfigureProvider
 from shared.services.providers.keep_token import KeepToken
 from shared.services.providers.provider_named import provider_named
@@ -91,23 +91,21 @@ def forget_token(provider: str, caller: Admin) -> dict[str, object]:
 
 
 def _hardware(provider: str, settings: ProviderSettings) -> dict[str, object]:
-    profiles = {profile.id: profile for profile in settings.profiles(provider)}
-    chosen = str(settings.of(provider).get("hardware_profile", DEFAULT_PROFILE))
-    profile = profiles.get(chosen, profiles[DEFAULT_PROFILE])
+    chosen = settings.hardware(provider)
     return {
-        "cost_per_hour": float(profile.price_per_hour),
-        "hardware_profile": profile.id,
-        "hardware_profiles": [_profile(one) for one in profiles.values()],
+        "cost_per_hour": float(chosen.price_per_hour),
+        "hardware_profile": chosen.id,
+        "hardware_profiles": [_profile(hardware) for hardware in settings.hardware_choices(provider)],
     }
 
 
-def _profile(profile: Hardware) -> dict[str, object]:
+def _profile(hardware: Hardware) -> dict[str, object]:
     return {
-        "id": profile.id,
-        "label": profile.label,
-        "hardware_type": profile.hardware_type,
-        "cost_per_hour": float(profile.price_per_hour),
-        "cost_per_second": float(profile.price_per_second),
+        "id": hardware.id,
+        "label": hardware.label,
+        "hardware_type": hardware.hardware_type,
+        "cost_per_hour": float(hardware.price_per_hour),
+        "cost_per_second": float(hardware.price_per_second),
     }
 
 

@@ -40,17 +40,17 @@ def read_cost_limit(provider: str | None = None) -> dict[str, object]:
 def list_hardware(provider: str | None = None) -> dict[str, object]:
     """`hardware[]{id, name, cost_per_second, cost_per_hour, available}`, prices in US dollars."""
     parts = wiring()
-    profiles = parts.use(ProviderSettings).profiles(known_provider(provider) or DEFAULT_PROVIDER)
+    choices = parts.use(ProviderSettings).hardware_choices(known_provider(provider) or DEFAULT_PROVIDER)
     return {
         "hardware": [
             {
-                "id": profile.id,
-                "name": profile.label,
-                "cost_per_second": float(profile.price_per_second),
-                "cost_per_hour": float(profile.price_per_hour),
+                "id": hardware.id,
+                "name": hardware.label,
+                "cost_per_second": float(hardware.price_per_second),
+                "cost_per_hour": float(hardware.price_per_hour),
                 "available": True,
             }
-            for profile in profiles
+            for hardware in choices
         ]
     }
 

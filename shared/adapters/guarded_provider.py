@@ -20,8 +20,9 @@ from shared.domain.errors import (
     StaleWrite,
     StoreUnavailableError,
 )
-from shared.domain.job import JobKind, from_iso, to_iso
+from shared.domain.job import from_iso, to_iso
 from shared.domain.observation import Look
+from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Account, Clock, ObservationPage, Provider, StateStore
 
 REQUESTS_PER_SECOND = 40.0
@@ -125,6 +126,10 @@ class GuardedProvider:
         self._failures = 0
 
     @property
+    def profile(self) -> ProviderProfile:
+        return self._inner.profile
+
+    @property
     def name(self) -> str:
         return self._inner.name
 
@@ -136,17 +141,17 @@ class GuardedProvider:
         return self._guarded(self._inner.account, passes_breaker=True)
 
     def list_page(
-        self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
     ) -> ObservationPage:
         return self._guarded(lambda: self._inner.list_page(kind, page=page, created_after=created_after))
 
-    def get(self, external_id: str, kind: JobKind) -> Look:
+    def get(self, external_id: str, kind: str) -> Look:
         return self._guarded(lambda: self._inner.get(external_id, kind))
 
-    def full_log(self, external_id: str, kind: JobKind) -> str | None:
+    def full_log(self, external_id: str, kind: str) -> str | None:
         return self._guarded(lambda: self._inner.full_log(external_id, kind))
 
-    def cancel(self, external_id: str, kind: JobKind) -> None:
+    def cancel(self, external_id: str, kind: str) -> None:
         self._guarded(lambda: self._inner.cancel(external_id, kind), passes_breaker=True)
 
     def webhook_secret(self) -> str:

@@ -52,13 +52,6 @@ ACTIVE_STATUSES = (JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.QUEUED, Job
 _RANK = {status: rank for rank, status in enumerate(ACTIVE_STATUSES)} | dict.fromkeys(TERMINAL_STATUSES, 4)
 
 
-class JobKind(StrEnum):
-    """Which of the provider's two lists a job stands in."""
-
-    PREDICTION = "prediction"
-    TRAINING = "training"
-
-
 @dataclass(frozen=True, slots=True)
 class Transition:
     """A status and the moment it began (UTC), by the provider's clock where that is known."""
@@ -88,6 +81,8 @@ PRESENT = Absence()
 class Job:
     """One training job as it is stored. Times are UTC, money US dollars, durations seconds.
 
+    `kind` is the provider's word for the list it stands in (`ProviderProfile.kinds`).
+
     `version` is the store's guard: 0 for a job that was never stored, raised by one with each write.
     `cost_usd` is the final cost; what a running job has cost so far is computed on reading (`cost_at`).
     """
@@ -98,8 +93,8 @@ class Job:
     created_at: datetime
     hardware_type: str
     price_per_second: Decimal
+    kind: str
     external_id: str | None = None
-    kind: JobKind = JobKind.PREDICTION
     job_type: str = "cloud"
     version: int = 0
     config_name: str | None = None

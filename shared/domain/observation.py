@@ -18,7 +18,6 @@ from shared.domain.job import (
     PRESENT,
     Absence,
     Job,
-    JobKind,
     JobStatus,
     Transition,
     to_money,
@@ -37,13 +36,14 @@ class Observation:
     """One look at one remote job: None means "this answer did not say", never "it is gone" (I6).
 
     `status` is None when the provider's word is unknown to us; the word itself is `provider_status`.
+    `kind` is the provider's word for the job's list, `hardware` the id of a hardware in its profile.
     `found` False records a 404.
     """
 
     provider: str
     external_id: str
     observed_at: datetime
-    kind: JobKind = JobKind.PREDICTION
+    kind: str
     found: bool = True
     status: JobStatus | None = None
     provider_status: str | None = None
@@ -54,6 +54,7 @@ class Observation:
     error: str | None = None
     output_url: str | None = None
     model: str | None = None
+    hardware: str | None = None
     webhook_covered: bool | None = None
 
     @property

@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from shared.adapters.clock import SystemClock
 from shared.adapters.dynamo.items import encode_job
+from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.domain.job import Job, JobStatus, Transition
 from shared.services.jobs.cursor_key import CursorKey
 from shared.services.jobs.list_jobs import JobFilter, ListJobs
@@ -43,6 +44,7 @@ def fill(engine: Engine, stores: BenchStores, first: int, last: int) -> None:
                 job_id=f"{number:08d}benchjob",
                 external_id=f"{number:08d}benchjob",
                 provider="replicate",
+                kind=REPLICATE.kinds[0],
                 status=JobStatus.COMPLETED,
                 created_at=created_at,
                 started_at=created_at,
@@ -111,7 +113,7 @@ def bench_sync(stores: BenchStores | FakeStores, column: str) -> None:
     clock = SystemClock()
     provider = SlowProvider(clock)
     telemetry = FakeTelemetry()
-    settings = ProviderSettings(FakeStores(clock).state, clock, {})
+    settings = ProviderSettings(FakeStores(clock).state, clock, {REPLICATE.name: REPLICATE}, {})
     recorder = RecordObservations(
         jobs=stores.jobs,
         clock=clock,

@@ -21,7 +21,7 @@ from typing import Any
 from standardwebhooks.webhooks import Webhook
 
 from shared.adapters.clock import SystemClock
-from shared.adapters.providers.replicate.answers import PROVIDER
+from shared.adapters.providers.replicate.profile import PROFILE
 from shared.config import AuthMode, Settings
 from shared.domain import state_keys
 from shared.domain.errors import StoreUnavailableError
@@ -122,9 +122,9 @@ class Bench:
             events=stores.events,
             texts=stores.texts,
             state=stores.state,
-            secrets=FakeSecrets(**{webhook_secret_name(PROVIDER): SECRET}),
+            secrets=FakeSecrets(**{webhook_secret_name(PROFILE.name): SECRET}),
             observations_queue=queue,
-            providers={PROVIDER: provider},
+            providers={PROFILE.name: provider},
             enterprise=EnterpriseConfig(),
         )
         return cls(stores, requests or Requests(), provider, queue, wiring)
@@ -162,7 +162,7 @@ class Bench:
 def poll_rounds(bench: Bench) -> tuple[float, int]:
     """Ticks until a round is finished: its seconds of work, and the provider's calls."""
     bench.provider.calls.clear()
-    bench.stores.state.delete(state_keys.poll(PROVIDER), now=bench.wiring.clock.now())
+    bench.stores.state.delete(state_keys.poll(PROFILE.name), now=bench.wiring.clock.now())
     worked = 0.0
     while True:
         started = time.perf_counter()
@@ -174,7 +174,7 @@ def poll_rounds(bench: Bench) -> tuple[float, int]:
 
 
 def _has_place(bench: Bench) -> bool:
-    return read_poll_state(bench.stores.state, PROVIDER, now=bench.wiring.clock.now()).place is not None
+    return read_poll_state(bench.stores.state, PROFILE.name, now=bench.wiring.clock.now()).place is not None
 
 
 def bench_ticks(bench: Bench) -> list[tuple[str, str]]:
@@ -232,7 +232,7 @@ def webhook(bench: Bench, number: int, name: str, status: str) -> Delivery:
     webhook_id = f"msg_{number}"
     signature = Webhook(SECRET).sign(webhook_id, now, raw)
     return Delivery(
-        provider=PROVIDER,
+        provider=PROFILE.name,
         body=raw.encode(),
         headers=WebhookHeaders(webhook_id, str(int(now.timestamp())), signature),
     )

@@ -139,6 +139,7 @@ class PageServer:
             job_id=external_id,
             external_id=external_id,
             provider="replicate",
+            kind=seen.kind,
             status=JobStatus.PENDING,
             created_at=seen.created_at or self.now(),
             hardware_type="H100",

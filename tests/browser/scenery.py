@@ -6,9 +6,9 @@ import math
 import random
 from typing import Any
 
+from shared.adapters.providers.replicate.profile import HARDWARE
 from shared.domain import state_keys
 from shared.domain.job import JobStatus
-from shared.domain.pricing import PROFILES
 from shared.services.polling.poll_provider import PollState, encode_poll_state
 from tests.browser.page_server import PageServer
 
@@ -84,7 +84,7 @@ def furnish(server: PageServer) -> None:
 
 def on(profile: str) -> dict[str, Any]:
     """The fields of a job on this hardware."""
-    hardware = PROFILES[profile]
+    hardware = HARDWARE[profile]
     return {
         "model": f"{ADVANCED}{profile}",
         "hardware_type": hardware.hardware_type,

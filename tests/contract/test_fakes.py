@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from shared.adapters.providers.replicate.profile import PREDICTION, TRAINING
 from shared.domain.errors import ProviderJobNotFoundError, ProviderUnavailableError, StaleWrite, StoreUnavailableError
-from shared.domain.job import JobKind, JobStatus
+from shared.domain.job import JobStatus
 from tests.builders import a_job, an_observation
 from tests.contract.changes import commit, edited, found, known, stored
 from tests.contract.conftest import fake_stores
@@ -85,9 +86,9 @@ def test_a_provider_lists_newest_first_by_kind_and_pages() -> None:
     provider = FakeProvider(clock, page_size=2)
     for number in range(3):
         provider.put(an_observation(f"remote-{number}", created_at=clock.now() + timedelta(seconds=number)))
-    provider.put(an_observation("trained", kind=JobKind.TRAINING))
-    first = provider.list_page(JobKind.PREDICTION)
-    second = provider.list_page(JobKind.PREDICTION, page=first.next_page)
+    provider.put(an_observation("trained", kind=TRAINING))
+    first = provider.list_page(PREDICTION)
+    second = provider.list_page(PREDICTION, page=first.next_page)
     assert [seen.external_id for seen in (*first.observations, *second.observations)] == [
         "remote-2",
         "remote-1",
@@ -102,8 +103,8 @@ def test_a_provider_fails_as_planned_and_then_recovers() -> None:
     provider.put(an_observation("remote-1"))
     provider.fail("get", ProviderUnavailableError("down"), external_id="remote-1")
     with pytest.raises(ProviderUnavailableError):
-        provider.get("remote-1", JobKind.PREDICTION)
-    assert provider.get("remote-1", JobKind.PREDICTION).observation.external_id == "remote-1"
+        provider.get("remote-1", PREDICTION)
+    assert provider.get("remote-1", PREDICTION).observation.external_id == "remote-1"
     provider.forget("remote-1")
     with pytest.raises(ProviderJobNotFoundError):
-        provider.get("remote-1", JobKind.PREDICTION)
+        provider.get("remote-1", PREDICTION)

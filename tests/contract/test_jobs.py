@@ -13,10 +13,11 @@ from decimal import Decimal
 
 import pytest
 
+from shared.adapters.providers.replicate.profile import TRAINING
 from shared.domain.change import RemoteId
 from shared.domain.errors import StaleWrite
 from shared.domain.event import LogHead
-from shared.domain.job import Absence, Job, JobKind, JobStatus, Transition
+from shared.domain.job import Absence, Job, JobStatus, Transition
 from shared.ports import Claim, JobChange, Snapshot
 from tests.builders import a_job
 from tests.contract.changes import commit, deleted, edited, found, key_of, known, many_jobs, moved, stored
@@ -54,7 +55,7 @@ def a_full_job(stores: Stores) -> Job:
         "full-job_0123456789abcdef",
         JobStatus.FAILED,
         created_at=now,
-        kind=JobKind.TRAINING,
+        kind=TRAINING,
         job_type="local",
         config_name="flux ✓",
         queued_at=now + timedelta(seconds=1),
@@ -406,14 +407,14 @@ def test_an_active_job_carries_what_a_poll_needs(stores: Stores) -> None:
     now = stores.clock.now()
     job = a_job(
         created_at=now,
-        kind=JobKind.TRAINING,
+        kind=TRAINING,
         webhook_covered=True,
         absence=Absence(misses=3, last_miss_at=now, lost_at=now),
     )
     stored(stores, job)
     stored(stores, a_job("waiting-job-0001", external_id=None, created_at=now + timedelta(seconds=1)))
     covered, waiting = stores.jobs.active("replicate")
-    assert (covered.external_id, covered.kind, covered.created_at) == (job.external_id, JobKind.TRAINING, now)
+    assert (covered.external_id, covered.kind, covered.created_at) == (job.external_id, TRAINING, now)
     assert (covered.is_lost, covered.last_miss_at, covered.webhook_covered) == (True, now, True)
     assert (waiting.external_id, waiting.is_lost, waiting.last_miss_at) == (None, False, None)
     assert not waiting.webhook_covered

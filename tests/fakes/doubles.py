@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.domain.errors import (
     ConnectionGone,
     ProviderJobNotFoundError,
     SendFailed,
     StoreUnavailableError,
 )
-from shared.domain.job import JobKind
 from shared.domain.metric import Metric
 from shared.domain.observation import Look, Observation
+from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Account, Clock, ObservationPage
 
 
@@ -25,12 +26,11 @@ class FakeProvider:
     `fail` plans errors, first in first out, for one kind of call or (`external_id`) for one job.
     """
 
-    def __init__(
-        self, clock: Clock, *, name: str = "replicate", label: str = "Replicate", page_size: int = 100
-    ) -> None:
+    def __init__(self, clock: Clock, profile: ProviderProfile = REPLICATE, *, page_size: int = 100) -> None:
         self._clock = clock
-        self.name = name
-        self.label = label
+        self.profile = profile
+        self.name = profile.name
+        self.label = profile.label
         self.page_size = page_size
         self.calls: Counter[str] = Counter()
         self.asked: list[str] = []
@@ -59,11 +59,11 @@ class FakeProvider:
         return self.user
 
     def list_page(
-        self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
     ) -> ObservationPage:
         self._begin("list_page")
         newest_first = sorted(
-            (job for job in self.jobs.values() if job.kind is kind),
+            (job for job in self.jobs.values() if job.kind == kind),
             key=lambda job: (job.created_at or job.observed_at, job.external_id),
             reverse=True,
         )
@@ -74,18 +74,18 @@ class FakeProvider:
             str(end) if end < len(newest_first) else None,
         )
 
-    def get(self, external_id: str, kind: JobKind) -> Look:
+    def get(self, external_id: str, kind: str) -> Look:
         self._begin("get", external_id)
         self.asked.append(external_id)
         job = self._known(external_id)
         return Look(replace(job, observed_at=self._clock.now()), self.logs.get(external_id))
 
-    def full_log(self, external_id: str, kind: JobKind) -> str | None:
+    def full_log(self, external_id: str, kind: str) -> str | None:
         self._begin("full_log", external_id)
         self._known(external_id)
         return self.logs.get(external_id)
 
-    def cancel(self, external_id: str, kind: JobKind) -> None:
+    def cancel(self, external_id: str, kind: str) -> None:
         self._begin("cancel", external_id)
         self._known(external_id)
         self.cancelled.append(external_id)

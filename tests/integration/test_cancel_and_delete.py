@@ -13,7 +13,7 @@ from shared.config import AuthMode
 from shared.domain import state_keys
 from shared.domain.errors import ProviderRefusedError, ProviderUnavailableError
 from shared.domain.event import EventType
-from shared.domain.job import Absence, Job, JobKind, JobStatus
+from shared.domain.job import Absence, Job, JobStatus
 from shared.domain.observation import Look
 from shared.ports import JobChange
 from shared.services.access.authenticate import hash_key
@@ -71,11 +71,11 @@ def test_a_slow_provider_is_looked_at_once_so_that_the_answer_comes_in_time(
     running(system)
     look, tell = system.provider.get, system.provider.cancel
 
-    def tell_slowly(external_id: str, kind: JobKind) -> None:
+    def tell_slowly(external_id: str, kind: str) -> None:
         system.clock.advance(8)
         tell(external_id, kind)
 
-    def look_slowly(external_id: str, kind: JobKind) -> Look:
+    def look_slowly(external_id: str, kind: str) -> Look:
         system.clock.advance(8)
         return look(external_id, kind)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from functions.work import poll_provider, start_ticks
+from shared.adapters.providers.replicate.profile import PREDICTION, TRAINING
 from shared.domain import state_keys
 from shared.domain.change import RemoteId
 from shared.domain.errors import (
@@ -26,7 +27,7 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.event import LogHead
-from shared.domain.job import JobKind, JobStatus
+from shared.domain.job import JobStatus
 from shared.domain.observation import Look
 from shared.ports import JobChange, ObservationPage, Snapshot
 from shared.services.health.check_health import CheckHealth
@@ -63,7 +64,7 @@ class SlowProvider(FakeProvider):
         self.hold: list[str] = []
 
     def list_page(
-        self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
     ) -> ObservationPage:
         self._suffer()
         found = super().list_page(kind, page=page, created_after=created_after)
@@ -71,7 +72,7 @@ class SlowProvider(FakeProvider):
             self.looked_at.setdefault(seen.external_id, []).append(self._time.now())
         return found
 
-    def get(self, external_id: str, kind: JobKind) -> Look:
+    def get(self, external_id: str, kind: str) -> Look:
         self._suffer(share=1 / 8)
         self.looked_at.setdefault(external_id, []).append(self._time.now())
         return super().get(external_id, kind)
@@ -87,11 +88,11 @@ def slow(engine: Engine, **behaviour: float) -> SlowProvider:
     provider = SlowProvider(engine.system.clock, **behaviour)  # type: ignore[arg-type]
     provider.jobs = engine.system.provider.jobs
     engine.system.provider = provider
-    engine.system.use_provider(provider)
+    engine.system.use_providers(provider)
     return provider
 
 
-def active_jobs(engine: Engine, count: int, *, kind: JobKind = JobKind.PREDICTION, spacing: float = 1) -> list[str]:
+def active_jobs(engine: Engine, count: int, *, kind: str = PREDICTION, spacing: float = 1) -> list[str]:
     """So many running jobs, known here and at the provider, the oldest first."""
     ids = [f"job{number:09d}" for number in range(count)]
     for place, external_id in enumerate(ids):
@@ -266,7 +267,7 @@ def test_a_paused_tick_cannot_write_its_place_but_what_it_saw_counts(engine: Eng
 
     class Freezing(FakeProvider):
         def list_page(
-            self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+            self, kind: str, *, page: str | None = None, created_after: datetime | None = None
         ) -> ObservationPage:
             found = system.provider.list_page(kind, page=page, created_after=created_after)
             system.clock.advance(31)
@@ -399,7 +400,7 @@ def test_reading_runs_ahead_of_slow_writing_by_a_bounded_number_of_jobs(
         written.append(len(changes))
         return answer
 
-    def counted_page(kind: JobKind, **options: Any) -> ObservationPage:
+    def counted_page(kind: str, **options: Any) -> ObservationPage:
         ahead.append(sum(len(page.observations) for page in pages) - sum(written))
         pages.append(list_page(kind, **options))
         return pages[-1]
@@ -460,7 +461,7 @@ def test_the_time_in_which_the_provider_held_us_back_is_no_part_of_a_round(engin
     held = ProviderThrottledError("Replicate asks to wait.", retry_after=900)
     real, held_until = provider.list_page, engine.system.clock.now() + timedelta(minutes=15)
 
-    def list_page(kind: JobKind, **options: Any) -> ObservationPage:
+    def list_page(kind: str, **options: Any) -> ObservationPage:
         if provider.calls["list_page"] > 1 and engine.system.clock.now() < held_until:
             raise held
         return real(kind, **options)
@@ -475,7 +476,7 @@ def test_a_clock_that_jumps_within_a_round_makes_no_endless_interval(engine: Eng
     active_jobs(engine, 2)
     real = engine.system.provider.list_page
 
-    def list_page(kind: JobKind, **options: Any) -> ObservationPage:
+    def list_page(kind: str, **options: Any) -> ObservationPage:
         engine.system.clock.advance(86_400)
         return real(kind, **options)
 
@@ -540,18 +541,18 @@ def test_jobs_that_always_fail_starve_nobody(engine: Engine) -> None:
 
     class Poisoned(FakeProvider):
         def list_page(
-            self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+            self, kind: str, *, page: str | None = None, created_after: datetime | None = None
         ) -> ObservationPage:
             return ObservationPage((), None)
 
-        def get(self, external_id: str, kind: JobKind) -> Look:
+        def get(self, external_id: str, kind: str) -> Look:
             if external_id in poison:
                 raise DOWN
             return super().get(external_id, kind)
 
     provider = Poisoned(system.clock)
     provider.jobs = system.provider.jobs
-    system.use_provider(provider)
+    system.use_providers(provider)
     engine.run(4)
     assert {engine.job(job_id).status for job_id in healthy} == {JobStatus.COMPLETED}
     assert {engine.job(job_id).status for job_id in poison} == {JobStatus.RUNNING}
@@ -593,11 +594,11 @@ def test_a_throttled_round_goes_on_behind_the_place_where_it_was_held(engine: En
         left = 0
 
         def list_page(
-            self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+            self, kind: str, *, page: str | None = None, created_after: datetime | None = None
         ) -> ObservationPage:
             return ObservationPage((), None)
 
-        def get(self, external_id: str, kind: JobKind) -> Look:
+        def get(self, external_id: str, kind: str) -> Look:
             self.left -= 1
             if self.left < 0:
                 raise ProviderThrottledError("Wait.", retry_after=1)
@@ -628,7 +629,7 @@ def test_the_place_survives_its_storage() -> None:
         round_began_at=now - timedelta(seconds=3),
         last_tick_at=now,
         round_seconds=1.5,
-        place=Place(kind=JobKind.TRAINING, page="cursor=x", horizon=now, singles=("a", "b"), rest_after="2026#a"),
+        place=Place(kind=TRAINING, page="cursor=x", horizon=now, singles=("a", "b"), rest_after="2026#a"),
         failed=("c",),
     )
     assert decode_poll_state(json.loads(json.dumps(encode_poll_state(state)))) == state
@@ -701,14 +702,14 @@ def test_absence_from_every_list_ends_nothing(engine: Engine) -> None:
 
     class Unlisted(FakeProvider):
         def list_page(
-            self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+            self, kind: str, *, page: str | None = None, created_after: datetime | None = None
         ) -> ObservationPage:
             self.calls["list_page"] += 1
             return ObservationPage((), None)
 
     provider = Unlisted(system.clock)
     provider.jobs = system.provider.jobs
-    system.use_provider(provider)
+    system.use_providers(provider)
     engine.run(10)
     assert {engine.job(job_id).status for job_id in ids} == {JobStatus.RUNNING}
 

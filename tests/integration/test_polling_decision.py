@@ -11,6 +11,7 @@ import pytest
 
 from functions.http import read_metrics, read_polling_status
 from functions.work import start_ticks
+from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.background_tasks import get_task_manager, start_background_tasks, stop_background_tasks
 from shared.domain import state_keys
 from shared.domain.errors import ProviderUnavailableError
@@ -82,9 +83,8 @@ def test_environment_then_yaml_then_thirty_seconds(environment: float | None, ya
 
 def test_a_provider_without_a_webhook_url_is_polled_and_another_with_one_is_not(engine: Engine) -> None:
     system = engine.system
-    other = FakeProvider(system.clock, name="other", label="Other")
-    system.parts["providers"] = {"replicate": system.provider, "other": other}
-    system.start_another_process()
+    other = FakeProvider(system.clock, replace(REPLICATE, name="other", label="Other"))
+    system.use_providers(system.provider, other)
     engine.configure(webhook_url=WEBHOOK_URL)
     seen = system.remote_job("abcdefgh1234", webhook_covered=True)
     other.put(replace(seen, provider="other", external_id="efgh12345678"))

@@ -14,6 +14,7 @@ import pytest
 from infra.simulators.replicate import FaultKind, RunningSimulator, Shape, running_simulator
 from shared.adapters.clock import SystemClock
 from shared.adapters.http.bounded import HttpLimits
+from shared.adapters.providers.replicate.profile import KINDS, PREDICTION
 from shared.adapters.providers.replicate.provider import ReplicateProvider
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
@@ -24,7 +25,7 @@ from shared.domain.errors import (
     ProviderTokenRejectedError,
     ProviderUnavailableError,
 )
-from shared.domain.job import JobKind, JobStatus
+from shared.domain.job import JobStatus
 from shared.domain.observation import Observation
 from shared.ports import Account
 
@@ -53,7 +54,7 @@ def replicate(simulator: RunningSimulator) -> Iterator[ReplicateProvider]:
         yield provider
 
 
-def all_pages(provider: ReplicateProvider, kind: JobKind, since: datetime | None = None) -> list[Observation]:
+def all_pages(provider: ReplicateProvider, kind: str, since: datetime | None = None) -> list[Observation]:
     seen: list[Observation] = []
     place = None
     for _ in range(20):
@@ -76,12 +77,12 @@ def test_a_wrong_token_is_rejected(simulator: RunningSimulator) -> None:
 
 
 @pytest.mark.parametrize("shape", [Shape.HOT, Shape.COLD])
-@pytest.mark.parametrize("kind", list(JobKind))
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_job_is_seen_through_its_life_in_both_shapes(
-    simulator: RunningSimulator, replicate: ReplicateProvider, kind: JobKind, shape: Shape
+    simulator: RunningSimulator, replicate: ReplicateProvider, kind: str, shape: Shape
 ) -> None:
     control = simulator.control
-    job_id = control.create_job(kind=kind.value, boot_seconds=60, run_seconds=600, shape=shape)
+    job_id = control.create_job(kind=kind, boot_seconds=60, run_seconds=600, shape=shape)
     assert replicate.get(job_id, kind).observation.status is JobStatus.QUEUED
     control.jump(120)
     look = replicate.get(job_id, kind)
@@ -107,27 +108,27 @@ def test_a_failed_and_an_aborted_job_end_without_measures(
         age_seconds=90, boot_seconds=5, run_seconds=20, outcome="failed", error="CUDA out of memory", has_metrics=False
     )
     aborted = simulator.control.create_job(age_seconds=90, boot_seconds=600, cancel_after_seconds=10)
-    seen = replicate.get(failed, JobKind.PREDICTION).observation
+    seen = replicate.get(failed, PREDICTION).observation
     assert (seen.status, seen.error, seen.predict_seconds) == (JobStatus.FAILED, "CUDA out of memory", None)
-    seen = replicate.get(aborted, JobKind.PREDICTION).observation
+    seen = replicate.get(aborted, PREDICTION).observation
     assert (seen.status, seen.provider_status) == (JobStatus.CANCELLED, "aborted")
 
 
 def test_removed_data_is_told_as_nothing(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(age_seconds=7200, boot_seconds=5, run_seconds=20)
-    look = replicate.get(job_id, JobKind.PREDICTION)
+    look = replicate.get(job_id, PREDICTION)
     seen = look.observation
     assert (seen.status, look.log_tail, seen.output_url) == (JobStatus.COMPLETED, None, None)
     assert seen.predict_seconds is not None
-    assert replicate.full_log(job_id, JobKind.PREDICTION) is None
+    assert replicate.full_log(job_id, PREDICTION) is None
 
 
-@pytest.mark.parametrize("kind", list(JobKind))
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_job_stands_once_in_the_pages_of_its_list(
-    simulator: RunningSimulator, replicate: ReplicateProvider, kind: JobKind
+    simulator: RunningSimulator, replicate: ReplicateProvider, kind: str
 ) -> None:
-    ids = {simulator.control.create_job(kind=kind.value, age_seconds=number) for number in range(250)}
-    simulator.control.create_job(kind=next(other for other in JobKind if other is not kind).value)
+    ids = {simulator.control.create_job(kind=kind, age_seconds=number) for number in range(250)}
+    simulator.control.create_job(kind=next(other for other in KINDS if other != kind))
     seen = all_pages(replicate, kind)
     assert len(seen) == 250
     assert {job.external_id for job in seen} == ids
@@ -138,14 +139,14 @@ def test_a_list_can_begin_at_a_moment(simulator: RunningSimulator, replicate: Re
     new = simulator.control.create_job(age_seconds=10)
     simulator.control.create_job(age_seconds=5000)
     since = datetime.now(UTC) - timedelta(seconds=1000)
-    assert [job.external_id for job in all_pages(replicate, JobKind.PREDICTION, since)] == [new]
+    assert [job.external_id for job in all_pages(replicate, PREDICTION, since)] == [new]
 
 
 def test_an_http_next_is_followed_at_our_own_address(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     for number in range(120):
         simulator.control.create_job(age_seconds=number)
     simulator.control.add_fault(FaultKind.NEXT_HTTP)
-    assert len(all_pages(replicate, JobKind.PREDICTION)) == 120
+    assert len(all_pages(replicate, PREDICTION)) == 120
 
 
 def test_a_next_to_another_origin_is_never_asked(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
@@ -154,7 +155,7 @@ def test_a_next_to_another_origin_is_never_asked(simulator: RunningSimulator, re
     with listening(lambda _connection: None) as (address, connections):
         simulator.control.add_fault(FaultKind.NEXT_OFF_ORIGIN, url=f"{address}/v1/predictions?cursor=x")
         with pytest.raises(ProviderAnswerInvalidError):
-            replicate.list_page(JobKind.PREDICTION)
+            replicate.list_page(PREDICTION)
         assert connections == []
 
 
@@ -164,35 +165,35 @@ def test_a_page_loop_repeats_its_place_so_that_the_reader_can_see_it(
     for number in range(120):
         simulator.control.create_job(age_seconds=number)
     simulator.control.add_fault(FaultKind.PAGE_LOOP)
-    places = [replicate.list_page(JobKind.PREDICTION).next_page]
+    places = [replicate.list_page(PREDICTION).next_page]
     for _ in range(3):
-        places.append(replicate.list_page(JobKind.PREDICTION, page=places[-1]).next_page)
+        places.append(replicate.list_page(PREDICTION, page=places[-1]).next_page)
     assert len(set(places)) < len(places)
 
 
 def test_raw_control_characters_in_a_log_are_read(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(age_seconds=60, boot_seconds=0, run_seconds=600, raw_controls=True)
-    tail = replicate.get(job_id, JobKind.PREDICTION).log_tail
+    tail = replicate.get(job_id, PREDICTION).log_tail
     assert tail is not None
     assert "\x1b[A\r" in tail
 
 
 def test_an_unknown_status_is_kept_as_a_word(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(status_word="hibernating")
-    seen = replicate.get(job_id, JobKind.PREDICTION).observation
+    seen = replicate.get(job_id, PREDICTION).observation
     assert (seen.status, seen.provider_status) == (None, "hibernating")
 
 
 def test_an_unknown_job_is_not_found(replicate: ReplicateProvider) -> None:
     for ask in (replicate.get, replicate.full_log, replicate.cancel):
         with pytest.raises(ProviderJobNotFoundError):
-            ask("0123456789abcdefghjkmnpqrs", JobKind.PREDICTION)
+            ask("0123456789abcdefghjkmnpqrs", PREDICTION)
 
 
 def test_a_cancel_ends_the_job_at_the_provider(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(boot_seconds=0, run_seconds=3600)
-    replicate.cancel(job_id, JobKind.PREDICTION)
-    assert replicate.get(job_id, JobKind.PREDICTION).observation.status is JobStatus.CANCELLED
+    replicate.cancel(job_id, PREDICTION)
+    assert replicate.get(job_id, PREDICTION).observation.status is JobStatus.CANCELLED
 
 
 def test_a_page_that_is_not_the_providers_is_no_cancel(
@@ -201,8 +202,8 @@ def test_a_page_that_is_not_the_providers_is_no_cancel(
     job_id = simulator.control.create_job(boot_seconds=0, run_seconds=3600)
     simulator.control.add_fault(FaultKind.HTML, method="POST")
     with pytest.raises(ProviderAnswerInvalidError):
-        replicate.cancel(job_id, JobKind.PREDICTION)
-    assert replicate.get(job_id, JobKind.PREDICTION).observation.status is JobStatus.RUNNING
+        replicate.cancel(job_id, PREDICTION)
+    assert replicate.get(job_id, PREDICTION).observation.status is JobStatus.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -232,11 +233,11 @@ def test_every_fault_has_its_error_within_the_time(
     simulator.control.add_fault(fault)
     begun = time.monotonic()
     with pytest.raises(ProviderError) as raised:
-        replicate.get(job_id, JobKind.PREDICTION)
+        replicate.get(job_id, PREDICTION)
     assert type(raised.value) is expected
     assert time.monotonic() - begun < SHORT.call_seconds + 1
     simulator.control.clear_faults()
-    assert replicate.get(job_id, JobKind.PREDICTION).observation.external_id == job_id
+    assert replicate.get(job_id, PREDICTION).observation.external_id == job_id
 
 
 @pytest.mark.parametrize("fault", [FaultKind.THROTTLED_HEADER, FaultKind.THROTTLED_BODY, FaultKind.THROTTLED_TEXT])
@@ -252,7 +253,7 @@ def test_each_form_of_429_tells_how_long_to_hold_back(
 def test_one_lost_connection_is_not_noticed(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job()
     simulator.control.add_fault(FaultKind.RESET, count=1)
-    assert replicate.get(job_id, JobKind.PREDICTION).observation.external_id == job_id
+    assert replicate.get(job_id, PREDICTION).observation.external_id == job_id
 
 
 @contextmanager

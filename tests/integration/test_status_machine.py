@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.event import EventType, LogHead, deletion_event, status_event
 from shared.domain.job import Job, JobStatus
@@ -71,7 +72,9 @@ class StatusMachine(RuleBasedStateMachine):
             jobs=self.jobs,
             clock=self.clock,
             telemetry=FakeTelemetry(),
-            provider_settings=ProviderSettings(FakeStores(self.clock).state, self.clock, {}),
+            provider_settings=ProviderSettings(
+                FakeStores(self.clock).state, self.clock, {REPLICATE.name: REPLICATE}, {}
+            ),
             observations_queue=overflow,
             retention=None,
         )

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from functions.http import sync_jobs
+from shared.adapters.providers.replicate.profile import TRAINING
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderNotConfiguredError,
@@ -16,7 +17,7 @@ from shared.domain.errors import (
     ProviderUnavailableError,
     StoreUnavailableError,
 )
-from shared.domain.job import JobKind, JobStatus
+from shared.domain.job import JobStatus
 from shared.domain.observation import Observation
 from shared.ports import ObservationPage, Snapshot
 from tests.system import System, a_system
@@ -83,8 +84,8 @@ def test_what_was_read_before_a_failure_is_kept_and_told(system: System, client:
     system.remote_job("halfway1job", JobStatus.RUNNING)
     first_page = system.provider.list_page
 
-    def trainings_fail(kind: JobKind, **options: object) -> ObservationPage:
-        if kind is JobKind.TRAINING:
+    def trainings_fail(kind: str, **options: object) -> ObservationPage:
+        if kind == TRAINING:
             raise ProviderUnavailableError("Replicate did not answer.")
         return first_page(kind, **options)  # type: ignore[arg-type]
 
@@ -105,7 +106,7 @@ def test_a_list_that_goes_in_a_circle_ends_with_an_error(system: System, client:
 def test_a_slow_provider_ends_in_time_with_what_was_read(system: System, client: TestClient) -> None:
     seen = system.remote_job("slowly123job")
 
-    def slow(kind: JobKind, **_: object) -> ObservationPage:
+    def slow(kind: str, **_: object) -> ObservationPage:
         system.clock.advance(9)
         return ObservationPage((seen,), None)
 
@@ -157,7 +158,7 @@ def test_changed_jobs_are_updated(system: System, client: TestClient) -> None:
 def test_predictions_and_trainings_are_merged_and_the_newest_hundred_count(system: System, client: TestClient) -> None:
     for number in range(80):
         system.remote_job(f"pred{number:04d}job", age=number * 2)
-        system.remote_job(f"train{number:04d}job", age=number * 2 + 1, kind=JobKind.TRAINING)
+        system.remote_job(f"train{number:04d}job", age=number * 2 + 1, kind=TRAINING)
     assert client.post(SYNC).json()["synced"] == 100
     assert "pred0049job" in system.stores.job_rows
     assert "pred0050job" not in system.stores.job_rows

@@ -16,7 +16,7 @@ from shared.domain import state_keys
 from shared.domain.change import RemoteId
 from shared.domain.errors import InvalidRequestError
 from shared.domain.event import LOG_NAME, EventType, JobEvent, LoggedEvent, LogHead
-from shared.domain.job import MIN_PREFIX_LENGTH, PRESENT, Absence, Job, JobKind, JobStatus, Transition, from_iso, to_iso
+from shared.domain.job import MIN_PREFIX_LENGTH, PRESENT, Absence, Job, JobStatus, Transition, from_iso, to_iso
 from shared.domain.totals import DayTotal
 from shared.ports import ActiveJob, Claim
 
@@ -95,7 +95,7 @@ def encode_job(job: Job) -> Item:
         "version": number(job.version),
         "provider": text(job.provider),
         "status": text(job.status.value),
-        "kind": text(job.kind.value),
+        "kind": text(job.kind),
         "job_type": text(job.job_type),
         "hardware_type": text(job.hardware_type),
         "price_per_second": number(job.price_per_second),
@@ -141,7 +141,7 @@ def decode_job(item: Attributes) -> Job:
         hardware_type=item["hardware_type"]["S"],
         price_per_second=Decimal(item["price_per_second"]["N"]),
         external_id=_text(has("external_id")),
-        kind=JobKind(item["kind"]["S"]),
+        kind=item["kind"]["S"],
         job_type=item["job_type"]["S"],
         version=int(item["version"]["N"]),
         config_name=_text(has("config_name")),
@@ -170,7 +170,7 @@ def decode_active(item: Attributes) -> ActiveJob:
         job_id=item["job_id"]["S"],
         provider=item["provider"]["S"],
         external_id=_text(has("external_id")),
-        kind=JobKind(item["kind"]["S"]),
+        kind=item["kind"]["S"],
         status=JobStatus(item["status"]["S"]),
         created_at=from_iso(item["created_key"]["S"].partition("#")[0]),
         is_lost="lost_at" in item,

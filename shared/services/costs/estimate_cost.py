@@ -26,7 +26,7 @@ class EstimateCost:
     read_metrics: ReadMetrics
 
     def run(self, provider: str) -> CostEstimate:
-        hardware = self.provider_settings.hardware(provider, None)
+        hardware = self.provider_settings.hardware(provider)
         seconds = self.read_metrics.read(days=LOOK_BACK_DAYS, provider=provider).average_seconds
         cost = None if seconds is None else seconds * float(hardware.price_per_second)
         return CostEstimate(hardware, cost, seconds)

@@ -117,7 +117,11 @@ class CancelJob:
             self._accept(job)
             return job
         missed = Observation(
-            provider=job.provider, external_id=str(job.external_id), observed_at=self.clock.now(), found=False
+            provider=job.provider,
+            external_id=str(job.external_id),
+            observed_at=self.clock.now(),
+            kind=job.kind,
+            found=False,
         )
         self._record(job, missed)
         raise ConflictError(

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from shared.domain import state_keys
 from shared.domain.errors import ProviderThrottledError, StaleWrite, StoreUnavailableError
-from shared.domain.job import JobKind, from_iso, to_iso
+from shared.domain.job import from_iso, to_iso
 from shared.domain.metric import Metric
 from shared.ports import Clock, Provider, StateStore, Telemetry
 from shared.services.polling.refresh_active import KEPT_IDS, START, Place, RefreshActive, Refreshed
@@ -198,7 +198,7 @@ def encode_poll_state(state: PollState) -> dict[str, object]:
     if state.place is not None:
         place = state.place
         value["place"] = {
-            "kind": place.kind.value if place.kind else None,
+            "kind": place.kind,
             "page": place.page,
             "horizon": to_iso(place.horizon) if place.horizon else None,
             "singles": list(place.singles),
@@ -230,7 +230,7 @@ def decode_poll_state(value: Mapping[str, object]) -> PollState:
 def _place(value: Mapping[str, object]) -> Place:
     kind, page, rest_after = value.get("kind"), value.get("page"), value.get("rest_after")
     return Place(
-        kind=JobKind(str(kind)) if kind in set(JobKind) else None,
+        kind=kind if isinstance(kind, str) else None,
         page=page if isinstance(page, str) else None,
         horizon=_moment(value.get("horizon")),
         singles=_texts(value.get("singles")),

@@ -19,7 +19,7 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.event import LogHead
-from shared.domain.job import Job, JobKind, to_iso
+from shared.domain.job import Job, to_iso
 from shared.domain.metric import Metric
 from shared.domain.observation import Observation, is_too_soon
 from shared.ports import ActiveJob, Clock, JobStore, Provider, Snapshot, Telemetry
@@ -44,7 +44,7 @@ class Place:
     single requests: with the external ids `singles`, then with every job whose order comes after `rest_after`.
     """
 
-    kind: JobKind | None = None
+    kind: str | None = None
     page: str | None = None
     horizon: datetime | None = None
     singles: tuple[str, ...] = ()
@@ -92,8 +92,11 @@ class RefreshActive:
         """
         deadline = self.clock.monotonic() + budget_seconds
         now = self.clock.now()
+        kinds = provider.profile.kinds
+        if place.kind is not None and place.kind not in kinds:
+            place = START
         active = [job for job in self.jobs.active(provider.name) if job.external_id and _is_due(job, now)]
-        pending = {str(job.external_id): job for job in active if _is_left(job, place)}
+        pending = {str(job.external_id): job for job in active if _is_left(job, place, kinds)}
         wanted = len(pending)
         of = {RemoteId(job.provider, external_id): job.job_id for external_id, job in pending.items()}
         with ThreadPoolExecutor(1) as writer:
@@ -120,14 +123,14 @@ def _is_due(job: ActiveJob, now: datetime) -> bool:
     return not is_too_soon(job.last_miss_at, now, is_lost=job.is_lost)
 
 
-def _is_left(job: ActiveJob, place: Place) -> bool:
-    """Whether an earlier part of the round has left this job to do."""
+def _is_left(job: ActiveJob, place: Place, kinds: Sequence[str]) -> bool:
+    """Whether an earlier part of the round has left this job to do; one of no list is asked for singly at the end."""
     if place == START or job.external_id in place.singles:
         return True
     if place.kind is not None:
-        if job.kind is place.kind:
+        if job.kind == place.kind:
             return place.horizon is None or job.created_at <= place.horizon
-        return _KINDS.index(job.kind) > _KINDS.index(place.kind)
+        return job.kind not in kinds[: kinds.index(place.kind)]
     return place.rest_after is not None and _order(job) > place.rest_after
 
 
@@ -135,7 +138,6 @@ def _order(job: ActiveJob) -> str:
     return f"{to_iso(job.created_at)}#{job.external_id}"
 
 
-_KINDS = list(JobKind)
 _FATAL = (ProviderThrottledError, ProviderTokenRejectedError, ProviderNotConfiguredError)
 """Errors after which no other call of this round can do better."""
 
@@ -159,9 +161,10 @@ class _Round:
         """Page through each kind's list while that finds more than single requests would."""
         if place != START and place.kind is None:
             return
-        for kind in _KINDS[_KINDS.index(place.kind) if place.kind else 0 :]:
-            is_begun = kind is place.kind
-            wanted = {key: job for key, job in self.missing.items() if job.kind is kind and key not in place.singles}
+        kinds = self.provider.profile.kinds
+        for kind in kinds[kinds.index(place.kind) if place.kind else 0 :]:
+            is_begun = kind == place.kind
+            wanted = {key: job for key, job in self.missing.items() if job.kind == kind and key not in place.singles}
             if len(wanted) <= 1:
                 continue
             try:
@@ -174,7 +177,7 @@ class _Round:
             if self.result.place is not None:
                 return
 
-    def _read_list(self, kind: JobKind, wanted: dict[str, ActiveJob], begun: Place) -> None:
+    def _read_list(self, kind: str, wanted: dict[str, ActiveJob], begun: Place) -> None:
         oldest = min(job.created_at for job in wanted.values()) - CLOCK_SKEW
         page, horizon = begun.page, begun.horizon
         seen_pages: set[str] = set()
@@ -204,10 +207,11 @@ class _Round:
                 return
             seen_pages.add(page)
 
-    def _place_in_list(self, kind: JobKind, page: str | None, horizon: datetime | None) -> Place:
+    def _place_in_list(self, kind: str, page: str | None, horizon: datetime | None) -> Place:
         """What this part of the round has passed without finding is left to the single requests."""
         ahead = Place(kind=kind, page=page, horizon=horizon)
-        passed = [job for job in self.missing.values() if not _is_left(job, ahead)]
+        kinds = self.provider.profile.kinds
+        passed = [job for job in self.missing.values() if not _is_left(job, ahead, kinds)]
         return replace(ahead, singles=tuple(str(job.external_id) for job in sorted(passed, key=_order)[:KEPT_IDS]))
 
     def read_singly(self) -> None:
@@ -265,7 +269,9 @@ class _Round:
                 # Where not even the lists can be read, this may be the word of a wrong address, not of the provider.
                 return error
             now = self.clock.now()
-            return Observation(provider=job.provider, external_id=external_id, observed_at=now, found=False)
+            return Observation(
+                provider=job.provider, external_id=external_id, observed_at=now, kind=job.kind, found=False
+            )
         except ProviderError as error:
             return error
 

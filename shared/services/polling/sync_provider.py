@@ -10,7 +10,6 @@ from shared.domain.errors import (
     ProviderUnavailableError,
     StoreUnavailableError,
 )
-from shared.domain.job import JobKind
 from shared.domain.metric import Metric
 from shared.domain.observation import Observation
 from shared.ports import Clock, Provider, Telemetry
@@ -42,7 +41,7 @@ class SyncProvider:
     provider_settings: ProviderSettings
 
     def run(self, provider: Provider) -> Synced:
-        """The newest SYNC_JOBS of predictions and trainings together, newest first.
+        """The newest SYNC_JOBS of all its lists together, newest first.
 
         A list that fails halfway is recorded as far as it was read, and `error` says so: never a false "0 new" (I30).
         Raises StoreUnavailableError when what was read was only queued, or not even that.
@@ -50,7 +49,7 @@ class SyncProvider:
         found: dict[str, Observation] = {}
         error: ProviderError | None = None
         deadline = self.clock.monotonic() + BUDGET_SECONDS
-        for kind in JobKind:
+        for kind in provider.profile.kinds:
             try:
                 self._read(provider, kind, found, deadline)
             except ProviderError as failure:
@@ -68,7 +67,7 @@ class SyncProvider:
         created = len(recorded.created)
         return Synced(provider.name, provider.label, created, len(recorded.changed - recorded.created), error)
 
-    def _read(self, provider: Provider, kind: JobKind, found: dict[str, Observation], deadline: float) -> None:
+    def _read(self, provider: Provider, kind: str, found: dict[str, Observation], deadline: float) -> None:
         page: str | None = None
         pages: set[str] = set()
         taken = 0
@@ -78,7 +77,7 @@ class SyncProvider:
             answer = provider.list_page(kind, page=page)
             for seen in answer.observations:
                 known = found.get(seen.external_id)
-                # The same id may stand in both lists; its own list is the trainings'.
+                # The same id may stand in several lists; the last of them is its own.
                 found[seen.external_id] = seen if known is None else replace(known, kind=kind)
             taken += len(answer.observations)
             page = answer.next_page

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from shared.domain import state_keys
 from shared.domain.errors import InvalidRequestError
 from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH
-from shared.domain.pricing import PROFILES
+from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Clock, SecretStore, StateItem, StateStore
 from shared.services.costs.check_cost_limit import ACTIONS, PERIOD_DAYS
 from shared.services.providers.provider_settings import ProviderSettings
@@ -44,8 +44,8 @@ class ConfigureProvider:
         """What is configured, with the hardware known by default; never a key of the bucket."""
         config = dict(self.provider_settings.of(provider))
         known = {
-            profile.id: {"name": profile.label, "cost_per_second": float(profile.price_per_second)}
-            for profile in self.provider_settings.profiles(provider)
+            hardware.id: {"name": hardware.label, "cost_per_second": float(hardware.price_per_second)}
+            for hardware in self.provider_settings.hardware_choices(provider)
         }
         given = config.get("hardware_info")
         config["hardware_info"] = {**(given if isinstance(given, Mapping) else {}), **known}
@@ -61,11 +61,12 @@ class ConfigureProvider:
         Raises InvalidRequestError with one sentence; nothing is changed then.
         """
         checked: dict[str, object | None] = {}
+        checks = checks_of(self.provider_settings.profiles[provider])
         for key, value in changes.items():
-            check = CHECKS.get(key)
+            check = checks.get(key)
             if check is None:
                 name = f" {key}" if re.fullmatch(r"\w{1,40}", key, re.ASCII) else ""
-                raise InvalidRequestError(f"There is no setting{name}; known are: {', '.join(sorted(CHECKS))}.")
+                raise InvalidRequestError(f"There is no setting{name}; known are: {', '.join(sorted(checks))}.")
             clears = value is None or value == "" or (key in EMPTY and value == EMPTY[key])
             checked[key] = None if clears else check(value)
         keys = self._take_s3_keys(checked)
@@ -243,18 +244,21 @@ _S3_CHECKS: Mapping[str, Callable[[object], object]] = {
     "secret_access_key": _text("s3_delivery.secret_access_key", 200),
 }
 
-CHECKS: Mapping[str, Callable[[object], object]] = {
+_CHECKS: Mapping[str, Callable[[object], object]] = {
     "webhook_url": _web_address("webhook_url"),
     "cost_limit_enabled": _flag("cost_limit_enabled"),
     "cost_limit_amount": _number("cost_limit_amount", MAX_AMOUNT),
     "cost_limit_period": _one_of("cost_limit_period", tuple(PERIOD_DAYS)),
     "cost_limit_action": _one_of("cost_limit_action", ACTIONS),
     "hardware_info": _hardware_info,
-    "hardware_profile": _one_of("hardware_profile", tuple(PROFILES)),
     "version_override": _pattern("version_override", _VERSION, "owner/name:<64 hexadecimal digits>"),
     "webhook_require_signature": _flag("webhook_require_signature"),
     "webhook_allowed_ips": _list_of("webhook_allowed_ips", _network),
     "sync_models": _list_of("sync_models", _pattern("Each of sync_models", _MODEL, "owner/name")),
     "s3_delivery": _s3_delivery,
 }
-"""Every setting and the check of its value. A webhook is verified always, whatever `webhook_require_signature` says."""
+
+
+def checks_of(profile: ProviderProfile) -> Mapping[str, Callable[[object], object]]:
+    """Every setting of a provider and its check. A webhook is always verified (`webhook_require_signature` or not)."""
+    return {**_CHECKS, "hardware_profile": _one_of("hardware_profile", tuple(profile.hardware))}

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 
 from shared.domain import state_keys
-from shared.domain.pricing import DEFAULT_PROFILE, PROFILES, Hardware, profile_of_model
+from shared.domain.pricing import Hardware
+from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Clock, StateStore
 
 CACHE_SECONDS = 10.0
@@ -19,6 +20,7 @@ class ProviderSettings:
 
     state: StateStore
     clock: Clock
+    profiles: Mapping[str, ProviderProfile]
     provider_defaults: Mapping[str, Mapping[str, object]]
     _cache: dict[str, tuple[float, Mapping[str, object]]] = field(default_factory=dict)
 
@@ -47,29 +49,29 @@ class ProviderSettings:
             models = [part.strip() for part in models.split(",") if part.strip()]
         return frozenset(str(model) for model in models) if isinstance(models, list) and models else None
 
-    def hardware(self, provider: str, model: str | None) -> Hardware:
-        """The profile that a model's name tells, else the configured default, marked as assumed."""
-        config = self.of(provider)
-        told = profile_of_model(model)
-        wanted = config.get("hardware_profile")
-        profile = PROFILES[told] if told else PROFILES.get(str(wanted), PROFILES[DEFAULT_PROFILE])
-        return replace(_priced(profile, config.get("hardware_info")), is_assumed=told is None)
+    def hardware(self, provider: str, told: str | None = None) -> Hardware:
+        """The hardware that an observation told, else the configured one, marked as assumed."""
+        config, profile = self.of(provider), self.profiles[provider]
+        known = profile.hardware.get(told or "")
+        wanted = str(config.get("hardware_profile", profile.default_hardware))
+        hardware = known or profile.hardware.get(wanted, profile.hardware[profile.default_hardware])
+        return replace(_priced(hardware, config.get("hardware_info")), is_assumed=known is None)
 
-    def profiles(self, provider: str) -> tuple[Hardware, ...]:
-        """Every hardware that can be chosen, with its configured price and name."""
+    def hardware_choices(self, provider: str) -> tuple[Hardware, ...]:
+        """Every hardware of a provider, with its configured price and name."""
         overrides = self.of(provider).get("hardware_info")
-        return tuple(_priced(profile, overrides) for profile in PROFILES.values())
+        return tuple(_priced(hardware, overrides) for hardware in self.profiles[provider].hardware.values())
 
 
-def _priced(profile: Hardware, overrides: object) -> Hardware:
-    """A profile with the price and name that the config's `hardware_info{id:{name, cost_per_second}}` gives it."""
-    given = overrides.get(profile.id) if isinstance(overrides, Mapping) else None
+def _priced(hardware: Hardware, overrides: object) -> Hardware:
+    """With the price and name that the config's `hardware_info{id:{name, cost_per_second}}` gives it."""
+    given = overrides.get(hardware.id) if isinstance(overrides, Mapping) else None
     if not isinstance(given, Mapping):
-        return profile
+        return hardware
     try:
-        price = Decimal(str(given.get("cost_per_second", profile.price_per_second)))
+        price = Decimal(str(given.get("cost_per_second", hardware.price_per_second)))
     except InvalidOperation:
-        return profile
+        return hardware
     name = given.get("name")
-    label = name if isinstance(name, str) and name else profile.label
-    return replace(profile, price_per_second=price, label=label, hardware_type=label)
+    label = name if isinstance(name, str) and name else hardware.label
+    return replace(hardware, price_per_second=price, label=label, hardware_type=label)

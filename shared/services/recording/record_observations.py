@@ -291,7 +291,7 @@ class RecordObservations:
             recorded.ignored.add(group.remote_id)
             return None
         first = group.observations[0]
-        outcome = first_observed(group.observations, self.provider_settings.hardware(first.provider, first.model))
+        outcome = first_observed(group.observations, self.provider_settings.hardware(first.provider, first.hardware))
         if outcome is None or self._is_past_retention(outcome.job):
             recorded.ignored.add(group.remote_id)
             return None

@@ -18,6 +18,7 @@ from shared.adapters.guarded_provider import (
     REQUESTS_PER_SECOND,
     GuardedProvider,
 )
+from shared.adapters.providers.replicate.profile import PREDICTION
 from shared.domain import state_keys
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
@@ -30,9 +31,10 @@ from shared.domain.errors import (
     ProviderUnavailableError,
     StoreUnavailableError,
 )
-from shared.domain.job import JobKind, JobStatus, to_iso
+from shared.domain.job import JobStatus, to_iso
 from shared.domain.observation import Look, Observation
 from shared.ports import Provider, StateItem
+from tests.builders import an_observation
 from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeProvider
 from tests.fakes.stores import FakeStateStore, FakeStores
@@ -48,9 +50,7 @@ class World:
         self.clock = FakeClock()
         self.stores = FakeStores(self.clock)
         self.provider = FakeProvider(self.clock)
-        self.provider.put(
-            Observation(provider="replicate", external_id="job", observed_at=self.clock.now(), status=JobStatus.RUNNING)
-        )
+        self.provider.put(an_observation("job", observed_at=self.clock.now()))
         self.one = self.process()
 
     def process(self, chance: Callable[[], float] = lambda: 0.0, rate: float = REQUESTS_PER_SECOND) -> GuardedProvider:
@@ -82,7 +82,7 @@ class World:
 
 
 def look(guard: Provider) -> Observation:
-    return guard.get("job", JobKind.PREDICTION).observation
+    return guard.get("job", PREDICTION).observation
 
 
 @pytest.fixture
@@ -102,10 +102,10 @@ def test_every_call_reaches_the_provider(world: World) -> None:
     guard = world.one
     assert (guard.name, guard.label) == ("replicate", "Replicate")
     assert guard.account() == world.provider.user
-    assert guard.list_page(JobKind.PREDICTION).observations[0].external_id == "job"
+    assert guard.list_page(PREDICTION).observations[0].external_id == "job"
     assert look(guard).status is JobStatus.RUNNING
-    assert guard.full_log("job", JobKind.PREDICTION) is None
-    guard.cancel("job", JobKind.PREDICTION)
+    assert guard.full_log("job", PREDICTION) is None
+    guard.cancel("job", PREDICTION)
     assert guard.webhook_secret() == world.provider.secret
     assert world.provider.cancelled == ["job"]
 
@@ -135,7 +135,7 @@ def test_after_a_429_nobody_calls_before_retry_after(world: World) -> None:
     with pytest.raises(ProviderThrottledError):
         other.account()
     with pytest.raises(ProviderThrottledError):
-        other.cancel("job", JobKind.PREDICTION)
+        other.cancel("job", PREDICTION)
     world.clock.advance(0.2)
     assert look(world.one).status is JobStatus.RUNNING
     assert look(other).status is JobStatus.RUNNING
@@ -183,7 +183,7 @@ def test_many_429_at_once_are_written_once(world: World) -> None:
     gate = threading.Barrier(8)
     inner_get = world.provider.get
 
-    def together(external_id: str, kind: JobKind) -> Look:
+    def together(external_id: str, kind: str) -> Look:
         gate.wait(5)
         return inner_get(external_id, kind)
 
@@ -242,7 +242,7 @@ def test_after_the_opening_one_function_alone_tries(world: World) -> None:
     assert_held(world, other, ProviderUnavailableError)
     world.clock.advance(FIRST_OPENING_SECONDS + 0.1)
 
-    def during_the_probe(external_id: str, kind: JobKind) -> Look:
+    def during_the_probe(external_id: str, kind: str) -> Look:
         world.provider.get = inner_get  # type: ignore[method-assign]
         assert_held(world, other, ProviderUnavailableError)
         assert_held(world, world.one, ProviderUnavailableError)
@@ -306,7 +306,7 @@ def test_a_probe_that_never_reports_is_given_to_another(world: World) -> None:
 
     inner_get = world.provider.get
 
-    def frozen(external_id: str, kind: JobKind) -> Look:
+    def frozen(external_id: str, kind: str) -> Look:
         raise Frozen
 
     world.provider.get = frozen  # type: ignore[method-assign]
@@ -346,7 +346,7 @@ def test_validating_a_token_passes_an_open_breaker_and_closes_it(world: World) -
 
 def test_a_cancel_passes_an_open_breaker(world: World) -> None:
     world.fail(FAILURES_UNTIL_OPEN)
-    world.one.cancel("job", JobKind.PREDICTION)
+    world.one.cancel("job", PREDICTION)
     assert world.provider.cancelled == ["job"]
 
 

@@ -13,12 +13,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 
+from shared.adapters.providers.replicate.profile import PREDICTION, PROFILE, TRAINING, hardware_of_model
 from shared.domain.errors import ProviderAnswerInvalidError
-from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH, JobKind, JobStatus
+from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH, JobStatus
 from shared.domain.observation import Look, Observation
 from shared.domain.text import clean_text
-
-PROVIDER = "replicate"
 
 LOG_TAIL_BYTES = 64 * 1024
 FULL_LOG_BYTES = 4_000_000
@@ -97,7 +96,7 @@ def observation_from_body(
     body: Mapping[str, object],
     *,
     observed_at: datetime,
-    kind: JobKind | None = None,
+    kind: str | None = None,
     our_webhook_url: str | None = None,
 ) -> Observation:
     """One prediction or training as GET, a list or a webhook tells it; `kind` None: judged by the body.
@@ -108,8 +107,9 @@ def observation_from_body(
     word = plain_text(body.get("status"), MAX_NAME_LENGTH)
     if not isinstance(external_id, str) or not is_external_id(external_id) or word is None:
         raise ProviderAnswerInvalidError("Replicate told of a job without a usable id or status; it was left out.")
+    model = plain_text(body.get("model"), MAX_NAME_LENGTH)
     return Observation(
-        provider=PROVIDER,
+        provider=PROFILE.name,
         external_id=external_id,
         observed_at=observed_at,
         kind=kind or kind_of(body),
@@ -121,7 +121,8 @@ def observation_from_body(
         predict_seconds=_predict_seconds(body.get("metrics")),
         error=_error(body.get("error")),
         output_url=output_url(body.get("output")),
-        model=plain_text(body.get("model"), MAX_NAME_LENGTH),
+        model=model,
+        hardware=hardware_of_model(model),
         webhook_covered=_is_ours(body.get("webhook"), our_webhook_url),
     )
 
@@ -130,7 +131,7 @@ def look_from_body(
     body: Mapping[str, object],
     *,
     observed_at: datetime,
-    kind: JobKind | None = None,
+    kind: str | None = None,
     our_webhook_url: str | None = None,
 ) -> Look:
     """As `observation_from_body`, with the end of the log."""
@@ -138,15 +139,15 @@ def look_from_body(
     return Look(seen, _log_tail(body))
 
 
-def kind_of(body: Mapping[str, object]) -> JobKind:
+def kind_of(body: Mapping[str, object]) -> str:
     """A training's URLs or its output tell it; where neither does, /predictions/ answers for trainings, too (REP-5)."""
     urls = body.get("urls")
     addresses = urls.values() if isinstance(urls, dict) else ()
     if any(isinstance(address, str) and "/trainings/" in address for address in addresses):
-        return JobKind.TRAINING
+        return TRAINING
     output = body.get("output")
     is_trained_model = isinstance(output, dict) and {"version", "weights"} <= output.keys()
-    return JobKind.TRAINING if is_trained_model else JobKind.PREDICTION
+    return TRAINING if is_trained_model else PREDICTION
 
 
 def full_log(body: Mapping[str, object]) -> str | None:
@@ -174,7 +175,7 @@ def page_from_body(
     body: Mapping[str, object],
     *,
     list_url: str,
-    kind: JobKind,
+    kind: str,
     observed_at: datetime,
     our_webhook_url: str | None = None,
 ) -> ListPage:
@@ -277,7 +278,7 @@ def _texts_in(output: object) -> Iterator[str]:
             waiting += value[:_MAX_OUTPUT_NODES]
 
 
-def _item(item: object, kind: JobKind, observed_at: datetime, our_webhook_url: str | None) -> Observation | None:
+def _item(item: object, kind: str, observed_at: datetime, our_webhook_url: str | None) -> Observation | None:
     if not isinstance(item, dict):
         return None
     try:

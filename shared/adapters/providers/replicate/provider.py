@@ -11,7 +11,6 @@ import httpx
 
 from shared.adapters.http.bounded import Answer, BoundedHttp, Fault, HttpLimits
 from shared.adapters.providers.replicate.answers import (
-    PROVIDER,
     full_log,
     is_external_id,
     is_page_query,
@@ -22,6 +21,7 @@ from shared.adapters.providers.replicate.answers import (
     problem_detail,
     retry_after,
 )
+from shared.adapters.providers.replicate.profile import PREDICTION, PROFILE, TRAINING
 from shared.domain.errors import (
     ConfigurationError,
     ProviderAnswerInvalidError,
@@ -33,11 +33,12 @@ from shared.domain.errors import (
     ProviderTokenRejectedError,
     ProviderUnavailableError,
 )
-from shared.domain.job import MAX_NAME_LENGTH, JobKind, to_iso
+from shared.domain.job import MAX_NAME_LENGTH, to_iso
 from shared.domain.observation import Look
+from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Account, Clock, ObservationPage
 
-_PATHS: Mapping[JobKind, str] = {JobKind.PREDICTION: "predictions", JobKind.TRAINING: "trainings"}
+_PATHS: Mapping[str, str] = {PREDICTION: "predictions", TRAINING: "trainings"}
 _PAUSE_BEFORE_REPEAT = 0.25
 
 _HEADER_TOKEN = re.compile(r"[!-~]{1,512}", re.ASCII)
@@ -81,12 +82,16 @@ class ReplicateProvider:
         self._http = BoundedHttp(clock=clock, limits=self._limits, transport=transport)
 
     @property
+    def profile(self) -> ProviderProfile:
+        return PROFILE
+
+    @property
     def name(self) -> str:
-        return PROVIDER
+        return PROFILE.name
 
     @property
     def label(self) -> str:
-        return "Replicate"
+        return PROFILE.label
 
     def account(self) -> Account:
         body = parse_object(self._call("GET", "account").body)
@@ -96,13 +101,13 @@ class ReplicateProvider:
         return Account(username, plain_text(body.get("name"), MAX_NAME_LENGTH))
 
     def list_page(
-        self, kind: JobKind, *, page: str | None = None, created_after: datetime | None = None
+        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
     ) -> ObservationPage:
         """One page; trainings know no date filter. `page` is the query of `next`, which repeats the filters."""
         path = _PATHS[kind]
         if page is not None and not is_page_query(page):
             raise ProviderAnswerInvalidError("The stored place in Replicate's list is damaged; please sync again.")
-        if page is None and created_after is not None and kind is JobKind.PREDICTION:
+        if page is None and created_after is not None and kind == PREDICTION:
             page = f"created_after={quote(to_iso(created_after), safe='')}"
         answer = self._call("GET", f"{path}?{page}" if page else path)
         read = page_from_body(
@@ -116,7 +121,7 @@ class ReplicateProvider:
             self._on_malformed(read.malformed)
         return ObservationPage(read.observations, read.next_query)
 
-    def get(self, external_id: str, kind: JobKind) -> Look:
+    def get(self, external_id: str, kind: str) -> Look:
         return look_from_body(
             self._job(external_id, kind),
             kind=kind,
@@ -124,10 +129,10 @@ class ReplicateProvider:
             our_webhook_url=self._webhook_url(),
         )
 
-    def full_log(self, external_id: str, kind: JobKind) -> str | None:
+    def full_log(self, external_id: str, kind: str) -> str | None:
         return full_log(self._job(external_id, kind))
 
-    def cancel(self, external_id: str, kind: JobKind) -> None:
+    def cancel(self, external_id: str, kind: str) -> None:
         answer = self._call("POST", f"{_job_path(external_id, kind)}/cancel", of_job=True)
         if answer.body:
             # What it says of the job is no observation, but a page of some proxy is no cancel.
@@ -142,7 +147,7 @@ class ReplicateProvider:
     def close(self) -> None:
         self._http.close()
 
-    def _job(self, external_id: str, kind: JobKind) -> Mapping[str, object]:
+    def _job(self, external_id: str, kind: str) -> Mapping[str, object]:
         body = parse_object(self._call("GET", _job_path(external_id, kind), of_job=True).body)
         if body.get("id") != external_id:
             raise ProviderAnswerInvalidError("Replicate answered about another job than the one asked for; try again.")
@@ -268,7 +273,7 @@ def _checked_base(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def _job_path(external_id: str, kind: JobKind) -> str:
+def _job_path(external_id: str, kind: str) -> str:
     if not is_external_id(external_id):
         raise ProviderJobNotFoundError("No job at Replicate can have this id: check it and ask again.")
     return f"{_PATHS[kind]}/{external_id}"

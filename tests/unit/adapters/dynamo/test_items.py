@@ -29,6 +29,7 @@ from shared.adapters.dynamo.items import (
     micros,
     moment_of,
 )
+from shared.adapters.providers.replicate.profile import KINDS, PREDICTION
 from shared.domain.errors import InvalidRequestError
 from shared.domain.event import EventType, JobEvent, LoggedEvent
 from shared.domain.job import (
@@ -38,7 +39,6 @@ from shared.domain.job import (
     MAX_URL_LENGTH,
     Absence,
     Job,
-    JobKind,
     JobStatus,
     Transition,
 )
@@ -58,7 +58,7 @@ jobs = st.builds(
     hardware_type=texts,
     price_per_second=money,
     external_id=st.none() | ids,
-    kind=st.sampled_from(list(JobKind)),
+    kind=st.sampled_from(KINDS),
     version=st.integers(0, 10**9),
     config_name=st.none() | texts,
     queued_at=st.none() | moments,
@@ -92,7 +92,7 @@ def longest_job() -> Job:
         "j" * 64,
         JobStatus.UPLOADING,
         external_id="e" * 64,
-        kind=JobKind.PREDICTION,
+        kind=PREDICTION,
         version=10**6,
         hardware_type="h" * 40,
         config_name="c" * MAX_NAME_LENGTH,

@@ -30,10 +30,10 @@ from shared.adapters.providers.replicate.answers import (
     problem_detail,
     retry_after,
 )
+from shared.adapters.providers.replicate.profile import HARDWARE, PREDICTION, TRAINING
 from shared.domain.errors import ProviderAnswerInvalidError
-from shared.domain.job import JobKind, JobStatus
+from shared.domain.job import JobStatus
 from shared.domain.observation import Observation, first_observed
-from shared.domain.pricing import PROFILES
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ID = "rrr4z55ocneqzikepnug6xezpe"
@@ -111,7 +111,7 @@ def test_every_recorded_job_is_read_with_its_status_and_makes_a_job() -> None:
         seen = observation_from_body(body, observed_at=NOW)
         assert seen.status is STATUSES[str(body["status"])], file.name
         assert seen.created_at is not None, file.name
-        assert first_observed([seen], PROFILES["h100"]) is not None, file.name
+        assert first_observed([seen], HARDWARE["h100"]) is not None, file.name
 
 
 @needs_recordings
@@ -121,8 +121,8 @@ def test_every_recorded_list_is_read_and_leads_to_its_next_page() -> None:
     for file in files:
         body = parse_object(raw_of(file))
         results = cast("list[dict[str, object]]", body["results"])
-        kind = JobKind.TRAINING if "training" in file.name else JobKind.PREDICTION
-        page = page_from_body(body, list_url=f"https://api.replicate.com/v1/{kind.value}s", kind=kind, observed_at=NOW)
+        kind = TRAINING if "training" in file.name else PREDICTION
+        page = page_from_body(body, list_url=f"https://api.replicate.com/v1/{kind}s", kind=kind, observed_at=NOW)
         readable = [item for item in results if "status" in item]
         assert [seen.external_id for seen in page.observations] == [item["id"] for item in readable], file.name
         assert page.malformed == len(results) - len(readable), file.name
@@ -157,7 +157,12 @@ def test_a_body_without_usable_id_or_status_is_refused(changes: dict[str, object
 def test_absent_fields_say_nothing() -> None:
     seen = observation_from_body({"id": ID, "status": "failed"}, observed_at=NOW)
     assert seen == Observation(
-        provider="replicate", external_id=ID, observed_at=NOW, status=JobStatus.FAILED, provider_status="failed"
+        provider="replicate",
+        external_id=ID,
+        observed_at=NOW,
+        kind=PREDICTION,
+        status=JobStatus.FAILED,
+        provider_status="failed",
     )
 
 
@@ -343,14 +348,14 @@ def test_only_a_webhook_to_our_own_address_covers_a_job(
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
-        ({}, JobKind.PREDICTION),
-        ({"urls": None}, JobKind.PREDICTION),
-        ({"urls": {"get": f"https://api.replicate.com/v1/trainings/{ID}"}}, JobKind.TRAINING),
-        ({"output": {"version": "me/x:1", "weights": "https://x.example/w"}}, JobKind.TRAINING),
-        ({"output": {"version": "me/x:1"}}, JobKind.PREDICTION),
+        ({}, PREDICTION),
+        ({"urls": None}, PREDICTION),
+        ({"urls": {"get": f"https://api.replicate.com/v1/trainings/{ID}"}}, TRAINING),
+        ({"output": {"version": "me/x:1", "weights": "https://x.example/w"}}, TRAINING),
+        ({"output": {"version": "me/x:1"}}, PREDICTION),
     ],
 )
-def test_a_webhook_body_tells_its_kind_where_it_can(changes: dict[str, object], kind: JobKind) -> None:
+def test_a_webhook_body_tells_its_kind_where_it_can(changes: dict[str, object], kind: str) -> None:
     assert kind_of({**HOT_STARTING, **changes}) is kind
 
 
@@ -439,7 +444,7 @@ FIELDS = ("model", "output", "logs", "error", "created_at", "started_at", "compl
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys((*FIELDS, "data_removed", "input", "version"), JSON)))
 def test_no_field_of_any_form_crashes_the_reading(fields: dict[str, object]) -> None:
     seen = over_the_wire({"id": ID, "status": "succeeded"}, **fields)
-    created = first_observed([seen], PROFILES["h100"])
+    created = first_observed([seen], HARDWARE["h100"])
     assert created is not None
     assert created.job.status is JobStatus.COMPLETED
 
@@ -481,14 +486,14 @@ def page(results: object, following: object = None) -> dict[str, object]:
 
 def test_one_malformed_item_loses_no_other() -> None:
     results: list[object] = [HOT_STARTING, None, "x", {"id": ID}, {"id": 3, "status": "starting"}, [], COLD_SUCCEEDED]
-    read = page_from_body(page(results), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+    read = page_from_body(page(results), list_url=LIST_URL, kind=PREDICTION, observed_at=NOW)
     assert [seen.status for seen in read.observations] == [JobStatus.QUEUED, JobStatus.COMPLETED]
     assert read.malformed == 5
 
 
 def test_a_list_item_may_come_without_logs() -> None:
     item = {key: value for key, value in COLD_SUCCEEDED.items() if key != "logs"}
-    read = page_from_body(page([item]), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+    read = page_from_body(page([item]), list_url=LIST_URL, kind=PREDICTION, observed_at=NOW)
     assert read.observations[0].external_id == COLD_SUCCEEDED["id"]
 
 
@@ -496,21 +501,21 @@ def test_the_list_tells_the_kind_of_its_items() -> None:
     read = page_from_body(
         page([HOT_STARTING]),
         list_url="https://api.replicate.com/v1/trainings",
-        kind=JobKind.TRAINING,
+        kind=TRAINING,
         observed_at=NOW,
     )
-    assert read.observations[0].kind is JobKind.TRAINING
+    assert read.observations[0].kind == TRAINING
 
 
 def test_a_list_of_which_nothing_can_be_read_is_never_an_empty_one() -> None:
     with pytest.raises(ProviderAnswerInvalidError):
-        page_from_body(page([{}, {}]), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+        page_from_body(page([{}, {}]), list_url=LIST_URL, kind=PREDICTION, observed_at=NOW)
 
 
 @pytest.mark.parametrize("results", [None, {}, "x"])
 def test_a_page_without_results_is_invalid(results: object) -> None:
     with pytest.raises(ProviderAnswerInvalidError):
-        page_from_body(page(results), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+        page_from_body(page(results), list_url=LIST_URL, kind=PREDICTION, observed_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -533,7 +538,7 @@ def test_a_page_without_results_is_invalid(results: object) -> None:
 def test_the_next_page_is_the_cursor_behind_our_own_address(
     list_url: str, following: str | None, query: str | None
 ) -> None:
-    read = page_from_body(page([], following), list_url=list_url, kind=JobKind.PREDICTION, observed_at=NOW)
+    read = page_from_body(page([], following), list_url=list_url, kind=PREDICTION, observed_at=NOW)
     assert read.next_query == query
     assert query is None or is_page_query(query)
 
@@ -564,7 +569,7 @@ def test_the_next_page_is_the_cursor_behind_our_own_address(
 )
 def test_a_next_page_anywhere_else_is_an_invalid_answer(following: object) -> None:
     with pytest.raises(ProviderAnswerInvalidError):
-        page_from_body(page([], following), list_url=LIST_URL, kind=JobKind.PREDICTION, observed_at=NOW)
+        page_from_body(page([], following), list_url=LIST_URL, kind=PREDICTION, observed_at=NOW)
 
 
 @pytest.mark.parametrize("text", ["", "a" * 65, "a/b", "..", "a%2Fb", "a\x00", "\ud800", "ü", "a b", None, 3])
@@ -625,6 +630,6 @@ def test_a_problem_without_a_sentence_has_none(raw: bytes) -> None:
 
 def test_times_out_of_order_make_no_negative_duration() -> None:
     seen = observe(COLD_SUCCEEDED, started_at="2026-03-01T11:59:08.3Z", completed_at="2026-03-01T11:59:07Z")
-    created = first_observed([seen], PROFILES["h100"])
+    created = first_observed([seen], HARDWARE["h100"])
     assert created is not None
     assert created.job.duration_seconds(NOW + timedelta(hours=1)) == 0

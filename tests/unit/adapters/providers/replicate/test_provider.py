@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from shared.adapters.providers.replicate.profile import PREDICTION, TRAINING
 from shared.adapters.providers.replicate.provider import ReplicateProvider
 from shared.domain.errors import (
     ConfigurationError,
@@ -26,7 +27,7 @@ from shared.domain.errors import (
     ProviderTokenRejectedError,
     ProviderUnavailableError,
 )
-from shared.domain.job import JobKind, JobStatus
+from shared.domain.job import JobStatus
 from shared.ports import Account, Provider
 from tests.fakes.clock import FakeClock
 
@@ -77,7 +78,7 @@ def page(*items: dict[str, object], following: str | None = None) -> httpx.Respo
 
 def error_of(spy: Spy, clock: FakeClock | None = None) -> ProviderError:
     with pytest.raises(ProviderError) as raised:
-        provider(spy, clock).get(ID, JobKind.PREDICTION)
+        provider(spy, clock).get(ID, PREDICTION)
     return raised.value
 
 
@@ -102,10 +103,8 @@ def test_an_account_without_username_is_an_invalid_answer(body: dict[str, object
         provider(Spy(httpx.Response(200, json=body))).account()
 
 
-@pytest.mark.parametrize(
-    ("kind", "path"), [(JobKind.PREDICTION, f"/v1/predictions/{ID}"), (JobKind.TRAINING, f"/v1/trainings/{ID}")]
-)
-def test_a_job_is_asked_for_where_its_kind_lives(kind: JobKind, path: str) -> None:
+@pytest.mark.parametrize(("kind", "path"), [(PREDICTION, f"/v1/predictions/{ID}"), (TRAINING, f"/v1/trainings/{ID}")])
+def test_a_job_is_asked_for_where_its_kind_lives(kind: str, path: str) -> None:
     spy = Spy(httpx.Response(200, json=JOB))
     clock = FakeClock()
     look = provider(spy, clock).get(ID, kind)
@@ -117,7 +116,7 @@ def test_a_job_is_asked_for_where_its_kind_lives(kind: JobKind, path: str) -> No
 
 def test_an_answer_about_another_job_is_invalid() -> None:
     with pytest.raises(ProviderAnswerInvalidError):
-        provider(Spy(httpx.Response(200, json=JOB))).get("another", JobKind.PREDICTION)
+        provider(Spy(httpx.Response(200, json=JOB))).get("another", PREDICTION)
 
 
 @pytest.mark.parametrize("bad_id", ["", "..", "a/b", "a%2Fb", "a?b", "a" * 65, "a\r\nHost: x", "\ud800"])
@@ -126,7 +125,7 @@ def test_no_request_is_made_for_an_id_that_could_change_the_address(bad_id: str)
     replicate = provider(spy)
     for call in (replicate.get, replicate.full_log, replicate.cancel):
         with pytest.raises(ProviderJobNotFoundError):
-            call(bad_id, JobKind.PREDICTION)
+            call(bad_id, PREDICTION)
     assert spy.requests == []
 
 
@@ -135,8 +134,8 @@ def test_pages_follow_each_other_by_their_cursor() -> None:
     spy = Spy(first, page({"id": "older", "status": "aborted"}))
     replicate = provider(spy)
     since = datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
-    one = replicate.list_page(JobKind.PREDICTION, created_after=since)
-    two = replicate.list_page(JobKind.PREDICTION, page=one.next_page, created_after=since)
+    one = replicate.list_page(PREDICTION, created_after=since)
+    two = replicate.list_page(PREDICTION, page=one.next_page, created_after=since)
     assert spy.paths == [
         "/v1/predictions?created_after=2026-03-01T11%3A00%3A00.000000Z",
         "/v1/predictions?cursor=cD0y%3D&created_after=x",
@@ -147,7 +146,7 @@ def test_pages_follow_each_other_by_their_cursor() -> None:
 
 def test_trainings_are_listed_without_the_filter_they_do_not_know() -> None:
     spy = Spy(page())
-    provider(spy).list_page(JobKind.TRAINING, created_after=datetime(2026, 3, 1, tzinfo=UTC))
+    provider(spy).list_page(TRAINING, created_after=datetime(2026, 3, 1, tzinfo=UTC))
     assert spy.paths == ["/v1/trainings"]
 
 
@@ -156,7 +155,7 @@ def test_malformed_items_are_left_out_and_counted() -> None:
     replicate = ReplicateProvider(
         BASE, lambda: TOKEN, Spy(page(JOB, {}, {"id": 1})), clock=FakeClock(), on_malformed=counted.append
     )
-    assert len(replicate.list_page(JobKind.PREDICTION).observations) == 1
+    assert len(replicate.list_page(PREDICTION).observations) == 1
     assert counted == [2]
 
 
@@ -164,7 +163,7 @@ def test_malformed_items_are_left_out_and_counted() -> None:
 def test_a_damaged_place_in_a_list_is_never_sent(stored: str) -> None:
     spy = Spy(page())
     with pytest.raises(ProviderAnswerInvalidError):
-        provider(spy).list_page(JobKind.PREDICTION, page=stored)
+        provider(spy).list_page(PREDICTION, page=stored)
     assert spy.requests == []
 
 
@@ -182,7 +181,7 @@ def test_a_damaged_place_in_a_list_is_never_sent(stored: str) -> None:
 def test_the_token_never_goes_where_a_page_points(following: str) -> None:
     spy = Spy(page(JOB, following=following))
     with pytest.raises(ProviderAnswerInvalidError):
-        provider(spy).list_page(JobKind.PREDICTION)
+        provider(spy).list_page(PREDICTION)
     assert {request.url.host for request in spy.requests} == {"api.replicate.com"}
 
 
@@ -197,8 +196,8 @@ def test_each_request_carries_the_token_of_that_moment_and_the_correlation_id() 
     tokens = iter(["first", "second"])
     spy = Spy(page())
     replicate = ReplicateProvider(BASE, lambda: next(tokens), spy, clock=FakeClock(), correlation_id=lambda: "corr-1")
-    replicate.list_page(JobKind.PREDICTION)
-    replicate.list_page(JobKind.PREDICTION)
+    replicate.list_page(PREDICTION)
+    replicate.list_page(PREDICTION)
     assert [request.headers["authorization"] for request in spy.requests] == ["Bearer first", "Bearer second"]
     assert spy.requests[0].headers["x-correlation-id"] == "corr-1"
 
@@ -206,9 +205,7 @@ def test_each_request_carries_the_token_of_that_moment_and_the_correlation_id() 
 @pytest.mark.parametrize("bad", ["a\r\nX: y", "ü", "", "x" * 500])
 def test_a_correlation_id_that_is_no_header_is_left_out(bad: str) -> None:
     spy = Spy(page())
-    ReplicateProvider(BASE, lambda: TOKEN, spy, clock=FakeClock(), correlation_id=lambda: bad).list_page(
-        JobKind.PREDICTION
-    )
+    ReplicateProvider(BASE, lambda: TOKEN, spy, clock=FakeClock(), correlation_id=lambda: bad).list_page(PREDICTION)
     assert "x-correlation-id" not in spy.requests[0].headers
 
 
@@ -231,7 +228,7 @@ def test_a_token_that_no_header_can_carry_is_rejected_without_being_quoted(token
 
 def test_white_space_around_a_pasted_token_is_no_fault() -> None:
     spy = Spy(page())
-    provider(spy, token=f" {TOKEN}\n").list_page(JobKind.PREDICTION)
+    provider(spy, token=f" {TOKEN}\n").list_page(PREDICTION)
     assert spy.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
@@ -327,7 +324,7 @@ def test_a_429_tells_how_long_to_hold_back_and_is_not_repeated(answer: httpx.Res
 )
 def test_a_read_is_repeated_once_after_a_passing_fault(fault: httpx.Response | Exception) -> None:
     spy = Spy(fault, httpx.Response(200, json=JOB))
-    assert provider(spy).get(ID, JobKind.PREDICTION).observation.status is JobStatus.RUNNING
+    assert provider(spy).get(ID, PREDICTION).observation.status is JobStatus.RUNNING
     assert len(spy.requests) == 2
 
 
@@ -398,7 +395,7 @@ def gzipped(body: bytes) -> httpx.Response:
 
 def test_a_compressed_answer_is_read() -> None:
     spy = Spy(gzipped(gzip.compress(json.dumps(JOB).encode())))
-    assert provider(spy).get(ID, JobKind.PREDICTION).observation.status is JobStatus.RUNNING
+    assert provider(spy).get(ID, PREDICTION).observation.status is JobStatus.RUNNING
 
 
 def test_a_gzip_bomb_is_given_up_at_ten_megabytes_unpacked() -> None:
@@ -435,23 +432,23 @@ def test_a_body_that_breaks_off_is_an_invalid_answer_after_one_more_try() -> Non
 
 def test_the_full_log_is_the_whole_log() -> None:
     log = "line\n" * 100_000
-    assert provider(Spy(httpx.Response(200, json={**JOB, "logs": log}))).full_log(ID, JobKind.PREDICTION) == log
+    assert provider(Spy(httpx.Response(200, json={**JOB, "logs": log}))).full_log(ID, PREDICTION) == log
 
 
 def test_a_removed_log_is_none() -> None:
     answer = httpx.Response(200, json={**JOB, "logs": "", "data_removed": True})
-    assert provider(Spy(answer)).full_log(ID, JobKind.PREDICTION) is None
+    assert provider(Spy(answer)).full_log(ID, PREDICTION) is None
 
 
 def test_a_cancel_is_posted_and_its_answer_is_no_observation() -> None:
     spy = Spy(httpx.Response(200, json={**JOB, "status": "canceled"}))
-    provider(spy).cancel(ID, JobKind.TRAINING)
+    provider(spy).cancel(ID, TRAINING)
     assert [(request.method, request.url.path) for request in spy.requests] == [("POST", f"/v1/trainings/{ID}/cancel")]
 
 
 def test_a_cancel_of_a_job_that_is_gone_is_not_found() -> None:
     with pytest.raises(ProviderJobNotFoundError):
-        provider(Spy(problem(404))).cancel(ID, JobKind.PREDICTION)
+        provider(Spy(problem(404))).cancel(ID, PREDICTION)
 
 
 def test_the_webhook_secret_is_read() -> None:
@@ -513,7 +510,7 @@ def test_a_base_url_that_could_mislead_the_token_is_refused(base_url: str) -> No
 )
 def test_any_plain_base_url_is_taken(base_url: str) -> None:
     spy = Spy(page())
-    provider(spy, base_url=base_url).list_page(JobKind.PREDICTION)
+    provider(spy, base_url=base_url).list_page(PREDICTION)
     assert str(spy.requests[0].url) == f"{base_url.rstrip('/')}/predictions"
 
 
@@ -521,7 +518,7 @@ def test_proxies_of_the_environment_have_no_say(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HTTPS_PROXY", "http://evil.example:3128")
     monkeypatch.setenv("ALL_PROXY", "http://evil.example:3128")
     spy = Spy(page())
-    provider(spy).list_page(JobKind.PREDICTION)
+    provider(spy).list_page(PREDICTION)
     assert [request.url.host for request in spy.requests] == ["api.replicate.com"]
 
 
@@ -534,13 +531,13 @@ def test_a_webhook_of_ours_marks_the_job_as_covered() -> None:
         clock=FakeClock(),
         our_webhook_url=lambda: "https://us.example/hook",
     )
-    assert replicate.get(ID, JobKind.PREDICTION).observation.webhook_covered is True
+    assert replicate.get(ID, PREDICTION).observation.webhook_covered is True
 
 
 def test_a_closed_provider_can_be_asked_again() -> None:
     spy = Spy(lambda _: page())
     replicate = provider(spy)
-    replicate.list_page(JobKind.PREDICTION)
+    replicate.list_page(PREDICTION)
     replicate.close()
-    replicate.list_page(JobKind.PREDICTION)
+    replicate.list_page(PREDICTION)
     assert len(spy.requests) == 2

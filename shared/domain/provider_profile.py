@@ -1,0 +1,49 @@
+"""What is known of a provider without asking it; the rest of the house reads this and knows no provider's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from shared.domain.pricing import Hardware
+
+
+class WebhookScheme(StrEnum):
+    """How a provider signs its webhooks."""
+
+    STANDARD_WEBHOOKS = "standard-webhooks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderProfile:
+    """One provider. It is loaded by every function, so a profile's module imports nothing but the domain.
+
+    `name` stands in keys, paths and variables, `label` before people. `kinds` are the provider's own words for its
+    lists, in the order in which they are read. `has_active_list`: a list can be asked for what is active alone, so
+    that no job is looked for by its age. `log_kept_for` is how long a log can be fetched after the end, None: always.
+    `webhooks` None: it sends none; `repeatable_keys` may stand twice in its JSON. `job_url` shows a job to people,
+    with `{external_id}` in it.
+    """
+
+    name: str
+    label: str
+    api_base_url: str
+    token_secret: str
+    token_variable: str
+    token_url: str
+    kinds: tuple[str, ...]
+    hardware: Mapping[str, Hardware]
+    default_hardware: str
+    has_active_list: bool = False
+    log_kept_for: timedelta | None = None
+    webhooks: WebhookScheme | None = None
+    repeatable_keys: frozenset[str] = field(default=frozenset())
+    status_page_url: str | None = None
+    job_url: str | None = None
+
+    @property
+    def base_url_variable(self) -> str:
+        """The environment variable that sets another address of the provider's API."""
+        return f"{self.name.upper()}_API_BASE_URL"
