@@ -39,7 +39,11 @@ export async function request(method, path, body) {
   const content = await answer.json().catch(() => ({}));
   if (answer.ok) return content;
   if (answer.status === 401) listeners.signedOut();
-  throw new ApiError(answer.status, String(content.detail ?? content.message ?? `HTTP ${answer.status}`), content.error);
+  throw new ApiError(
+    answer.status,
+    String(content.detail ?? content.message ?? `HTTP ${answer.status}`),
+    content.error,
+  );
 }
 
 export const get = (path) => request("GET", path);

@@ -3,7 +3,17 @@
 import { BASE, get, listen, post } from "./api.js";
 import { Details } from "./details.js";
 import { clean, dialog, el, onTop, setAttribute, setText, show } from "./dom.js";
-import { currentLanguage, LANGUAGES, preferredLanguage, reasonOf, remember, remembered, rememberLanguage, t, useLanguage } from "./i18n.js";
+import {
+  currentLanguage,
+  LANGUAGES,
+  preferredLanguage,
+  reasonOf,
+  remember,
+  remembered,
+  rememberLanguage,
+  t,
+  useLanguage,
+} from "./i18n.js";
 import { JobList } from "./jobs.js";
 import { Overview, providerOptions, statusOptions } from "./overview.js";
 
@@ -20,7 +30,18 @@ const $ = (id) => document.getElementById(id);
 
 function toast(text, kind = "good") {
   if ($("toasts").parentNode !== onTop()) onTop().append($("toasts"));
-  const note = el("div", { class: "toast", "data-kind": kind, role: kind === "bad" ? "alert" : null }, el("span", { text }), el("button", { type: "button", class: "ghost", "aria-label": t("close"), text: "✕", on: { click: () => note.remove() } }));
+  const note = el(
+    "div",
+    { class: "toast", "data-kind": kind, role: kind === "bad" ? "alert" : null },
+    el("span", { text }),
+    el("button", {
+      type: "button",
+      class: "ghost",
+      "aria-label": t("close"),
+      text: "✕",
+      on: { click: () => note.remove() },
+    }),
+  );
   $("toasts").append(note);
   while ($("toasts").childElementCount > 4) $("toasts").firstChild.remove();
   setTimeout(() => note.remove(), kind === "bad" ? 2 * TOAST_MS : TOAST_MS);
@@ -31,7 +52,10 @@ class Page {
     this.applyTheme(remembered(THEME_STORED) ?? "auto");
     await useLanguage(preferredLanguage());
     listen({ signedOut: () => this.askForKey(), reached: (isReached) => this.noteReached(isReached) });
-    this.list = new JobList($("list"), { onUnread: () => this.soonReadProgress(), explainEmpty: () => this.explainEmpty() });
+    this.list = new JobList($("list"), {
+      onUnread: () => this.soonReadProgress(),
+      explainEmpty: () => this.explainEmpty(),
+    });
     this.overview = new Overview($("overview"), { toast, onProvider: () => this.onProvider() });
     this.details = new Details({
       toast,
@@ -57,7 +81,9 @@ class Page {
       this.searching = setTimeout(() => this.list.setFilter({ q: $("search").value.trim() }), SEARCH_AFTER_MS);
     });
     $("status-filter").addEventListener("change", () => this.list.setFilter({ status: $("status-filter").value }));
-    $("provider-filter").addEventListener("change", () => this.list.setFilter({ provider: $("provider-filter").value }));
+    $("provider-filter").addEventListener("change", () =>
+      this.list.setFilter({ provider: $("provider-filter").value }),
+    );
     $("list").addEventListener("clear-filters", () => {
       $("search").value = "";
       $("status-filter").value = "";
@@ -66,7 +92,9 @@ class Page {
       $("search").focus();
     });
     $("language").addEventListener("click", () => this.switchLanguage());
-    $("theme").addEventListener("click", () => this.applyTheme(THEMES[(THEMES.indexOf(this.theme) + 1) % THEMES.length]));
+    $("theme").addEventListener("click", () =>
+      this.applyTheme(THEMES[(THEMES.indexOf(this.theme) + 1) % THEMES.length]),
+    );
     $("sign-out").addEventListener("click", async () => {
       await post("api/auth/logout").catch(() => {});
       location.reload();
@@ -88,7 +116,13 @@ class Page {
   /** Everything that is not a `data-t` text: labels, options, the state of the connection. */
   say() {
     document.title = t("title");
-    for (const [id, key] of [["search", "filter.search"], ["status-filter", "filter.status"], ["provider-filter", "filter.provider"]]) setAttribute($(id), "aria-label", t(key));
+    for (const [id, key] of [
+      ["search", "filter.search"],
+      ["status-filter", "filter.status"],
+      ["provider-filter", "filter.provider"],
+    ]) {
+      setAttribute($(id), "aria-label", t(key));
+    }
     setAttribute($("search"), "placeholder", t("filter.search"));
     this.fill($("status-filter"), statusOptions());
     this.fill($("provider-filter"), providerOptions(this.providers ?? []));
@@ -159,10 +193,23 @@ class Page {
   explainEmpty() {
     const button = (text, click, kind = null) => el("button", { type: "button", class: kind, text, on: { click } });
     const sync = button(t("sync"), () => this.sync());
-    if (this.overview.isConnected !== false) return [el("p", { class: "strong", text: t("empty.none") }), el("p", { text: t("empty.howTo") }), el("p", {}, el("code", { text: "simpletuner cloud jobs submit <config>" })), sync];
+    if (this.overview.isConnected !== false) {
+      return [
+        el("p", { class: "strong", text: t("empty.none") }),
+        el("p", { text: t("empty.howTo") }),
+        el("p", {}, el("code", { text: "simpletuner cloud jobs submit <config>" })),
+        sync,
+      ];
+    }
     const edit = button(this.overview.tokenAct, () => this.overview.editToken(), "primary");
-    if (!this.overview.hasToken) return [el("p", { class: "strong", text: t("empty.noProvider") }), el("p", { text: t("empty.addToken") }), edit];
-    return [el("p", { class: "strong", text: t("empty.unread") }), el("p", { text: this.overview.provider.text.textContent }), el("div", { class: "buttons" }, sync, edit)];
+    if (!this.overview.hasToken) {
+      return [el("p", { class: "strong", text: t("empty.noProvider") }), el("p", { text: t("empty.addToken") }), edit];
+    }
+    return [
+      el("p", { class: "strong", text: t("empty.unread") }),
+      el("p", { text: this.overview.provider.text.textContent }),
+      el("div", { class: "buttons" }, sync, edit),
+    ];
   }
 
   async sync() {
@@ -174,7 +221,9 @@ class Page {
       const found = await post("api/cloud/jobs/sync");
       const provider = /from (.+)$/.exec(found.message ?? "")?.[1];
       const isOne = (this.providers ?? []).filter((one) => one.configured).length <= 1;
-      toast(isOne ? t("discovered", { n: found.synced, provider: clean(provider ?? "Replicate") }) : clean(found.message));
+      toast(
+        isOne ? t("discovered", { n: found.synced, provider: clean(provider ?? "Replicate") }) : clean(found.message),
+      );
     } catch (error) {
       toast(t("syncFailed", { why: clean(reasonOf(error)) }), "bad");
     } finally {
@@ -233,7 +282,11 @@ class Page {
   /** What may have been missed is read anew. */
   async catchUp() {
     this.lastLoad = Date.now();
-    await Promise.all([this.list.load({ syncActive: this.linkState === "polling" }), this.overview.loadMetrics(), this.overview.loadMissing()]);
+    await Promise.all([
+      this.list.load({ syncActive: this.linkState === "polling" }),
+      this.overview.loadMetrics(),
+      this.overview.loadMissing(),
+    ]);
     this.list.sayEmpty();
     if (this.details.isOpen) this.details.loadJob();
   }
@@ -256,7 +309,12 @@ class Page {
   take(events) {
     this.list.take(events);
     this.details.take(events);
-    if (events.some((event) => event.type === "job_deleted" || ["running", "completed", "failed", "cancelled"].includes(event.status))) {
+    if (
+      events.some(
+        (event) =>
+          event.type === "job_deleted" || ["running", "completed", "failed", "cancelled"].includes(event.status),
+      )
+    ) {
       clearTimeout(this.metricsTimer);
       this.metricsTimer = setTimeout(() => this.overview.loadMetrics(), METRICS_AFTER_MS);
     }
@@ -290,8 +348,19 @@ class Page {
     this.isAsking = true;
     const key = el("input", { type: "password", autocomplete: "current-password", required: true, maxlength: 256 });
     const problem = el("p", { class: "problem", role: "alert", hidden: true });
-    const form = el("form", { class: "form" }, el("p", { text: t("signIn.intro") }), el("label", { class: "field" }, el("span", { text: t("signIn.key") }), key), problem, el("div", { class: "buttons" }, el("button", { type: "submit", class: "primary", text: t("signIn.go") })));
-    dialog(t("signIn.title"), { className: "small", closeText: t("close"), onClose: () => (this.isAsking = false) }, form);
+    const form = el(
+      "form",
+      { class: "form" },
+      el("p", { text: t("signIn.intro") }),
+      el("label", { class: "field" }, el("span", { text: t("signIn.key") }), key),
+      problem,
+      el("div", { class: "buttons" }, el("button", { type: "submit", class: "primary", text: t("signIn.go") })),
+    );
+    dialog(
+      t("signIn.title"),
+      { className: "small", closeText: t("close"), onClose: () => (this.isAsking = false) },
+      form,
+    );
     key.focus();
     form.addEventListener("submit", async (event) => {
       event.preventDefault();

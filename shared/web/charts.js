@@ -23,7 +23,9 @@ export function ticks(low, high, count) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.75);
   const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) found.push(Number(value.toPrecision(12)));
+  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) {
+    found.push(Number(value.toPrecision(12)));
+  }
   return found;
 }
 
@@ -45,7 +47,9 @@ class Chart {
         this.render();
       }
     }).observe(this.node);
-    this.node.addEventListener("pointermove", (event) => this.point(event.clientX - this.node.getBoundingClientRect().left));
+    this.node.addEventListener("pointermove", (event) =>
+      this.point(event.clientX - this.node.getBoundingClientRect().left),
+    );
     this.node.addEventListener("pointerleave", () => this.unpoint());
     this.node.addEventListener("blur", () => this.unpoint());
     this.node.addEventListener("keydown", (event) => {
@@ -66,9 +70,19 @@ class Chart {
 
   render() {
     if (!this.model) return;
-    const svg = shape("svg", { width: this.width, height: this.height, viewBox: `0 0 ${this.width} ${this.height}`, "aria-hidden": "true" });
+    const svg = shape("svg", {
+      width: this.width,
+      height: this.height,
+      viewBox: `0 0 ${this.width} ${this.height}`,
+      "aria-hidden": "true",
+    });
     this.points = this.draw(svg, this.width - PAD.left - PAD.right, this.height - PAD.top - PAD.bottom);
-    this.cursor = shape("g", { class: "cursor", visibility: "hidden" }, shape("line", { y1: PAD.top, y2: this.height - PAD.bottom }), shape("circle", { r: 3.5 }));
+    this.cursor = shape(
+      "g",
+      { class: "cursor", visibility: "hidden" },
+      shape("line", { y1: PAD.top, y2: this.height - PAD.bottom }),
+      shape("circle", { r: 3.5 }),
+    );
     svg.append(this.cursor);
     this.node.replaceChildren(svg, this.tip);
     if (this.at >= this.points.length) this.unpoint();
@@ -109,7 +123,10 @@ class Chart {
   axis(svg, low, high, height, format) {
     for (const value of ticks(low, high, Math.max(2, Math.floor(height / 34)))) {
       const y = PAD.top + height - ((value - low) / (high - low || 1)) * height;
-      svg.append(shape("line", { x1: PAD.left, x2: this.width - PAD.right, y1: y, y2: y, class: "grid" }), caption(PAD.left - 6, y + 3.5, format(value), "end"));
+      svg.append(
+        shape("line", { x1: PAD.left, x2: this.width - PAD.right, y1: y, y2: y, class: "grid" }),
+        caption(PAD.left - 6, y + 3.5, format(value), "end"),
+      );
     }
   }
 }
@@ -132,11 +149,26 @@ export class LineChart extends Chart {
     }));
     for (const value of ticks(left, right, Math.max(2, Math.floor(width / 110)))) {
       const x = PAD.left + ((value - left) / (right - left || 1)) * width;
-      svg.append(caption(x, this.height - 6, formatX(value), x < PAD.left + 12 ? "start" : x > this.width - 30 ? "end" : "middle"));
+      svg.append(
+        caption(
+          x,
+          this.height - 6,
+          formatX(value),
+          x < PAD.left + 12 ? "start" : x > this.width - 30 ? "end" : "middle",
+        ),
+      );
     }
-    const path = placed.map((point, index) => `${index ? "L" : "M"}${point.x.toFixed(1)} ${point.y.toFixed(1)}`).join("");
+    const path = placed
+      .map((point, index) => `${index ? "L" : "M"}${point.x.toFixed(1)} ${point.y.toFixed(1)}`)
+      .join("");
     const floor = PAD.top + height;
-    svg.append(shape("path", { d: `${path}L${placed.at(-1).x.toFixed(1)} ${floor}L${placed[0].x.toFixed(1)} ${floor}Z`, class: "area" }), shape("path", { d: path, class: "line" }));
+    svg.append(
+      shape("path", {
+        d: `${path}L${placed.at(-1).x.toFixed(1)} ${floor}L${placed[0].x.toFixed(1)} ${floor}Z`,
+        class: "area",
+      }),
+      shape("path", { d: path, class: "line" }),
+    );
     return placed;
   }
 }
@@ -153,8 +185,21 @@ export class BarChart extends Chart {
       const size = Math.max(bar.value > 0 ? 1.5 : 0, (bar.value / high) * height);
       const x = PAD.left + index * slot;
       const y = PAD.top + height - size;
-      svg.append(shape("rect", { x: x + slot * 0.14, y, width: Math.max(1, slot * 0.72), height: size, rx: Math.min(2.5, slot / 4), class: "column" }));
-      if ((bars.length - 1 - index) % every === 0) svg.append(caption(x + slot / 2, this.height - 6, bar.name, index === bars.length - 1 && slot < 40 ? "end" : "middle"));
+      svg.append(
+        shape("rect", {
+          x: x + slot * 0.14,
+          y,
+          width: Math.max(1, slot * 0.72),
+          height: size,
+          rx: Math.min(2.5, slot / 4),
+          class: "column",
+        }),
+      );
+      if ((bars.length - 1 - index) % every === 0) {
+        svg.append(
+          caption(x + slot / 2, this.height - 6, bar.name, index === bars.length - 1 && slot < 40 ? "end" : "middle"),
+        );
+      }
       return { x: x + slot / 2, y, text: tell(bar) };
     });
   }

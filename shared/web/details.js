@@ -4,7 +4,17 @@ import { get, jobPath, post, query, remove } from "./api.js";
 import { LineChart } from "./charts.js";
 import { clean, data, dialog, el, link, safeAddress, setText, show } from "./dom.js";
 import { clock, duration, exact, figure, isNumber, money, number, percent, reasonOf, t } from "./i18n.js";
-import { costOf, isActive, nameOf, progressBar, providerName, secondsOf, statusChip, updateBar, updateChip } from "./jobs.js";
+import {
+  costOf,
+  isActive,
+  nameOf,
+  progressBar,
+  providerName,
+  secondsOf,
+  statusChip,
+  updateBar,
+  updateChip,
+} from "./jobs.js";
 
 const LOG_EVERY_MS = 4000;
 const FINAL_LOG_EVERY_MS = 15_000;
@@ -35,7 +45,18 @@ class LogView {
     this.follow = el("input", { type: "checkbox", checked: true });
     this.state = el("span", { class: "sub", text: t("log.loading") });
     this.save = el("button", { type: "button", class: "quiet", text: t("log.save"), hidden: true });
-    this.node = el("div", {}, el("div", { class: "log-bar" }, el("label", { class: "check" }, this.follow, el("span", { text: t("log.follow") })), this.state, this.save), this.box);
+    this.node = el(
+      "div",
+      {},
+      el(
+        "div",
+        { class: "log-bar" },
+        el("label", { class: "check" }, this.follow, el("span", { text: t("log.follow") })),
+        this.state,
+        this.save,
+      ),
+      this.box,
+    );
     this.text = "";
     this.lines = 0;
     this.tail = null;
@@ -43,19 +64,24 @@ class LogView {
     // Blocks get their real height when they come into sight; the end moves with them.
     this.sizes = new ResizeObserver(() => this.scroll());
     this.follow.addEventListener("change", () => this.scroll());
-    this.box.addEventListener("scroll", () => {
-      // Only a reader goes up; what the page itself does ends at the end.
-      const isAtEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 24;
-      if (!isAtEnd && this.box.scrollTop < this.top) this.follow.checked = false;
-      this.top = this.box.scrollTop;
-    }, { passive: true });
+    this.box.addEventListener(
+      "scroll",
+      () => {
+        // Only a reader goes up; what the page itself does ends at the end.
+        const isAtEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 24;
+        if (!isAtEnd && this.box.scrollTop < this.top) this.follow.checked = false;
+        this.top = this.box.scrollTop;
+      },
+      { passive: true },
+    );
   }
 
   add(text) {
     this.text += text;
     const lines = text.split("\n");
     for (let start = 0; start < lines.length; start += BLOCK_LINES) {
-      const piece = lines.slice(start, start + BLOCK_LINES).join("\n") + (start + BLOCK_LINES < lines.length ? "\n" : "");
+      const piece =
+        lines.slice(start, start + BLOCK_LINES).join("\n") + (start + BLOCK_LINES < lines.length ? "\n" : "");
       if (!this.tail || this.tailLines >= BLOCK_LINES) {
         this.tail = el("span", { class: "block" });
         this.tailLines = 0;
@@ -120,7 +146,14 @@ export class Details {
   }
 
   build() {
-    Object.assign(this, { job: null, hasBegun: false, next: 0, isCancelling: false, actionKinds: "", metadataText: "" });
+    Object.assign(this, {
+      job: null,
+      hasBegun: false,
+      next: 0,
+      isCancelling: false,
+      actionKinds: "",
+      metadataText: "",
+    });
     this.chip = el("span", { class: "chip-place" });
     this.identity = el("p", { class: "sub identity" });
     this.actions = el("div", { class: "buttons start" });
@@ -129,7 +162,9 @@ export class Details {
     this.progress = progressBar();
     this.stage = el("p", { class: "stage-line" }, el("span", { class: "stage" }), el("span", { class: "figure" }));
     this.progressPart = el("div", { class: "running wide", hidden: true }, this.stage, this.progress.bar);
-    this.tiles = Object.fromEntries(["duration", "left", "cost", "hardware", "step", "epoch", "loss", "rate", "pace"].map((key) => [key, tile(key)]));
+    this.tiles = Object.fromEntries(
+      ["duration", "left", "cost", "hardware", "step", "epoch", "loss", "rate", "pace"].map((key) => [key, tile(key)]),
+    );
     this.error = el("pre", { class: "error-text", tabindex: 0 });
     this.errorPart = part(t("errorTitle"), this.error);
     this.errorPart.hidden = true;
@@ -142,7 +177,18 @@ export class Details {
     this.log = new LogView();
     this.metadata = el("dl", { class: "metadata" });
     // Nothing of a job that is not known, or does not exist.
-    this.known = el("div", { class: "sheet-part", hidden: true }, this.progressPart, el("dl", { class: "tiles" }, ...Object.values(this.tiles).map((one) => one.node)), this.errorPart, this.lossPart, this.pacePart, part(t("timeline"), this.timeline), part(t("log"), this.log.node), part(t("metadata"), this.metadata));
+    this.known = el(
+      "div",
+      { class: "sheet-part", hidden: true },
+      this.progressPart,
+      el("dl", { class: "tiles" }, ...Object.values(this.tiles).map((one) => one.node)),
+      this.errorPart,
+      this.lossPart,
+      this.pacePart,
+      part(t("timeline"), this.timeline),
+      part(t("log"), this.log.node),
+      part(t("metadata"), this.metadata),
+    );
     const id = this.id;
     this.shown = dialog(
       id,
@@ -157,7 +203,16 @@ export class Details {
           this.onClosed();
         },
       },
-      el("div", { class: "sheet-body" }, this.chip, this.identity, this.actions, this.waiting, this.problem, this.known),
+      el(
+        "div",
+        { class: "sheet-body" },
+        this.chip,
+        this.identity,
+        this.actions,
+        this.waiting,
+        this.problem,
+        this.known,
+      ),
     );
   }
 
@@ -177,8 +232,14 @@ export class Details {
   }
 
   say(error) {
-    const again = error.status === 404 ? { text: t("close"), on: { click: () => this.close() } } : { text: t("tryAgain"), on: { click: () => this.loadJob() } };
-    this.problem.replaceChildren(el("p", {}, data(error.status === 404 ? t("error.noJob") : reasonOf(error))), el("button", { type: "button", ...again }));
+    const again =
+      error.status === 404
+        ? { text: t("close"), on: { click: () => this.close() } }
+        : { text: t("tryAgain"), on: { click: () => this.loadJob() } };
+    this.problem.replaceChildren(
+      el("p", {}, data(error.status === 404 ? t("error.noJob") : reasonOf(error))),
+      el("button", { type: "button", ...again }),
+    );
     show(this.problem, true);
     show(this.waiting, false);
   }
@@ -220,10 +281,26 @@ export class Details {
     const mayDelete = !isActive(job) || job.metadata?.lost || this.isCancelling;
     this.actions.replaceChildren(
       ...[
-        isActive(job) && el("button", { type: "button", class: "danger", text: t("cancel"), disabled: this.isCancelling === true, on: { click: () => this.ask("cancel") } }),
-        mayDelete && el("button", { type: "button", class: "danger quiet", text: t("delete"), on: { click: () => this.ask("delete") } }),
-        isSound && link(`https://replicate.com/p/${id}`, t("openAt", { provider: "Replicate" }), { class: "button quiet" }),
-        job.output_url && safeAddress(job.output_url) && link(job.output_url, t("openOutput"), { class: "button quiet" }),
+        isActive(job) &&
+          el("button", {
+            type: "button",
+            class: "danger",
+            text: t("cancel"),
+            disabled: this.isCancelling === true,
+            on: { click: () => this.ask("cancel") },
+          }),
+        mayDelete &&
+          el("button", {
+            type: "button",
+            class: "danger quiet",
+            text: t("delete"),
+            on: { click: () => this.ask("delete") },
+          }),
+        isSound &&
+          link(`https://replicate.com/p/${id}`, t("openAt", { provider: "Replicate" }), { class: "button quiet" }),
+        job.output_url &&
+          safeAddress(job.output_url) &&
+          link(job.output_url, t("openOutput"), { class: "button quiet" }),
       ].filter(Boolean),
     );
   }
@@ -232,7 +309,14 @@ export class Details {
     const yes = el("button", { type: "button", class: "danger", text: t(`${act}.yes`) });
     const no = el("button", { type: "button", text: t(`${act}.no`) });
     const problem = el("p", { class: "problem", role: "alert", hidden: true });
-    const asked = dialog(t(`${act}.title`), { className: "small", closeText: t("close") }, el("p", { class: "strong" }, data(nameOf(this.job))), el("p", { text: t(`${act}.text`) }), problem, el("div", { class: "buttons" }, no, yes));
+    const asked = dialog(
+      t(`${act}.title`),
+      { className: "small", closeText: t("close") },
+      el("p", { class: "strong" }, data(nameOf(this.job))),
+      el("p", { text: t(`${act}.text`) }),
+      problem,
+      el("div", { class: "buttons" }, no, yes),
+    );
     no.addEventListener("click", () => asked.close());
     no.focus();
     yes.addEventListener("click", async () => {
@@ -251,7 +335,14 @@ export class Details {
   async cancel() {
     const id = this.id;
     const answer = await post(jobPath(id, "/cancel"));
-    this.toast(answer.status === "cancelled" ? t("cancel.done") : isActive(answer) ? t("cancel.asked") : t("cancel.late", { status: t(`status.${answer.status}`) }), "good");
+    this.toast(
+      answer.status === "cancelled"
+        ? t("cancel.done")
+        : isActive(answer)
+          ? t("cancel.asked")
+          : t("cancel.late", { status: t(`status.${answer.status}`) }),
+      "good",
+    );
     if (this.id !== id) return;
     this.isCancelling = isActive(answer);
     await this.loadJob();
@@ -277,7 +368,14 @@ export class Details {
     this.timeline.replaceChildren(
       ...steps.map((step, index) => {
         const before = index ? (Date.parse(step.at) - Date.parse(steps[index - 1].at)) / 1000 : 0;
-        return el("li", { "data-status": step.status ?? "created" }, el("span", { class: "dot" }), el("b", { text: step.status ? t(`status.${step.status}`) : t("created") }), el("time", { datetime: step.at, title: exact(step.at), text: clock(step.at) }), before >= 1 ? el("span", { class: "sub", text: t("after", { time: duration(before) }) }) : null);
+        return el(
+          "li",
+          { "data-status": step.status ?? "created" },
+          el("span", { class: "dot" }),
+          el("b", { text: step.status ? t(`status.${step.status}`) : t("created") }),
+          el("time", { datetime: step.at, title: exact(step.at), text: clock(step.at) }),
+          before >= 1 ? el("span", { class: "sub", text: t("after", { time: duration(before) }) }) : null,
+        );
       }),
     );
   }
@@ -307,7 +405,9 @@ export class Details {
     } catch {
       // The list says when the service cannot be reached; the next look tries again.
     }
-    if (this.id === id && this.job.status === "running") this.progressTimer = setTimeout(() => this.loadProgress(), wait);
+    if (this.id === id && this.job.status === "running") {
+      this.progressTimer = setTimeout(() => this.loadProgress(), wait);
+    }
   }
 
   showProgress(found) {
@@ -315,7 +415,8 @@ export class Details {
     setText(stage, found.stage ? t(`stage.${found.stage}`) : t("stage.unknown"));
     setText(value, isNumber(found.progress) ? percent(found.progress) : "");
     updateBar(this.progress, found.progress, t("progressOf", { name: nameOf(this.job) }));
-    const of = (done, all) => (isNumber(done) ? (isNumber(all) ? `${number(done)} / ${number(all)}` : number(done)) : "–");
+    const of = (done, all) =>
+      isNumber(done) ? (isNumber(all) ? `${number(done)} / ${number(all)}` : number(done)) : "–";
     setText(this.tiles.step.value, of(found.step, found.total_steps));
     setText(this.tiles.epoch.value, of(found.epoch, found.total_epochs));
     setText(this.tiles.loss.value, figure(found.loss));
@@ -330,7 +431,12 @@ export class Details {
     if (history.length > 1) {
       const [first, last] = [history[0], history[history.length - 1]];
       this.lossChart.set({
-        label: t("chart.loss", { from: figure(first.loss), first: number(first.step), to: figure(last.loss), last: number(last.step) }),
+        label: t("chart.loss", {
+          from: figure(first.loss),
+          first: number(first.step),
+          to: figure(last.loss),
+          last: number(last.step),
+        }),
         points: history.map((point) => ({ x: point.step, y: point.loss })),
         formatX: (value) => number(value),
         formatY: axisFigure,
@@ -361,7 +467,9 @@ export class Details {
         const isMore = found.next > this.next && this.next > 0;
         if (found.logs) this.log.add(found.logs);
         this.next = found.next;
-        if (!this.log.text) setText(this.log.state, t(isActive(this.job) ? "log.notYet" : this.logMayCome() ? "log.soon" : "log.none"));
+        if (!this.log.text) {
+          setText(this.log.state, t(isActive(this.job) ? "log.notYet" : this.logMayCome() ? "log.soon" : "log.none"));
+        }
         if (!this.log.isBound) this.bindSave();
         if (isMore && found.logs.length > 1_000_000) return void this.loadLog();
       }
@@ -395,14 +503,26 @@ export class Details {
     const rows = [];
     const add = (name, value, depth) => {
       if (value === null || value === undefined || value === "" || depth > DEEP) return;
-      if (typeof value === "object") for (const [key, inner] of Object.entries(value).slice(0, 100)) add(name ? `${name}.${key}` : key, inner, depth + 1);
-      else rows.push([name, value]);
+      if (typeof value === "object") {
+        for (const [key, inner] of Object.entries(value).slice(0, 100)) {
+          add(name ? `${name}.${key}` : key, inner, depth + 1);
+        }
+      } else rows.push([name, value]);
     };
-    add("", { job_id: job.job_id, user_id: job.user_id, job_type: job.job_type, output_url: job.output_url, ...job.metadata }, 0);
+    add(
+      "",
+      { job_id: job.job_id, user_id: job.user_id, job_type: job.job_type, output_url: job.output_url, ...job.metadata },
+      0,
+    );
     const text = JSON.stringify(rows);
     if (text === this.metadataText) return;
     this.metadataText = text;
-    this.metadata.replaceChildren(...rows.flatMap(([name, value]) => [el("dt", {}, data(name)), el("dd", {}, typeof value === "string" ? link(value, value) : data(String(value)))]));
+    this.metadata.replaceChildren(
+      ...rows.flatMap(([name, value]) => [
+        el("dt", {}, data(name)),
+        el("dd", {}, typeof value === "string" ? link(value, value) : data(String(value))),
+      ]),
+    );
   }
 
   /** Events of this job: its new state at once, what else changed by one look. */
@@ -429,7 +549,9 @@ export class Details {
 }
 
 function pace(perSecond) {
-  return perSecond >= 1 ? t("pace.perSecond", { n: number(perSecond, 2) }) : t("pace.perStep", { n: number(1 / perSecond, 2) });
+  return perSecond >= 1
+    ? t("pace.perSecond", { n: number(perSecond, 2) })
+    : t("pace.perStep", { n: number(1 / perSecond, 2) });
 }
 
 const axisFigure = (value) => (value !== 0 && Math.abs(value) < 0.001 ? value.toExponential() : number(value));

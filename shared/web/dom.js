@@ -1,6 +1,7 @@
 // Everything that is shown goes through here: elements and text nodes only, never markup from a string.
 
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udc7f]/g;
+const HIDDEN =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udc7f]/g;
 
 /** Text from outside as it may be shown: control, bidi and invisible characters become visible replacements. */
 export function clean(value) {
@@ -14,8 +15,9 @@ export function el(tag, properties = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "class") node.className = value;
     else if (name === "text") node.textContent = clean(value);
-    else if (name === "on") for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
-    else if (name === "href") throw new Error("Links are made by link() and place() only.");
+    else if (name === "on") {
+      for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    } else if (name === "href") throw new Error("Links are made by link() and place() only.");
     else node.setAttribute(name, value === true ? "" : clean(value));
   }
   node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
@@ -77,8 +79,19 @@ export const onTop = () => openDialogs.at(-1) ?? document.body;
 /** A dialog that closes by Escape, by its button and by a click beside it, and gives the focus back. */
 export function dialog(title, { className = "", closeText, onClose = () => {} }, ...children) {
   const heading = el("h2", { text: title, id: `d${Math.random().toString(36).slice(2)}` });
-  const close = el("button", { type: "button", class: "ghost close", "aria-label": closeText, title: closeText, text: "✕" });
-  const box = el("dialog", { class: className, "aria-labelledby": heading.id }, el("div", { class: "dialog-head" }, heading, close), ...children);
+  const close = el("button", {
+    type: "button",
+    class: "ghost close",
+    "aria-label": closeText,
+    title: closeText,
+    text: "✕",
+  });
+  const box = el(
+    "dialog",
+    { class: className, "aria-labelledby": heading.id },
+    el("div", { class: "dialog-head" }, heading, close),
+    ...children,
+  );
   const opener = document.activeElement;
   close.addEventListener("click", () => box.close());
   box.addEventListener("click", (event) => {

@@ -26,7 +26,13 @@ export async function useLanguage(name) {
     number: new Intl.NumberFormat(locale),
     money: new Intl.NumberFormat(locale, { style: "currency", currency: "USD", currencyDisplay: "narrowSymbol" }),
     exact: new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "long" }),
-    clock: new Intl.DateTimeFormat(locale, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+    clock: new Intl.DateTimeFormat(locale, {
+      month: "short",
+      day: "numeric",
+      hour: "2-digit",
+      minute: "2-digit",
+      second: "2-digit",
+    }),
     day: new Intl.DateTimeFormat(locale, { month: "short", day: "numeric", timeZone: "UTC" }),
     ago: new Intl.RelativeTimeFormat(locale, { numeric: "always", style: name === "ja" ? "long" : "short" }),
   };
@@ -67,7 +73,12 @@ export const isNumber = (value) => typeof value === "number" && Number.isFinite(
 
 export function number(value, digits) {
   if (!isNumber(value)) return "–";
-  return digits === undefined ? formats.number.format(value) : value.toLocaleString(formats.number.resolvedOptions().locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return digits === undefined
+    ? formats.number.format(value)
+    : value.toLocaleString(formats.number.resolvedOptions().locale, {
+        minimumFractionDigits: digits,
+        maximumFractionDigits: digits,
+      });
 }
 
 /** A figure with as many digits as tell something: 0.0132, 1.84, 312. */
@@ -90,14 +101,24 @@ export const percent = (value) => (isNumber(value) ? `${number(value, 1)}%` : "�
 export function duration(seconds) {
   if (!isNumber(seconds)) return "–";
   const whole = Math.max(0, Math.round(seconds));
-  const [days, hours, minutes] = [Math.floor(whole / 86400), Math.floor((whole % 86400) / 3600), Math.floor((whole % 3600) / 60)];
+  const [days, hours, minutes] = [
+    Math.floor(whole / 86400),
+    Math.floor((whole % 86400) / 3600),
+    Math.floor((whole % 3600) / 60),
+  ];
   if (days) return t("durationDays", { d: days, h: hours });
   if (hours) return t("durationHours", { h: hours, m: String(minutes).padStart(2, "0") });
   if (minutes) return t("durationMinutes", { m: minutes, s: String(whole % 60).padStart(2, "0") });
   return t("durationSeconds", { s: whole });
 }
 
-const UNITS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
+const UNITS = [
+  ["year", 31536000],
+  ["month", 2592000],
+  ["day", 86400],
+  ["hour", 3600],
+  ["minute", 60],
+];
 
 export function ago(iso, now = Date.now()) {
   const then = Date.parse(iso);

@@ -21,7 +21,15 @@ export const providerName = (provider) => (provider === "replicate" ? "Replicate
 /** What a person would call the job. */
 export function nameOf(job) {
   const metadata = job.metadata ?? {};
-  return job.config_name || metadata.run_name || metadata.tracker_run_name || String(metadata.model ?? "").split("/").pop() || job.job_id;
+  return (
+    job.config_name ||
+    metadata.run_name ||
+    metadata.tracker_run_name ||
+    String(metadata.model ?? "")
+      .split("/")
+      .pop() ||
+    job.job_id
+  );
 }
 
 /** Seconds from the start to now or to the end; a lost job's clock stands still. */
@@ -71,7 +79,13 @@ class Row {
     this.percent = el("span", { class: "figure" });
     this.progress = progressBar();
     this.log = data("", { class: "log-line" });
-    this.running = el("div", { class: "running" }, el("div", { class: "stage-line" }, this.stage, this.percent), this.progress.bar, this.log);
+    this.running = el(
+      "div",
+      { class: "running" },
+      el("div", { class: "stage-line" }, this.stage, this.percent),
+      this.progress.bar,
+      this.log,
+    );
     this.note = el("div", { class: "note" });
     this.labels = ["duration", "cost", "created"].map((name) => [name, el("span", { class: "unseen" })]);
     const [timeLabel, costLabel, createdLabel] = this.labels.map(([, node]) => node);
@@ -104,8 +118,15 @@ class Row {
     setAttribute(this.link, "title", name.length > LONG_NAME ? name : null);
     for (const [name, node] of this.labels) setText(node, `${t(`caption.${name}`)}: `);
     updateChip(this.chip, job);
-    setText(this.subtitle, [job.job_id.slice(0, 10), job.hardware_type, providerName(job.provider)].filter(Boolean).join(" · "));
-    setAttribute(this.subtitle, "title", this.subtitle.textContent.length > LONG_NAME ? this.subtitle.textContent : null);
+    setText(
+      this.subtitle,
+      [job.job_id.slice(0, 10), job.hardware_type, providerName(job.provider)].filter(Boolean).join(" · "),
+    );
+    setAttribute(
+      this.subtitle,
+      "title",
+      this.subtitle.textContent.length > LONG_NAME ? this.subtitle.textContent : null,
+    );
     setAttribute(this.node, "data-status", job.status);
     const runs = job.status === "running";
     show(this.running, runs);
@@ -155,16 +176,26 @@ class Section {
     this.cursor = null;
     this.name = el("span", {});
     this.count = el("span", { class: "count" });
-    this.captions = ["progress", "duration", "cost", "created"].map((name, index) => [name, el("span", { class: index ? "captions end" : "captions", "aria-hidden": "true" })]);
+    this.captions = ["progress", "duration", "cost", "created"].map((name, index) => [
+      name,
+      el("span", { class: index ? "captions end" : "captions", "aria-hidden": "true" }),
+    ]);
     this.list = el("ul", { class: "rows" });
     this.more = el("button", { type: "button", class: "more", on: { click: onMore } });
-    this.title = el("h3", {}, el("span", { class: "group-name" }, this.name, this.count), ...this.captions.map(([, node]) => node));
+    this.title = el(
+      "h3",
+      {},
+      el("span", { class: "group-name" }, this.name, this.count),
+      ...this.captions.map(([, node]) => node),
+    );
     this.node = el("section", { class: `group ${key}`, hidden: true }, this.title, this.list, this.more);
   }
 
   say(total, shown, isSearch) {
     setText(this.name, t(`group.${this.key}`));
-    for (const [name, node] of this.captions) setText(node, name === "progress" && this.key === "ended" ? t("caption.outcome") : t(`caption.${name}`));
+    for (const [name, node] of this.captions) {
+      setText(node, name === "progress" && this.key === "ended" ? t("caption.outcome") : t(`caption.${name}`));
+    }
     setText(this.count, isNumber(total) ? number(total) : shown ? number(shown) : "");
     show(this.more, this.cursor !== null);
     setText(this.more, t(isSearch ? "searchOlder" : "showMore"));
@@ -193,21 +224,26 @@ export class JobList {
     this.isLoaded = false;
     this.hasProblem = false;
     this.unknown = new Set();
-    this.observer = new IntersectionObserver((entries) => {
-      for (const entry of entries) {
-        const { id } = entry.target.dataset;
-        if (entry.isIntersecting) this.visible.add(id);
-        else this.visible.delete(id);
-      }
-      if (this.idsOnScreen().some((id) => !this.progress.has(id))) this.onUnread();
-    }, { rootMargin: "120px" });
+    this.observer = new IntersectionObserver(
+      (entries) => {
+        for (const entry of entries) {
+          const { id } = entry.target.dataset;
+          if (entry.isIntersecting) this.visible.add(id);
+          else this.visible.delete(id);
+        }
+        if (this.idsOnScreen().some((id) => !this.progress.has(id))) this.onUnread();
+      },
+      { rootMargin: "120px" },
+    );
     root.addEventListener("pointerleave", () => this.settle());
     root.addEventListener("focusout", () => this.settle());
     this.showSkeleton();
   }
 
   showSkeleton() {
-    this.message.replaceChildren(...Array.from({ length: 4 }, () => el("div", { class: "skeleton", "aria-hidden": "true" })));
+    this.message.replaceChildren(
+      ...Array.from({ length: 4 }, () => el("div", { class: "skeleton", "aria-hidden": "true" })),
+    );
     this.message.setAttribute("aria-busy", "true");
     show(this.message, true);
   }
@@ -225,9 +261,14 @@ export class JobList {
     const { turn } = this;
     const { q, provider } = this.filter;
     const limit = q ? SEARCH_PAGE : section === this.active ? ACTIVE_PAGE : PAGE;
-    const read = (from, more) => get(`api/cloud/jobs${query({ limit, status: statuses.join(","), q, provider, cursor: from, ...more })}`);
+    const read = (from, more) =>
+      get(`api/cloud/jobs${query({ limit, status: statuses.join(","), q, provider, cursor: from, ...more })}`);
     const found = await read(cursor, extra);
-    for (let further = 0; found.next_cursor && found.jobs.length < PAGE && further < SEARCH_FURTHER && turn === this.turn; further += 1) {
+    for (
+      let further = 0;
+      found.next_cursor && found.jobs.length < PAGE && further < SEARCH_FURTHER && turn === this.turn;
+      further += 1
+    ) {
       const next = await read(found.next_cursor);
       found.jobs.push(...next.jobs);
       found.next_cursor = next.next_cursor;
@@ -266,7 +307,9 @@ export class JobList {
   keepPagesBelow(kept, firstPage) {
     if (!this.hasMorePages || !this.isSameFilter || firstPage.next_cursor === null) return;
     const last = firstPage.jobs.at(-1)?.created_at;
-    for (const [id, job] of kept) if (!isActive(job) && !this.jobs.has(id) && (last === undefined || job.created_at < last)) this.jobs.set(id, job);
+    for (const [id, job] of kept) {
+      if (!isActive(job) && !this.jobs.has(id) && (last === undefined || job.created_at < last)) this.jobs.set(id, job);
+    }
   }
 
   async loadMore(section) {
@@ -282,7 +325,9 @@ export class JobList {
       if (section === this.ended) this.hasMorePages = true;
       const hadFocus = document.activeElement === section.more;
       this.arrange(true);
-      if (hadFocus) (last?.nextElementSibling ?? section.list.firstElementChild)?.querySelector("a").focus({ preventScroll: true });
+      if (hadFocus) {
+        (last?.nextElementSibling ?? section.list.firstElementChild)?.querySelector("a").focus({ preventScroll: true });
+      }
     } catch (error) {
       this.say(error);
     } finally {
@@ -309,7 +354,14 @@ export class JobList {
     const { q } = this.filter;
     if (!this.belongs(job)) return false;
     const text = q.toLowerCase();
-    return !text || [job.job_id, job.config_name, job.metadata?.run_name, job.metadata?.model].some((name) => String(name ?? "").toLowerCase().includes(text));
+    return (
+      !text ||
+      [job.job_id, job.config_name, job.metadata?.run_name, job.metadata?.model].some((name) =>
+        String(name ?? "")
+          .toLowerCase()
+          .includes(text),
+      )
+    );
   }
 
   /** Take in events: changes of known jobs at once, unknown jobs after one look at them. */
@@ -338,11 +390,15 @@ export class JobList {
 
   merge(job, updates) {
     const changed = { ...job };
-    for (const [name, value] of Object.entries(updates)) if (value !== null && value !== undefined) changed[name] = value;
+    for (const [name, value] of Object.entries(updates)) {
+      if (value !== null && value !== undefined) changed[name] = value;
+    }
     changed.finished_at = changed.completed_at;
     changed.is_active = isActive(changed);
     changed.is_terminal = !changed.is_active;
-    if (changed.is_terminal && changed.started_at && changed.completed_at) changed.duration_seconds = (Date.parse(changed.completed_at) - Date.parse(changed.started_at)) / 1000;
+    if (changed.is_terminal && changed.started_at && changed.completed_at) {
+      changed.duration_seconds = (Date.parse(changed.completed_at) - Date.parse(changed.started_at)) / 1000;
+    }
     if (JSON.stringify(changed) === JSON.stringify(job)) return false;
     this.recount(job, -1);
     this.recount(changed, 1);
@@ -359,7 +415,9 @@ export class JobList {
   put(job) {
     this.jobs.set(job.job_id, job);
     const row = this.rows.get(job.job_id);
-    if (row && row.job.status !== job.status && this.isBeingRead()) row.node.style.minHeight = `${row.node.offsetHeight}px`;
+    if (row && row.job.status !== job.status && this.isBeingRead()) {
+      row.node.style.minHeight = `${row.node.offsetHeight}px`;
+    }
     row?.update(job, this.progress.get(job.job_id));
     if (job.status === "running" && this.visible.has(job.job_id) && !this.progress.has(job.job_id)) this.onUnread();
   }
@@ -382,12 +440,17 @@ export class JobList {
 
   /** Whether a pointer or the focus is in the list, so that no row may move under it. */
   isBeingRead() {
-    return (matchMedia("(hover: hover)").matches && this.root.matches(":hover")) || this.root.contains(document.activeElement);
+    return (
+      (matchMedia("(hover: hover)").matches && this.root.matches(":hover")) ||
+      this.root.contains(document.activeElement)
+    );
   }
 
   putInOrder() {
     this.arrange(true);
-    if (this.moved.hidden && document.activeElement === document.body) this.root.querySelector(".job-name")?.focus({ preventScroll: true });
+    if (this.moved.hidden && document.activeElement === document.body) {
+      this.root.querySelector(".job-name")?.focus({ preventScroll: true });
+    }
   }
 
   settle() {
@@ -412,7 +475,9 @@ export class JobList {
       this.rows.delete(id);
       this.progress.delete(id);
     }
-    const newest = [...this.jobs.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.job_id < b.job_id ? 1 : -1));
+    const newest = [...this.jobs.values()].sort((a, b) =>
+      a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.job_id < b.job_id ? 1 : -1,
+    );
     for (const section of [this.active, this.ended]) {
       const wanted = newest.filter((job) => isActive(job) === (section === this.active));
       const ids = new Set(wanted.map((job) => job.job_id));
@@ -465,11 +530,18 @@ export class JobList {
     if (this.jobs.size) return;
     const isFiltered = Object.values(this.filter).some(Boolean);
     const nodes = isFiltered
-        ? [
-            el("p", { class: "strong", text: t(this.active.cursor ?? this.ended.cursor ? "empty.soFar" : "empty.filtered") }),
-            el("button", { type: "button", text: t("empty.clear"), on: { click: () => this.root.dispatchEvent(new CustomEvent("clear-filters")) } }),
-          ]
-        : this.explainEmpty();
+      ? [
+          el("p", {
+            class: "strong",
+            text: t((this.active.cursor ?? this.ended.cursor) ? "empty.soFar" : "empty.filtered"),
+          }),
+          el("button", {
+            type: "button",
+            text: t("empty.clear"),
+            on: { click: () => this.root.dispatchEvent(new CustomEvent("clear-filters")) },
+          }),
+        ]
+      : this.explainEmpty();
     // Only where it says something else: a button in it keeps the focus.
     const text = nodes.map((node) => node.textContent).join("\n");
     if (text === this.messageText) return;

@@ -30,8 +30,24 @@ const ID = /^([A-Za-z0-9]{1,32})-(\d{1,18})$/;
  * "catching_up" or "polling"; `isBusy()`: whether a job is active, for which a lost push is looked for more often.
  * Returns an object with `state`, `lastId` and `close()`.
  */
-export function connectLive({ base = "/", after = null, onEvents, onReset = () => {}, onState = () => {}, isBusy = () => true, timing = {} }) {
-  return new Live({ base: new URL(base, document.baseURI), after, onEvents, onReset, onState, isBusy, timing: { ...TIMING, ...timing } });
+export function connectLive({
+  base = "/",
+  after = null,
+  onEvents,
+  onReset = () => {},
+  onState = () => {},
+  isBusy = () => true,
+  timing = {},
+}) {
+  return new Live({
+    base: new URL(base, document.baseURI),
+    after,
+    onEvents,
+    onReset,
+    onState,
+    isBusy,
+    timing: { ...TIMING, ...timing },
+  });
 }
 
 function parseId(text) {
@@ -158,7 +174,9 @@ class Socket {
     this.isGreeted = true;
     this.schedulePing();
     this.later(this.live.timing.answer, () => this.settle());
-    this.later(this.live.timing.renew + (Math.random() - 0.5) * this.live.timing.renewSpread, () => this.live.renewSocket());
+    this.later(this.live.timing.renew + (Math.random() - 0.5) * this.live.timing.renewSpread, () =>
+      this.live.renewSocket(),
+    );
     this.onGreeted(this);
   }
 
@@ -363,7 +381,10 @@ class Live {
   openSocket() {
     clearTimeout(this.socketTimer);
     if (this.isClosed || this.nextSocket) return;
-    this.nextSocket = new Socket(this, { onGreeted: (socket) => this.useSocket(socket), onEnded: (socket) => this.lostSocket(socket) });
+    this.nextSocket = new Socket(this, {
+      onGreeted: (socket) => this.useSocket(socket),
+      onEnded: (socket) => this.lostSocket(socket),
+    });
   }
 
   renewSocket() {
@@ -401,7 +422,10 @@ class Live {
   }
 
   openStream() {
-    this.stream = new Stream(this, { onGreeted: () => this.streamWorks(), onFailed: (stream) => this.streamFailed(stream) });
+    this.stream = new Stream(this, {
+      onGreeted: () => this.streamWorks(),
+      onFailed: (stream) => this.streamFailed(stream),
+    });
   }
 
   streamWorks() {
@@ -436,21 +460,28 @@ class Live {
   async poll() {
     let text;
     try {
-      const answer = await fetch(this.eventsUrl(), { credentials: "same-origin", signal: AbortSignal.timeout(this.timing.poll) });
+      const answer = await fetch(this.eventsUrl(), {
+        credentials: "same-origin",
+        signal: AbortSignal.timeout(this.timing.poll),
+      });
       if (!answer.ok) return;
       text = await answer.text();
     } catch {
       return;
     }
     if (!this.polling) return;
-    for (const block of text.split("\n\n")) this.takeBlock(Object.fromEntries(block.split("\n").map((line) => splitLine(line))));
+    for (const block of text.split("\n\n")) {
+      this.takeBlock(Object.fromEntries(block.split("\n").map((line) => splitLine(line))));
+    }
   }
 
   takeBlock({ event = "message", id, data }) {
     if (data === undefined) return;
     const body = JSON.parse(data);
     if (event === "message") this.deliver([{ ...body, id }]);
-    else if (event === "reset" || (event === "connection" && !this.place.last)) this.reset(event === "reset" ? body.head : id);
+    else if (event === "reset" || (event === "connection" && !this.place.last)) {
+      this.reset(event === "reset" ? body.head : id);
+    }
   }
 }
 

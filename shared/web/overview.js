@@ -65,25 +65,62 @@ export class Overview {
     this.spent = el("p", { class: "big" });
     this.limitNote = el("p", { class: "sub" });
     this.limitFill = el("span", { class: "fill" });
-    this.limitBar = el("span", { class: "track", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, hidden: true }, this.limitFill);
-    this.limitButton = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.editLimit() } });
+    this.limitBar = el(
+      "span",
+      { class: "track", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, hidden: true },
+      this.limitFill,
+    );
+    this.limitButton = el("button", {
+      type: "button",
+      class: "quiet",
+      hidden: true,
+      on: { click: () => this.editLimit() },
+    });
     this.limit = card("limit", this.spent, this.limitBar, this.limitNote, this.limitButton);
     root.append(this.limit.node);
   }
 
   makeService(root) {
     const line = (name) => {
-      const parts = { label: el("span", { class: "label" }), text: el("span", { class: "state" }), actions: el("span", { class: "actions" }) };
-      parts.node = el("li", { "data-state": "unknown", class: name }, el("span", { class: "dot" }), el("div", {}, parts.label, parts.text), parts.actions);
+      const parts = {
+        label: el("span", { class: "label" }),
+        text: el("span", { class: "state" }),
+        actions: el("span", { class: "actions" }),
+      };
+      parts.node = el(
+        "li",
+        { "data-state": "unknown", class: name },
+        el("span", { class: "dot" }),
+        el("div", {}, parts.label, parts.text),
+        parts.actions,
+      );
       return parts;
     };
     [this.provider, this.poller, this.webhook] = [line("provider"), line("poller"), line("webhook")];
-    this.tokenButton = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.editToken() } });
+    this.tokenButton = el("button", {
+      type: "button",
+      class: "quiet",
+      hidden: true,
+      on: { click: () => this.editToken() },
+    });
     this.provider.actions.append(this.tokenButton);
-    this.urlButton = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.editWebhook() } });
-    this.testButton = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.testWebhook() } });
+    this.urlButton = el("button", {
+      type: "button",
+      class: "quiet",
+      hidden: true,
+      on: { click: () => this.editWebhook() },
+    });
+    this.testButton = el("button", {
+      type: "button",
+      class: "quiet",
+      hidden: true,
+      on: { click: () => this.testWebhook() },
+    });
     this.webhook.actions.append(this.urlButton, this.testButton);
-    this.service = card("service", el("ul", { class: "states" }, this.provider.node, this.poller.node, this.webhook.node));
+    this.service = card(
+      "service",
+      el("ul", { class: "states" }, this.provider.node, this.poller.node, this.webhook.node),
+    );
     root.append(this.service.node);
   }
 
@@ -130,11 +167,17 @@ export class Overview {
     this.chart.set({
       label: t("chart.cost", { days: DAYS, total: money(metrics.total_cost) }),
       bars: metrics.cost_by_day.map((entry) => ({ value: entry.cost, name: day(entry.date), jobs: entry.jobs })),
-      format: (value) => (value >= 1000 ? `$${number(value / 1000)}k` : `$${number(value, value > 0 && value < 1 ? 2 : undefined)}`),
+      format: (value) =>
+        value >= 1000 ? `$${number(value / 1000)}k` : `$${number(value, value > 0 && value < 1 ? 2 : undefined)}`,
       tell: (bar) => t("chart.day", { day: bar.name, cost: money(bar.value), jobs: number(bar.jobs) }),
     });
     setText(this.jobCount, number(metrics.job_count));
-    setText(this.average, isNumber(metrics.avg_job_duration_seconds) ? t("average", { time: duration(metrics.avg_job_duration_seconds) }) : t("noneEnded"));
+    setText(
+      this.average,
+      isNumber(metrics.avg_job_duration_seconds)
+        ? t("average", { time: duration(metrics.avg_job_duration_seconds) })
+        : t("noneEnded"),
+    );
     const shown = STATUSES.filter((status) => metrics.jobs_by_status[status] > 0);
     this.stack.replaceChildren(
       ...shown.map((status) => {
@@ -144,7 +187,15 @@ export class Overview {
       }),
     );
     this.legend.replaceChildren(
-      ...shown.map((status) => el("li", { "data-status": status }, el("span", { class: "dot" }), el("span", { text: t(`status.${status}`) }), el("b", { text: number(metrics.jobs_by_status[status]) }))),
+      ...shown.map((status) =>
+        el(
+          "li",
+          { "data-status": status },
+          el("span", { class: "dot" }),
+          el("span", { text: t(`status.${status}`) }),
+          el("b", { text: number(metrics.jobs_by_status[status]) }),
+        ),
+      ),
     );
   }
 
@@ -154,7 +205,17 @@ export class Overview {
     const state = !limit.enabled ? "off" : limit.is_exceeded ? "bad" : limit.is_warning ? "warn" : "good";
     this.limit.node.dataset.state = state;
     setText(this.spent, limit.enabled ? money(limit.current_spend) : "–");
-    setText(this.limitNote, limit.enabled ? t(`limit.${state}`, { amount: money(limit.limit_amount), period: t(`period.${limit.period}`), percent: number(limit.percent_used, 0), action: t(`action.${limit.action}`) }) : t("limit.off"));
+    setText(
+      this.limitNote,
+      limit.enabled
+        ? t(`limit.${state}`, {
+            amount: money(limit.limit_amount),
+            period: t(`period.${limit.period}`),
+            percent: number(limit.percent_used, 0),
+            action: t(`action.${limit.action}`),
+          })
+        : t("limit.off"),
+    );
     this.limitBar.hidden = !limit.enabled;
     this.limitButton.hidden = false;
     this.limitBar.setAttribute("aria-valuenow", Math.min(100, limit.percent_used));
@@ -176,7 +237,11 @@ export class Overview {
     try {
       const found = await get(`api/cloud/${PROVIDER}/validate`);
       this.isConnected = found.valid;
-      this.say(this.provider, found.valid ? "good" : "bad", found.valid ? t("provider.valid", { user: clean(found.username) }) : found.error);
+      this.say(
+        this.provider,
+        found.valid ? "good" : "bad",
+        found.valid ? t("provider.valid", { user: clean(found.username) }) : found.error,
+      );
     } catch (error) {
       this.say(this.provider, "unknown", reasonOf(error));
     }
@@ -199,10 +264,30 @@ export class Overview {
     if (!polling) return;
     const [fault] = polling.last_errors ?? [];
     const last = polling.last_tick_at ? t("poller.last", { ago: ago(polling.last_tick_at) }) : t("poller.never");
-    if (!polling.is_active) this.say(this.poller, this.config?.webhook_url ? "off" : "warn", t(this.config?.webhook_url ? "poller.off" : "poller.offAll"));
-    else if (fault) this.say(this.poller, "bad", t("poller.fault", { why: clean(fault.message) }));
-    else this.say(this.poller, "good", t("sentences", { first: t("poller.on", { every: duration(polling.effective_interval_seconds ?? polling.interval_seconds) }), second: last }));
-    setAttribute(this.poller.text, "title", [polling.reason, polling.last_tick_at ? t("poller.last", { ago: exact(polling.last_tick_at) }) : last].filter(Boolean).join(" · "));
+    if (!polling.is_active) {
+      this.say(
+        this.poller,
+        this.config?.webhook_url ? "off" : "warn",
+        t(this.config?.webhook_url ? "poller.off" : "poller.offAll"),
+      );
+    } else if (fault) this.say(this.poller, "bad", t("poller.fault", { why: clean(fault.message) }));
+    else {
+      this.say(
+        this.poller,
+        "good",
+        t("sentences", {
+          first: t("poller.on", { every: duration(polling.effective_interval_seconds ?? polling.interval_seconds) }),
+          second: last,
+        }),
+      );
+    }
+    setAttribute(
+      this.poller.text,
+      "title",
+      [polling.reason, polling.last_tick_at ? t("poller.last", { ago: exact(polling.last_tick_at) }) : last]
+        .filter(Boolean)
+        .join(" · "),
+    );
     if (this.config) this.showConfig();
   }
 
@@ -218,7 +303,11 @@ export class Overview {
 
   showConfig() {
     const url = this.config.webhook_url;
-    this.say(this.webhook, url ? "good" : "off", url || t(this.polling?.is_active === false ? "webhook.none" : "webhook.off"));
+    this.say(
+      this.webhook,
+      url ? "good" : "off",
+      url || t(this.polling?.is_active === false ? "webhook.none" : "webhook.off"),
+    );
     setAttribute(this.webhook.text, "title", url || null);
     setText(this.urlButton, url ? t("change") : t("webhook.set"));
     this.urlButton.hidden = false;
@@ -243,7 +332,14 @@ export class Overview {
   form(title, intro, fields, submit, further = null) {
     const problem = el("p", { class: "problem", role: "alert", hidden: true });
     const save = el("button", { type: "submit", class: "primary", text: t("save") });
-    const form = el("form", { class: "form" }, intro, ...fields.map((field) => field.node), problem, el("div", { class: "buttons" }, further, save));
+    const form = el(
+      "form",
+      { class: "form" },
+      intro,
+      ...fields.map((field) => field.node),
+      problem,
+      el("div", { class: "buttons" }, further, save),
+    );
     const shown = dialog(title, { className: "small", closeText: t("close") }, form);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -262,11 +358,25 @@ export class Overview {
   }
 
   field(label, input, hint) {
-    return { node: el("label", { class: "field" }, el("span", { text: label }), input, hint ? el("small", { text: hint }) : null) };
+    return {
+      node: el(
+        "label",
+        { class: "field" },
+        el("span", { text: label }),
+        input,
+        hint ? el("small", { text: hint }) : null,
+      ),
+    };
   }
 
   editToken() {
-    const input = el("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true, maxlength: 512 });
+    const input = el("input", {
+      type: "password",
+      autocomplete: "off",
+      spellcheck: "false",
+      required: true,
+      maxlength: 512,
+    });
     const address = "https://replicate.com/account/api-tokens";
     const where = el("a", { target: "_blank", rel: "noopener noreferrer", text: address });
     where.href = safeAddress(address);
@@ -307,20 +417,41 @@ export class Overview {
   }
 
   editWebhook() {
-    const input = el("input", { type: "url", autocomplete: "off", spellcheck: "false", maxlength: 300, placeholder: "https://…/api/webhooks/replicate", value: this.config?.webhook_url ?? "" });
-    this.form(t("webhook.dialog"), el("p", { text: t("webhook.intro") }), [this.field(t("webhook.url"), input, t("webhook.hint"))], async () => {
-      this.config = (await put(CONFIG, { webhook_url: input.value.trim() })).config;
-      this.showConfig();
-      await this.loadPoller();
-      return t("saved");
+    const input = el("input", {
+      type: "url",
+      autocomplete: "off",
+      spellcheck: "false",
+      maxlength: 300,
+      placeholder: "https://…/api/webhooks/replicate",
+      value: this.config?.webhook_url ?? "",
     });
+    this.form(
+      t("webhook.dialog"),
+      el("p", { text: t("webhook.intro") }),
+      [this.field(t("webhook.url"), input, t("webhook.hint"))],
+      async () => {
+        this.config = (await put(CONFIG, { webhook_url: input.value.trim() })).config;
+        this.showConfig();
+        await this.loadPoller();
+        return t("saved");
+      },
+    );
   }
 
   async testWebhook() {
     this.testButton.disabled = true;
     try {
-      const found = await post("api/cloud/webhook/test", { webhook_url: this.config?.webhook_url, provider: PROVIDER, method: "POST" });
-      this.toast(found.success ? t("webhook.works", { ms: number(Math.round(found.latency_ms ?? 0)) }) : t("webhook.fails", { why: clean(found.error) }), found.success ? "good" : "bad");
+      const found = await post("api/cloud/webhook/test", {
+        webhook_url: this.config?.webhook_url,
+        provider: PROVIDER,
+        method: "POST",
+      });
+      this.toast(
+        found.success
+          ? t("webhook.works", { ms: number(Math.round(found.latency_ms ?? 0)) })
+          : t("webhook.fails", { why: clean(found.error) }),
+        found.success ? "good" : "bad",
+      );
     } catch (error) {
       this.toast(reasonOf(error), "bad");
     } finally {
@@ -330,9 +461,22 @@ export class Overview {
 
   editLimit() {
     const status = this.limitStatus ?? {};
-    const choice = (values, chosen, prefix) => el("select", {}, ...values.map((value) => el("option", { value, selected: value === chosen, text: t(`${prefix}.${value}`) })));
+    const choice = (values, chosen, prefix) =>
+      el(
+        "select",
+        {},
+        ...values.map((value) => el("option", { value, selected: value === chosen, text: t(`${prefix}.${value}`) })),
+      );
     const enabled = el("input", { type: "checkbox", checked: status.enabled !== false || !status.limit_amount });
-    const amount = el("input", { type: "number", min: 0, max: 1000000, step: "0.01", required: true, inputmode: "decimal", value: status.limit_amount || 50 });
+    const amount = el("input", {
+      type: "number",
+      min: 0,
+      max: 1000000,
+      step: "0.01",
+      required: true,
+      inputmode: "decimal",
+      value: status.limit_amount || 50,
+    });
     const period = choice(["daily", "weekly", "monthly"], status.period, "period");
     const action = choice(["warn", "block"], status.action, "action");
     this.form(
@@ -345,7 +489,12 @@ export class Overview {
         this.field(t("limit.action"), action),
       ],
       async () => {
-        await put(CONFIG, { cost_limit_enabled: enabled.checked, cost_limit_amount: Number(amount.value), cost_limit_period: period.value, cost_limit_action: action.value });
+        await put(CONFIG, {
+          cost_limit_enabled: enabled.checked,
+          cost_limit_amount: Number(amount.value),
+          cost_limit_period: period.value,
+          cost_limit_action: action.value,
+        });
         await this.loadMetrics();
         return t("saved");
       },
@@ -356,9 +505,17 @@ export class Overview {
 /** What the status filter offers, in the order of life. */
 export function statusOptions() {
   const option = (value, text) => el("option", { value, text });
-  return [option("", t("filter.all")), option("active", t("filter.active")), ...[...ACTIVE].reverse().map((status) => option(status, t(`status.${status}`))), ...ENDED.map((status) => option(status, t(`status.${status}`)))];
+  return [
+    option("", t("filter.all")),
+    option("active", t("filter.active")),
+    ...[...ACTIVE].reverse().map((status) => option(status, t(`status.${status}`))),
+    ...ENDED.map((status) => option(status, t(`status.${status}`))),
+  ];
 }
 
 export function providerOptions(providers) {
-  return [el("option", { value: "", text: t("filter.providers") }), ...providers.map((provider) => el("option", { value: provider.id, text: provider.name }))];
+  return [
+    el("option", { value: "", text: t("filter.providers") }),
+    ...providers.map((provider) => el("option", { value: provider.id, text: provider.name })),
+  ];
 }
