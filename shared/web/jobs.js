@@ -461,6 +461,8 @@ export class JobList {
 
   /** Bring the rows into their order. Without `mayMove` rows stay in place, changed ones too, and a button says so. */
   arrange(mayMove) {
+    // Where no row stands yet, none can move away under the pointer.
+    const mayInsert = mayMove || !this.isLoaded || this.rows.size === 0;
     let isMoved = false;
     for (const [id, job] of this.jobs) {
       if (this.belongs(job)) continue;
@@ -500,7 +502,7 @@ export class JobList {
           next = settled(next.nextElementSibling);
           continue;
         }
-        if (!mayMove && this.isLoaded && this.rows.size) {
+        if (!mayInsert) {
           isMoved = true;
           continue;
         }

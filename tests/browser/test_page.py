@@ -77,6 +77,17 @@ def test_no_row_moves_under_a_pointer_that_rests_on_the_list(server: PageServer,
     expect(row(page, "n0n0n0n0n0rmc0cshnewnewnew")).to_be_visible()
 
 
+def test_an_empty_list_takes_every_new_job_in_though_a_pointer_rests_on_it(
+    empty_server: PageServer, visit_of: Callable[..., Visit]
+) -> None:
+    page = visit_of(empty_server.url).open()
+    page.get_by_text("No jobs yet").hover()
+    started = [empty_server.remote(f"new{number}aaaaaaaaaaaaaaaa", JobStatus.RUNNING, age=60) for number in range(3)]
+    empty_server.record(*started)
+    expect(page.locator(".job")).to_have_count(3)
+    expect(page.get_by_role("button", name="The order has changed")).to_be_hidden()
+
+
 def test_sync_shows_a_spinner_then_the_toast_and_the_new_jobs(server: PageServer, visit: Visit) -> None:
     page = visit.open()
     for number in range(3):
