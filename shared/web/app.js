@@ -1,11 +1,13 @@
 // Starts the page and ties its parts together: list, overview, details, live changes, language and theme.
 
-import { BASE, get, listen, post } from "./api.js";
+/** @import { JobEvent, JobStatus, LinkState, Provider, ToastKind } from "./types.d.ts" */
+
+import { ApiError, BASE, listen, listProviders, readMe, readPageProgress, signIn, signOut, syncJobs } from "./api.js";
 import { Details } from "./details.js";
 import { clean, dialog, el, onTop, setAttribute, setText, show } from "./dom.js";
+import { field } from "./form.js";
 import {
-  currentLanguage,
-  LANGUAGES,
+  otherLanguage,
   preferredLanguage,
   reasonOf,
   remember,
@@ -14,89 +16,171 @@ import {
   t,
   useLanguage,
 } from "./i18n.js";
+import { ACTIVE, ENDED } from "./job.js";
 import { JobList } from "./jobs.js";
-import { Overview, providerOptions, statusOptions } from "./overview.js";
+import { Overview } from "./overview.js";
 
 const PROGRESS_EVERY_MS = 5000;
+const PROGRESS_AFTER_MS = 150;
 const POLL_EVERY_MS = 30_000;
 const METRICS_EVERY_MS = 60_000;
 const METRICS_AFTER_MS = 1500;
 const TOAST_MS = 7000;
+const MOST_TOASTS = 4;
 const SEARCH_AFTER_MS = 250;
-const THEMES = ["auto", "light", "dark"];
+const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
+const THEME_SIGNS = { auto: "◐", light: "☀", dark: "☾" };
 const THEME_STORED = "simpletuner-theme";
 
-const $ = (id) => document.getElementById(id);
+/** @typedef {(typeof THEMES)[number]} Theme */
 
+/**
+ * An element that index.html has.
+ *
+ * @template {HTMLElement} Kind
+ * @param {string} id
+ * @param {new () => Kind} kind
+ */
+function byId(id, kind) {
+  const node = document.getElementById(id);
+  if (!(node instanceof kind)) throw new Error(`The page has no ${id}.`);
+  return node;
+}
+
+const list = byId("list", HTMLElement);
+const search = byId("search", HTMLInputElement);
+const statusFilter = byId("status-filter", HTMLSelectElement);
+const providerFilter = byId("provider-filter", HTMLSelectElement);
+const syncButton = byId("sync", HTMLButtonElement);
+const languageButton = byId("language", HTMLButtonElement);
+const themeButton = byId("theme", HTMLButtonElement);
+const signOutButton = byId("sign-out", HTMLButtonElement);
+const link = byId("link", HTMLElement);
+const linkText = byId("link-text", HTMLElement);
+const toasts = byId("toasts", HTMLElement);
+
+/**
+ * @param {string} text
+ * @param {ToastKind} [kind]
+ */
 function toast(text, kind = "good") {
-  if ($("toasts").parentNode !== onTop()) onTop().append($("toasts"));
-  const note = el(
-    "div",
-    { class: "toast", "data-kind": kind, role: kind === "bad" ? "alert" : null },
-    el("span", { text }),
-    el("button", {
-      type: "button",
-      class: "ghost",
-      "aria-label": t("close"),
-      text: "✕",
-      on: { click: () => note.remove() },
-    }),
-  );
-  $("toasts").append(note);
-  while ($("toasts").childElementCount > 4) $("toasts").firstChild.remove();
+  if (toasts.parentNode !== onTop()) onTop().append(toasts);
+  const close = el("button", { type: "button", class: "ghost", "aria-label": t("close"), text: "✕" });
+  const role = kind === "bad" ? "alert" : null;
+  const note = el("div", { class: "toast", "data-kind": kind, role }, el("span", { text }), close);
+  close.addEventListener("click", () => note.remove());
+  toasts.append(note);
+  while (toasts.childElementCount > MOST_TOASTS) toasts.firstElementChild?.remove();
   setTimeout(() => note.remove(), kind === "bad" ? 2 * TOAST_MS : TOAST_MS);
 }
 
+/** @param {Theme} theme */
+function useTheme(theme) {
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  remember(THEME_STORED, theme);
+}
+
+/** What the status filter offers, in the order of life. */
+const STATUSES = [...[...ACTIVE].reverse(), ...ENDED];
+
+function statusOptions() {
+  return [
+    el("option", { value: "", text: t("filter.all") }),
+    el("option", { value: "active", text: t("filter.active") }),
+    ...STATUSES.map((status) => el("option", { value: status, text: t(`status.${status}`) })),
+  ];
+}
+
+function chosenStatus() {
+  const { value } = statusFilter;
+  return value === "active" ? value : (STATUSES.find((status) => status === value) ?? "");
+}
+
+/** @param {Provider[]} providers */
+function providerOptions(providers) {
+  return [
+    el("option", { value: "", text: t("filter.providers") }),
+    ...providers.map((provider) => el("option", { value: provider.id, text: provider.name })),
+  ];
+}
+
+/**
+ * New options; what was chosen stays so.
+ *
+ * @param {HTMLSelectElement} select
+ * @param {HTMLOptionElement[]} options
+ */
+function fill(select, options) {
+  const chosen = select.value;
+  select.replaceChildren(...options);
+  select.value = chosen;
+}
+
 class Page {
-  async start() {
-    this.applyTheme(remembered(THEME_STORED) ?? "auto");
-    await useLanguage(preferredLanguage());
+  /** @param {Theme} theme */
+  constructor(theme) {
+    this.theme = theme;
+    /** @type {Provider[]} */
+    this.providers = [];
+    /** @type {LinkState} */
+    this.linkState = "connecting";
+    this.hasConnected = false;
+    this.isUnreached = false;
+    this.isAsking = false;
+    this.isReadingProgress = false;
+    this.lastLoad = Date.now();
+    this.searching = 0;
+    this.progressTimer = 0;
+    this.metricsTimer = 0;
     listen({ signedOut: () => this.askForKey(), reached: (isReached) => this.noteReached(isReached) });
-    this.list = new JobList($("list"), {
+    this.list = new JobList(list, {
       onUnread: () => this.soonReadProgress(),
       explainEmpty: () => this.explainEmpty(),
     });
-    this.overview = new Overview($("overview"), { toast, onProvider: () => this.onProvider() });
+    this.overview = new Overview(byId("overview", HTMLElement), { toast, onProvider: () => this.onProvider() });
     this.details = new Details({
       toast,
-      onJob: (job) => this.list.jobs.has(job.job_id) && this.list.merge(this.list.jobs.get(job.job_id), job),
-      onDeleted: (id) => this.list.take([{ type: "job_deleted", job_id: id }]),
+      onJob: (job) => {
+        const known = this.list.jobs.get(job.job_id);
+        if (known) this.list.merge(known, job);
+      },
+      onDeleted: (id) => this.list.remove(id),
       onClosed: () => {
         if (location.hash.startsWith("#job=")) history.replaceState(null, "", location.pathname + location.search);
       },
     });
     this.bind();
     this.say();
+  }
+
+  async start() {
     await Promise.all([this.list.load(), this.overview.load(), this.loadProviders(), this.loadWho()]);
     this.list.sayEmpty();
     this.openFromAddress();
     this.startClock();
-    this.connect();
+    await this.connect();
   }
 
   bind() {
-    $("sync").addEventListener("click", () => this.sync());
-    $("search").addEventListener("input", () => {
+    syncButton.addEventListener("click", () => this.sync());
+    search.addEventListener("input", () => {
       clearTimeout(this.searching);
-      this.searching = setTimeout(() => this.list.setFilter({ q: $("search").value.trim() }), SEARCH_AFTER_MS);
+      this.searching = setTimeout(() => this.list.setFilter({ q: search.value.trim() }), SEARCH_AFTER_MS);
     });
-    $("status-filter").addEventListener("change", () => this.list.setFilter({ status: $("status-filter").value }));
-    $("provider-filter").addEventListener("change", () =>
-      this.list.setFilter({ provider: $("provider-filter").value }),
-    );
-    $("list").addEventListener("clear-filters", () => {
-      $("search").value = "";
-      $("status-filter").value = "";
-      $("provider-filter").value = "";
+    statusFilter.addEventListener("change", () => this.list.setFilter({ status: chosenStatus() }));
+    providerFilter.addEventListener("change", () => this.list.setFilter({ provider: providerFilter.value }));
+    list.addEventListener("clear-filters", () => {
+      search.value = "";
+      statusFilter.value = "";
+      providerFilter.value = "";
       this.list.setFilter({ q: "", status: "", provider: "" });
-      $("search").focus();
+      search.focus();
     });
-    $("language").addEventListener("click", () => this.switchLanguage());
-    $("theme").addEventListener("click", () =>
-      this.applyTheme(THEMES[(THEMES.indexOf(this.theme) + 1) % THEMES.length]),
-    );
-    $("sign-out").addEventListener("click", async () => {
-      await post("api/auth/logout").catch(() => {});
+    languageButton.addEventListener("click", () => this.switchLanguage());
+    themeButton.addEventListener("click", () => this.switchTheme());
+    signOutButton.addEventListener("click", async () => {
+      await signOut().catch(() => {});
       location.reload();
     });
     addEventListener("hashchange", () => this.openFromAddress());
@@ -106,41 +190,29 @@ class Page {
       this.catchUp();
     });
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) {
-        this.refreshProgress();
-        if (Date.now() - this.lastLoad > POLL_EVERY_MS) this.catchUp();
-      }
+      if (document.hidden) return;
+      this.refreshProgress();
+      if (Date.now() - this.lastLoad > POLL_EVERY_MS) this.catchUp();
     });
   }
 
   /** Everything that is not a `data-t` text: labels, options, the state of the connection. */
   say() {
     document.title = t("title");
-    for (const [id, key] of [
-      ["search", "filter.search"],
-      ["status-filter", "filter.status"],
-      ["provider-filter", "filter.provider"],
-    ]) {
-      setAttribute($(id), "aria-label", t(key));
-    }
-    setAttribute($("search"), "placeholder", t("filter.search"));
-    this.fill($("status-filter"), statusOptions());
-    this.fill($("provider-filter"), providerOptions(this.providers ?? []));
-    const other = LANGUAGES.find((name) => name !== currentLanguage());
-    setText($("language"), t(`language.${other}`));
-    setAttribute($("language"), "lang", other);
+    setAttribute(search, "aria-label", t("filter.search"));
+    setAttribute(search, "placeholder", t("filter.search"));
+    setAttribute(statusFilter, "aria-label", t("filter.status"));
+    setAttribute(providerFilter, "aria-label", t("filter.provider"));
+    fill(statusFilter, statusOptions());
+    fill(providerFilter, providerOptions(this.providers));
+    setText(languageButton, t(`language.${otherLanguage()}`));
+    setAttribute(languageButton, "lang", otherLanguage());
     this.sayTheme();
-    this.showLink(this.linkState ?? "connecting");
-  }
-
-  fill(select, options) {
-    const chosen = select.value;
-    select.replaceChildren(...options);
-    select.value = chosen;
+    this.showLink(this.linkState);
   }
 
   async switchLanguage() {
-    const other = LANGUAGES[(LANGUAGES.indexOf(currentLanguage()) + 1) % LANGUAGES.length];
+    const other = otherLanguage();
     try {
       await useLanguage(other);
     } catch {
@@ -153,25 +225,23 @@ class Page {
     this.overview.renew();
   }
 
-  applyTheme(theme) {
-    this.theme = THEMES.includes(theme) ? theme : "auto";
-    if (this.theme === "auto") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = this.theme;
-    remember(THEME_STORED, this.theme);
+  switchTheme() {
+    this.theme = THEMES[(THEMES.indexOf(this.theme) + 1) % THEMES.length] ?? "auto";
+    useTheme(this.theme);
     this.sayTheme();
   }
 
   sayTheme() {
-    setText($("theme"), { auto: "◐", light: "☀", dark: "☾" }[this.theme]);
-    setAttribute($("theme"), "aria-label", t(`theme.${this.theme}`));
-    setAttribute($("theme"), "title", t(`theme.${this.theme}`));
+    setText(themeButton, THEME_SIGNS[this.theme]);
+    setAttribute(themeButton, "aria-label", t(`theme.${this.theme}`));
+    setAttribute(themeButton, "title", t(`theme.${this.theme}`));
   }
 
   async loadProviders() {
     try {
-      this.providers = (await get("api/cloud/providers")).providers;
-      this.overview.takeProviders(this.providers);
-      this.fill($("provider-filter"), providerOptions(this.providers));
+      this.providers = (await listProviders()).providers;
+      this.overview.service.takeProviders(this.providers);
+      fill(providerFilter, providerOptions(this.providers));
     } catch {
       // The list itself says when the service cannot be reached.
     }
@@ -179,7 +249,7 @@ class Page {
 
   async loadWho() {
     try {
-      show($("sign-out"), (await get("api/auth/me")).can_sign_out);
+      show(signOutButton, (await readMe()).can_sign_out);
     } catch {
       // Signed out: the form for the key is on its way.
     }
@@ -191,9 +261,9 @@ class Page {
   }
 
   explainEmpty() {
-    const button = (text, click, kind = null) => el("button", { type: "button", class: kind, text, on: { click } });
-    const sync = button(t("sync"), () => this.sync());
-    if (this.overview.isConnected !== false) {
+    const { service } = this.overview;
+    const sync = el("button", { type: "button", text: t("sync"), on: { click: () => this.sync() } });
+    if (service.isConnected !== false) {
       return [
         el("p", { class: "strong", text: t("empty.none") }),
         el("p", { text: t("empty.howTo") }),
@@ -201,43 +271,45 @@ class Page {
         sync,
       ];
     }
-    const edit = button(this.overview.tokenAct, () => this.overview.editToken(), "primary");
-    if (!this.overview.hasToken) {
+    const edit = el("button", {
+      type: "button",
+      class: "primary",
+      text: service.tokenAct,
+      on: { click: () => service.editToken() },
+    });
+    if (!service.hasToken) {
       return [el("p", { class: "strong", text: t("empty.noProvider") }), el("p", { text: t("empty.addToken") }), edit];
     }
     return [
       el("p", { class: "strong", text: t("empty.unread") }),
-      el("p", { text: this.overview.provider.text.textContent }),
+      el("p", { text: service.providerState }),
       el("div", { class: "buttons" }, sync, edit),
     ];
   }
 
   async sync() {
-    const button = $("sync");
-    if (button.getAttribute("aria-disabled") === "true") return;
-    button.setAttribute("aria-disabled", "true");
-    button.setAttribute("aria-busy", "true");
+    if (syncButton.getAttribute("aria-disabled") === "true") return;
+    syncButton.setAttribute("aria-disabled", "true");
+    syncButton.setAttribute("aria-busy", "true");
     try {
-      const found = await post("api/cloud/jobs/sync");
-      const provider = /from (.+)$/.exec(found.message ?? "")?.[1];
-      const isOne = (this.providers ?? []).filter((one) => one.configured).length <= 1;
-      toast(
-        isOne ? t("discovered", { n: found.synced, provider: clean(provider ?? "Replicate") }) : clean(found.message),
-      );
+      const found = await syncJobs();
+      const provider = /from (.+)$/.exec(found.message)?.[1] ?? "Replicate";
+      const isOne = this.providers.filter((one) => one.configured).length <= 1;
+      toast(isOne ? t("discovered", { n: found.synced, provider: clean(provider) }) : clean(found.message));
     } catch (error) {
       toast(t("syncFailed", { why: clean(reasonOf(error)) }), "bad");
     } finally {
-      button.removeAttribute("aria-disabled");
-      button.removeAttribute("aria-busy");
+      syncButton.removeAttribute("aria-disabled");
+      syncButton.removeAttribute("aria-busy");
     }
-    await Promise.all([this.list.load(), this.overview.loadMetrics(), this.overview.loadMissing()]);
+    await Promise.all([this.list.load(), this.overview.loadMetrics(), this.overview.service.loadMissing()]);
     this.list.sayEmpty();
   }
 
   openFromAddress() {
-    const match = /^#job=([A-Za-z0-9_-]{1,64})$/.exec(location.hash);
-    if (match) this.details.open(match[1], this.list.jobs.get(match[1]));
-    else if (this.details.isOpen) this.details.close();
+    const id = /^#job=([A-Za-z0-9_-]{1,64})$/.exec(location.hash)?.[1];
+    if (id) this.details.open(id, this.list.jobs.get(id));
+    else this.details.close();
   }
 
   startClock() {
@@ -248,20 +320,22 @@ class Page {
       this.details.tick();
     }, 1000);
     setInterval(() => this.refreshProgress(), PROGRESS_EVERY_MS);
-    setInterval(() => {
-      if (document.hidden) return;
-      this.overview.loadMetrics();
-      this.overview.loadPoller();
-      this.overview.loadMissing().then(() => this.list.sayEmpty());
-    }, METRICS_EVERY_MS);
+    setInterval(() => this.refreshOverview(), METRICS_EVERY_MS);
     setInterval(() => {
       if (!document.hidden && (this.linkState !== "live" || this.list.hasProblem)) this.catchUp();
     }, POLL_EVERY_MS);
   }
 
+  async refreshOverview() {
+    if (document.hidden) return;
+    const { service } = this.overview;
+    await Promise.all([this.overview.loadMetrics(), service.loadPoller(), service.loadMissing()]);
+    this.list.sayEmpty();
+  }
+
   soonReadProgress() {
     clearTimeout(this.progressTimer);
-    this.progressTimer = setTimeout(() => this.refreshProgress(), 150);
+    this.progressTimer = setTimeout(() => this.refreshProgress(), PROGRESS_AFTER_MS);
   }
 
   /** One request for all running jobs on the screen; none while the page is hidden or nothing runs. */
@@ -271,7 +345,7 @@ class Page {
     if (!ids.length) return;
     this.isReadingProgress = true;
     try {
-      this.list.takeProgress((await get(`api/cloud/progress?ids=${ids.join(",")}`)).progress);
+      this.list.takeProgress((await readPageProgress(ids)).progress);
     } catch {
       // The next round asks again.
     } finally {
@@ -285,10 +359,10 @@ class Page {
     await Promise.all([
       this.list.load({ syncActive: this.linkState === "polling" }),
       this.overview.loadMetrics(),
-      this.overview.loadMissing(),
+      this.overview.service.loadMissing(),
     ]);
     this.list.sayEmpty();
-    if (this.details.isOpen) this.details.loadJob();
+    await this.details.loadJob();
   }
 
   async connect() {
@@ -306,41 +380,43 @@ class Page {
     }
   }
 
+  /** @param {JobEvent[]} events */
   take(events) {
     this.list.take(events);
     this.details.take(events);
-    if (
-      events.some(
-        (event) =>
-          event.type === "job_deleted" || ["running", "completed", "failed", "cancelled"].includes(event.status),
-      )
-    ) {
+    if (events.some((event) => event.type === "job_deleted" || movesMetrics(event.status))) {
       clearTimeout(this.metricsTimer);
       this.metricsTimer = setTimeout(() => this.overview.loadMetrics(), METRICS_AFTER_MS);
     }
   }
 
-  /** A live connection is a service that is reached: what could not be read before is read now. */
+  /**
+   * A live connection is a service that is reached: what could not be read before is read now.
+   *
+   * @param {LinkState} state
+   */
   hearLink(state) {
     if (state === "live") this.isUnreached = false;
     this.showLink(state);
     if (state === "live" && this.list.hasProblem) this.catchUp();
   }
 
+  /** @param {LinkState} state */
   showLink(state) {
     this.linkState = state;
     this.hasConnected ||= state !== "catching_up" && state !== "connecting";
     const known = this.hasConnected ? state : "connecting";
     const shown = navigator.onLine === false || this.isUnreached ? "offline" : known;
-    setAttribute($("link"), "data-state", shown);
-    setText($("link-text"), t(`link.${shown}`));
-    setAttribute($("link"), "title", t(`link.${shown}.about`));
+    setAttribute(link, "data-state", shown);
+    setText(linkText, t(`link.${shown}`));
+    setAttribute(link, "title", t(`link.${shown}.about`));
   }
 
+  /** @param {boolean} isReached */
   noteReached(isReached) {
     if (this.isUnreached === !isReached) return;
     this.isUnreached = !isReached;
-    this.showLink(this.linkState ?? "connecting");
+    this.showLink(this.linkState);
   }
 
   askForKey() {
@@ -348,31 +424,41 @@ class Page {
     this.isAsking = true;
     const key = el("input", { type: "password", autocomplete: "current-password", required: true, maxlength: 256 });
     const problem = el("p", { class: "problem", role: "alert", hidden: true });
+    const go = el("button", { type: "submit", class: "primary", text: t("signIn.go") });
     const form = el(
       "form",
       { class: "form" },
       el("p", { text: t("signIn.intro") }),
-      el("label", { class: "field" }, el("span", { text: t("signIn.key") }), key),
+      field(t("signIn.key"), key),
       problem,
-      el("div", { class: "buttons" }, el("button", { type: "submit", class: "primary", text: t("signIn.go") })),
+      el("div", { class: "buttons" }, go),
     );
-    dialog(
-      t("signIn.title"),
-      { className: "small", closeText: t("close"), onClose: () => (this.isAsking = false) },
-      form,
-    );
+    const onClose = () => {
+      this.isAsking = false;
+    };
+    dialog(t("signIn.title"), { className: "small", closeText: t("close"), onClose }, form);
     key.focus();
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       try {
-        await post("api/auth/login", { key: key.value });
+        await signIn(key.value);
         location.reload();
       } catch (error) {
-        setText(problem, error.status === 401 ? error.message : reasonOf(error));
+        setText(problem, error instanceof ApiError && error.status === 401 ? error.message : reasonOf(error));
         problem.hidden = false;
       }
     });
   }
 }
 
-new Page().start();
+/** @param {JobStatus | "deleted"} status */
+const movesMetrics = (status) => ["running", "completed", "failed", "cancelled"].includes(status);
+
+async function start() {
+  const theme = THEMES.find((known) => known === remembered(THEME_STORED)) ?? "auto";
+  useTheme(theme);
+  await useLanguage(preferredLanguage());
+  await new Page(theme).start();
+}
+
+start();

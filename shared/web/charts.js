@@ -3,25 +3,71 @@
 const SVG = "http://www.w3.org/2000/svg";
 const PAD = { left: 46, right: 10, top: 10, bottom: 22 };
 
+/**
+ * @typedef {{ x: number, y: number, text: string }} Mark a place in the drawing, and what is told of it
+ *
+ * @typedef {object} LineModel
+ * @property {string} label
+ * @property {{ x: number, y: number }[]} points at least two
+ * @property {(value: number) => string} formatX
+ * @property {(value: number) => string} formatY
+ * @property {(point: { x: number, y: number }) => string} tell
+ * @property {boolean} [fromZero]
+ *
+ * @typedef {{ value: number, name: string, jobs: number }} Bar
+ *
+ * @typedef {object} BarModel
+ * @property {string} label
+ * @property {Bar[]} bars
+ * @property {(value: number) => string} format
+ * @property {(bar: Bar) => string} tell
+ */
+
+/**
+ * @template {"svg" | "g" | "line" | "circle" | "path" | "rect" | "text"} Tag
+ * @param {Tag} tag
+ * @param {Record<string, string | number>} attributes
+ * @param {Node[]} children
+ */
 function shape(tag, attributes, ...children) {
   const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  setAttributes(node, attributes);
   node.append(...children);
   return node;
 }
 
-function caption(x, y, text, anchor, className = "tick") {
-  const node = shape("text", { x, y, "text-anchor": anchor, class: className });
+/**
+ * @param {SVGElement} node
+ * @param {Record<string, string | number>} attributes
+ */
+function setAttributes(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
+}
+
+/**
+ * @param {number} x
+ * @param {number} y
+ * @param {string} text
+ * @param {"start" | "middle" | "end"} anchor
+ */
+function caption(x, y, text, anchor) {
+  const node = shape("text", { x, y, "text-anchor": anchor, class: "tick" });
   node.textContent = text;
   return node;
 }
 
-/** About `count` round values that cover low to high. */
+/**
+ * About `count` round values that cover low to high.
+ *
+ * @param {number} low
+ * @param {number} high
+ * @param {number} count
+ */
 export function ticks(low, high, count) {
   if (!(high > low)) return [low];
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.75);
+  const step = ([1, 2, 5].find((factor) => factor * power >= rough * 0.75) ?? 10) * power;
   const found = [];
   for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) {
     found.push(Number(value.toPrecision(12)));
@@ -29,8 +75,13 @@ export function ticks(low, high, count) {
   return found;
 }
 
-/** Draws anew whenever its place gets another width; `draw(width)` returns {svg, points, tell}. */
+/**
+ * Draws anew whenever its place gets another width.
+ *
+ * @template {{ label: string }} Model
+ */
 class Chart {
+  /** @param {number} height */
   constructor(height) {
     this.height = height;
     this.node = document.createElement("div");
@@ -38,10 +89,17 @@ class Chart {
     this.tip = document.createElement("div");
     this.tip.className = "tip";
     this.tip.hidden = true;
+    this.pointer = shape("line", { y1: PAD.top, y2: height - PAD.bottom });
+    this.dot = shape("circle", { r: 3.5 });
+    this.cursor = shape("g", { class: "cursor", visibility: "hidden" }, this.pointer, this.dot);
+    /** @type {Model | null} */
+    this.model = null;
+    /** @type {Mark[]} */
+    this.marks = [];
     this.width = 0;
     this.at = -1;
     new ResizeObserver(([entry]) => {
-      const width = Math.round(entry.contentRect.width);
+      const width = Math.round(entry?.contentRect.width ?? 0);
       if (width && width !== this.width) {
         this.width = width;
         this.render();
@@ -53,19 +111,33 @@ class Chart {
     this.node.addEventListener("pointerleave", () => this.unpoint());
     this.node.addEventListener("blur", () => this.unpoint());
     this.node.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (!steps || !this.points?.length) return;
+      if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+      if (!this.marks.length) return;
       event.preventDefault();
-      this.mark(Math.min(this.points.length - 1, Math.max(0, this.at + steps)));
+      const next = this.at + (event.key === "ArrowLeft" ? -1 : 1);
+      this.mark(Math.min(this.marks.length - 1, Math.max(0, next)));
     });
   }
 
+  /** @param {Model} model */
   set(model) {
     this.model = model;
     this.node.tabIndex = 0;
     this.node.setAttribute("role", "img");
     this.node.setAttribute("aria-label", model.label);
     if (this.width) this.render();
+  }
+
+  /**
+   * @abstract
+   * @param {SVGElement} _svg
+   * @param {Model} _model
+   * @param {number} _width
+   * @param {number} _height
+   * @returns {Mark[]}
+   */
+  draw(_svg, _model, _width, _height) {
+    return [];
   }
 
   render() {
@@ -76,50 +148,47 @@ class Chart {
       viewBox: `0 0 ${this.width} ${this.height}`,
       "aria-hidden": "true",
     });
-    this.points = this.draw(svg, this.width - PAD.left - PAD.right, this.height - PAD.top - PAD.bottom);
-    this.cursor = shape(
-      "g",
-      { class: "cursor", visibility: "hidden" },
-      shape("line", { y1: PAD.top, y2: this.height - PAD.bottom }),
-      shape("circle", { r: 3.5 }),
-    );
+    this.marks = this.draw(svg, this.model, this.width - PAD.left - PAD.right, this.height - PAD.top - PAD.bottom);
     svg.append(this.cursor);
     this.node.replaceChildren(svg, this.tip);
-    if (this.at >= this.points.length) this.unpoint();
-    else if (this.at >= 0) this.mark(this.at);
+    if (this.at >= this.marks.length) this.unpoint();
+    else this.mark(this.at);
   }
 
+  /** @param {number} x */
   point(x) {
-    if (!this.points?.length) return;
-    let nearest = 0;
-    this.points.forEach((point, index) => {
-      if (Math.abs(point.x - x) < Math.abs(this.points[nearest].x - x)) nearest = index;
-    });
-    this.mark(nearest);
+    const distances = this.marks.map((mark) => Math.abs(mark.x - x));
+    this.mark(distances.indexOf(Math.min(...distances)));
   }
 
+  /** @param {number} index nothing happens where there is no such mark */
   mark(index) {
-    const point = this.points[index];
+    const mark = this.marks[index];
+    if (!mark) return;
     this.at = index;
-    const [line, circle] = this.cursor.children;
-    line.setAttribute("x1", point.x);
-    line.setAttribute("x2", point.x);
-    circle.setAttribute("cx", point.x);
-    circle.setAttribute("cy", point.y);
+    setAttributes(this.pointer, { x1: mark.x, x2: mark.x });
+    setAttributes(this.dot, { cx: mark.x, cy: mark.y });
     this.cursor.setAttribute("visibility", "visible");
-    this.tip.textContent = point.text;
+    this.tip.textContent = mark.text;
     this.tip.hidden = false;
     const half = this.tip.offsetWidth / 2;
-    this.tip.style.transform = `translateX(${Math.min(this.width - 2 * half, Math.max(0, point.x - half))}px)`;
-    this.node.setAttribute("aria-label", `${this.model.label} ${point.text}`);
+    this.tip.style.transform = `translateX(${Math.min(this.width - 2 * half, Math.max(0, mark.x - half))}px)`;
+    this.node.setAttribute("aria-label", `${this.model?.label} ${mark.text}`);
   }
 
   unpoint() {
     this.at = -1;
-    this.cursor?.setAttribute("visibility", "hidden");
+    this.cursor.setAttribute("visibility", "hidden");
     this.tip.hidden = true;
   }
 
+  /**
+   * @param {SVGElement} svg
+   * @param {number} low
+   * @param {number} high
+   * @param {number} height
+   * @param {(value: number) => string} format
+   */
   axis(svg, low, high, height, format) {
     for (const value of ticks(low, high, Math.max(2, Math.floor(height / 34)))) {
       const y = PAD.top + height - ((value - low) / (high - low || 1)) * height;
@@ -131,10 +200,16 @@ class Chart {
   }
 }
 
-/** `set({label, points: [{x, y}], formatX, formatY, tell(point), fromZero})` */
+/** @extends {Chart<LineModel>} */
 export class LineChart extends Chart {
-  draw(svg, width, height) {
-    const { points, formatX, formatY, tell, fromZero } = this.model;
+  /**
+   * @override
+   * @param {SVGElement} svg
+   * @param {LineModel} model
+   * @param {number} width
+   * @param {number} height
+   */
+  draw(svg, { points, formatX, formatY, tell, fromZero }, width, height) {
     const xs = points.map((point) => point.x);
     const ys = points.map((point) => point.y);
     const [left, right] = [Math.min(...xs), Math.max(...xs)];
@@ -161,22 +236,27 @@ export class LineChart extends Chart {
     const path = placed
       .map((point, index) => `${index ? "L" : "M"}${point.x.toFixed(1)} ${point.y.toFixed(1)}`)
       .join("");
+    const [first, last] = [placed[0], placed.at(-1)];
+    if (!first || !last) return placed;
     const floor = PAD.top + height;
     svg.append(
-      shape("path", {
-        d: `${path}L${placed.at(-1).x.toFixed(1)} ${floor}L${placed[0].x.toFixed(1)} ${floor}Z`,
-        class: "area",
-      }),
+      shape("path", { d: `${path}L${last.x.toFixed(1)} ${floor}L${first.x.toFixed(1)} ${floor}Z`, class: "area" }),
       shape("path", { d: path, class: "line" }),
     );
     return placed;
   }
 }
 
-/** `set({label, bars: [{value, name}], format, tell(bar)})` */
+/** @extends {Chart<BarModel>} */
 export class BarChart extends Chart {
-  draw(svg, width, height) {
-    const { bars, format, tell } = this.model;
+  /**
+   * @override
+   * @param {SVGElement} svg
+   * @param {BarModel} model
+   * @param {number} width
+   * @param {number} height
+   */
+  draw(svg, { bars, format, tell }, width, height) {
     const high = Math.max(...bars.map((bar) => bar.value), 0) * 1.06 || 1;
     this.axis(svg, 0, high, height, format);
     const slot = width / bars.length;

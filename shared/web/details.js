@@ -1,20 +1,12 @@
 // One job in full: figures, loss and pace, timeline, error, log with follow, metadata, cancel and delete.
 
-import { get, jobPath, post, query, remove } from "./api.js";
+/** @import { Job, JobDetails, JobEvent, LossPoint, Progress, Toast, Transition } from "./types.d.ts" */
+
+import { ApiError, cancelJob, deleteJob, readJob, readLog, readProgress } from "./api.js";
 import { LineChart } from "./charts.js";
 import { clean, data, dialog, el, link, safeAddress, setText, show } from "./dom.js";
 import { clock, duration, exact, figure, isNumber, money, number, percent, reasonOf, t } from "./i18n.js";
-import {
-  costOf,
-  isActive,
-  nameOf,
-  progressBar,
-  providerName,
-  secondsOf,
-  statusChip,
-  updateBar,
-  updateChip,
-} from "./jobs.js";
+import { costOf, isActive, nameOf, ProgressBar, providerName, StatusChip, secondsOf } from "./job.js";
 
 const LOG_EVERY_MS = 4000;
 const FINAL_LOG_EVERY_MS = 15_000;
@@ -22,29 +14,51 @@ const FINAL_LOG_WITHIN_MS = 3_600_000;
 const PROGRESS_EVERY_MS = 5000;
 // Another reader may be asking the provider just now; what it finds is there a moment later.
 const FIRST_PROGRESS_MS = [600, 1200, 2400];
+const LAST_LOOK_MS = 1500;
 const BLOCK_LINES = 200;
 const MOST_LINES = 6000;
+const LARGE_PIECE = 1_000_000;
 const PACE_POINTS = 60;
 const PACE_SECONDS = 20;
 const DEEP = 4;
 
+/**
+ * @typedef {object} Hooks
+ * @property {Toast} toast
+ * @property {(job: Job) => void} onJob with every newer version of the job
+ * @property {(id: string) => void} onDeleted
+ * @property {() => void} onClosed
+ */
+
+/** @param {"duration" | "left" | "cost" | "hardware" | "step" | "epoch" | "loss" | "rate" | "pace"} key */
 function tile(key) {
   const name = el("dt", { text: t(`tile.${key}`) });
   const value = el("dd", { text: "–" });
   return { node: el("div", { class: "tile" }, name, value), name, value };
 }
 
+/**
+ * @param {string} title
+ * @param {Node[]} children
+ */
 function part(title, ...children) {
   return el("section", { class: "part" }, el("h3", { text: title }), ...children);
 }
 
 /** The log as blocks of lines: only the newest stay in the page, the whole can be saved. */
 class LogView {
-  constructor() {
+  /** @param {string} fileName what it is saved as */
+  constructor(fileName) {
     this.box = el("pre", { class: "log", tabindex: 0, role: "log", "aria-live": "off", "aria-label": t("log") });
     this.follow = el("input", { type: "checkbox", checked: true });
     this.state = el("span", { class: "sub", text: t("log.loading") });
-    this.save = el("button", { type: "button", class: "quiet", text: t("log.save"), hidden: true });
+    this.save = el("button", {
+      type: "button",
+      class: "quiet",
+      text: t("log.save"),
+      hidden: true,
+      on: { click: () => this.saveAs(fileName) },
+    });
     this.node = el(
       "div",
       {},
@@ -59,50 +73,55 @@ class LogView {
     );
     this.text = "";
     this.lines = 0;
-    this.tail = null;
+    this.isCut = false;
+    this.tail = el("span", { class: "block" });
+    this.tailLines = BLOCK_LINES;
     this.top = 0;
     // Blocks get their real height when they come into sight; the end moves with them.
     this.sizes = new ResizeObserver(() => this.scroll());
     this.follow.addEventListener("change", () => this.scroll());
-    this.box.addEventListener(
-      "scroll",
-      () => {
-        // Only a reader goes up; what the page itself does ends at the end.
-        const isAtEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 24;
-        if (!isAtEnd && this.box.scrollTop < this.top) this.follow.checked = false;
-        this.top = this.box.scrollTop;
-      },
-      { passive: true },
-    );
+    this.box.addEventListener("scroll", () => this.noteScroll(), { passive: true });
   }
 
+  /** Only a reader goes up; what the page itself does ends at the end. */
+  noteScroll() {
+    const isAtEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 24;
+    if (!isAtEnd && this.box.scrollTop < this.top) this.follow.checked = false;
+    this.top = this.box.scrollTop;
+  }
+
+  /** @param {string} text */
   add(text) {
     this.text += text;
     const lines = text.split("\n");
     for (let start = 0; start < lines.length; start += BLOCK_LINES) {
-      const piece =
-        lines.slice(start, start + BLOCK_LINES).join("\n") + (start + BLOCK_LINES < lines.length ? "\n" : "");
-      if (!this.tail || this.tailLines >= BLOCK_LINES) {
-        this.tail = el("span", { class: "block" });
-        this.tailLines = 0;
-        this.box.append(this.tail);
-        this.sizes.observe(this.tail);
-      }
-      this.tail.append(clean(piece));
+      const end = start + BLOCK_LINES;
+      if (this.tailLines >= BLOCK_LINES) this.addBlock();
+      this.tail.append(clean(lines.slice(start, end).join("\n") + (end < lines.length ? "\n" : "")));
       this.tailLines += Math.min(BLOCK_LINES, lines.length - start);
       this.lines += Math.min(BLOCK_LINES, lines.length - start);
     }
-    let isCut = false;
-    while (this.lines > MOST_LINES && this.box.childElementCount > 2) {
-      this.sizes.unobserve(this.box.firstElementChild);
-      this.box.firstElementChild.remove();
-      this.lines -= BLOCK_LINES;
-      isCut = true;
-    }
-    if (isCut) this.isCut = true;
+    while (this.lines > MOST_LINES && this.box.childElementCount > 2) this.dropBlock();
     setText(this.state, this.isCut ? t("log.cut", { lines: number(MOST_LINES) }) : "");
     show(this.save, this.text.length > 0);
     this.scroll();
+  }
+
+  addBlock() {
+    this.tail = el("span", { class: "block" });
+    this.tailLines = 0;
+    this.box.append(this.tail);
+    this.sizes.observe(this.tail);
+  }
+
+  /** The oldest goes. */
+  dropBlock() {
+    const first = this.box.firstElementChild;
+    if (!first) return;
+    this.sizes.unobserve(first);
+    first.remove();
+    this.lines -= BLOCK_LINES;
+    this.isCut = true;
   }
 
   scroll() {
@@ -110,71 +129,75 @@ class LogView {
     this.box.scrollTop = this.box.scrollHeight;
     this.top = this.box.scrollTop;
   }
+
+  /** @param {string} name */
+  saveAs(name) {
+    const anchor = document.createElement("a");
+    anchor.href = URL.createObjectURL(new Blob([this.text], { type: "text/plain" }));
+    anchor.download = name;
+    anchor.click();
+    setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
+  }
 }
 
-export class Details {
-  /** `toast(text, kind)`, `onJob(job)` with every newer version of the job, `onDeleted(id)`, `onClosed()`. */
-  constructor({ toast, onJob, onDeleted, onClosed }) {
-    Object.assign(this, { toast, onJob, onDeleted, onClosed });
-    this.id = null;
-  }
-
-  get isOpen() {
-    return this.id !== null;
-  }
-
-  async open(id, known) {
-    if (this.id === id) return;
-    this.shown?.close();
+/** The dialog of one job, from its opening to its end. */
+class Sheet {
+  /**
+   * @param {string} id
+   * @param {Hooks} hooks
+   */
+  constructor(id, hooks) {
     this.id = id;
+    this.hooks = hooks;
+    /** @type {Job | null} */
+    this.job = null;
+    this.isClosed = false;
+    this.hasBegun = false;
+    this.isCancelling = false;
+    this.isDeleting = false;
     this.looks = 0;
-    this.build();
-    if (known) this.showJob(known);
-    await this.loadJob();
-    if (this.id === id && this.job) this.begin();
-  }
-
-  begin() {
-    if (this.hasBegun) return;
-    this.hasBegun = true;
-    this.loadProgress();
-    this.loadLog();
-  }
-
-  close() {
-    this.shown?.close();
-  }
-
-  build() {
-    Object.assign(this, {
-      job: null,
-      hasBegun: false,
-      next: 0,
-      isCancelling: false,
-      actionKinds: "",
-      metadataText: "",
-    });
-    this.chip = el("span", { class: "chip-place" });
+    this.next = 0;
+    this.jobTimer = 0;
+    this.progressTimer = 0;
+    this.logTimer = 0;
+    this.actionKinds = "";
+    this.metadataText = "";
+    /** @type {StatusChip | null} */
+    this.chip = null;
+    this.chipPlace = el("span", { class: "chip-place" });
     this.identity = el("p", { class: "sub identity" });
     this.actions = el("div", { class: "buttons start" });
     this.problem = el("div", { class: "problem", role: "alert", hidden: true });
     this.waiting = el("p", { class: "sub", role: "status", text: t("loading") });
-    this.progress = progressBar();
-    this.stage = el("p", { class: "stage-line" }, el("span", { class: "stage" }), el("span", { class: "figure" }));
-    this.progressPart = el("div", { class: "running wide", hidden: true }, this.stage, this.progress.bar);
-    this.tiles = Object.fromEntries(
-      ["duration", "left", "cost", "hardware", "step", "epoch", "loss", "rate", "pace"].map((key) => [key, tile(key)]),
+    this.progress = new ProgressBar();
+    this.stage = el("span", { class: "stage" });
+    this.percent = el("span", { class: "figure" });
+    this.progressPart = el(
+      "div",
+      { class: "running wide", hidden: true },
+      el("p", { class: "stage-line" }, this.stage, this.percent),
+      this.progress.node,
     );
+    this.tiles = {
+      duration: tile("duration"),
+      left: tile("left"),
+      cost: tile("cost"),
+      hardware: tile("hardware"),
+      step: tile("step"),
+      epoch: tile("epoch"),
+      loss: tile("loss"),
+      rate: tile("rate"),
+      pace: tile("pace"),
+    };
     this.error = el("pre", { class: "error-text", tabindex: 0 });
     this.errorPart = part(t("errorTitle"), this.error);
-    this.errorPart.hidden = true;
     this.lossChart = new LineChart(190);
     this.paceChart = new LineChart(120);
     this.lossPart = part(t("chart.lossTitle"), this.lossChart.node);
     this.pacePart = part(t("chart.paceTitle"), this.paceChart.node);
-    this.lossPart.hidden = this.pacePart.hidden = true;
+    for (const hidden of [this.errorPart, this.lossPart, this.pacePart]) hidden.hidden = true;
     this.timeline = el("ol", { class: "timeline" });
-    this.log = new LogView();
+    this.log = new LogView(`${id}.log`);
     this.metadata = el("dl", { class: "metadata" });
     // Nothing of a job that is not known, or does not exist.
     this.known = el(
@@ -189,24 +212,13 @@ export class Details {
       part(t("log"), this.log.node),
       part(t("metadata"), this.metadata),
     );
-    const id = this.id;
     this.shown = dialog(
       id,
-      {
-        className: "sheet",
-        closeText: t("close"),
-        onClose: () => {
-          if (this.id !== id) return;
-          clearTimeout(this.progressTimer);
-          clearTimeout(this.logTimer);
-          this.id = null;
-          this.onClosed();
-        },
-      },
+      { className: "sheet", closeText: t("close"), onClose: () => this.hooks.onClosed() },
       el(
         "div",
         { class: "sheet-body" },
-        this.chip,
+        this.chipPlace,
         this.identity,
         this.actions,
         this.waiting,
@@ -216,95 +228,117 @@ export class Details {
     );
   }
 
+  /** @param {Job | undefined} known what the list knows of it */
+  async start(known) {
+    if (known) this.showJob(known);
+    await this.loadJob();
+    if (this.job) this.begin();
+  }
+
+  begin() {
+    if (this.hasBegun || this.isClosed) return;
+    this.hasBegun = true;
+    this.loadProgress();
+    this.loadLog();
+  }
+
+  close() {
+    this.shown.close();
+  }
+
+  /** Whoever still waits for an answer finds out that nobody looks any more. */
+  end() {
+    this.isClosed = true;
+    clearTimeout(this.jobTimer);
+    clearTimeout(this.progressTimer);
+    clearTimeout(this.logTimer);
+  }
+
   async loadJob() {
-    const id = this.id;
     try {
-      const found = await get(jobPath(id));
-      if (this.id !== id) return;
+      const found = await readJob(this.id);
+      if (this.isClosed) return;
       show(this.problem, false);
       this.showJob(found.job);
-      this.showTimeline(found.transitions);
-      this.onJob(found.job);
+      this.showTimeline(found);
+      this.hooks.onJob(found.job);
       this.begin();
     } catch (error) {
-      if (this.id === id) this.say(error);
+      if (!this.isClosed) this.say(error);
     }
   }
 
+  /** @param {unknown} error */
   say(error) {
-    const again =
-      error.status === 404
-        ? { text: t("close"), on: { click: () => this.close() } }
-        : { text: t("tryAgain"), on: { click: () => this.loadJob() } };
+    const isGone = error instanceof ApiError && error.status === 404;
+    const act = isGone ? () => this.close() : () => this.loadJob();
     this.problem.replaceChildren(
-      el("p", {}, data(error.status === 404 ? t("error.noJob") : reasonOf(error))),
-      el("button", { type: "button", ...again }),
+      el("p", {}, data(isGone ? t("error.noJob") : reasonOf(error))),
+      el("button", { type: "button", text: t(isGone ? "close" : "tryAgain"), on: { click: act } }),
     );
     show(this.problem, true);
     show(this.waiting, false);
   }
 
+  /** @param {Job} job */
   showJob(job) {
     const before = this.job;
     this.job = job;
     show(this.waiting, false);
     show(this.known, true);
     setText(this.shown.heading, nameOf(job));
-    if (!this.chip.firstChild) this.chip.append(statusChip(job));
-    updateChip(this.chip.firstChild, job);
+    if (this.chip) this.chip.update(job);
+    else {
+      this.chip = new StatusChip(job);
+      this.chipPlace.append(this.chip.node);
+    }
     setText(this.identity, `${providerName(job.provider)} · ${job.job_id}`);
     setText(this.tiles.hardware.value, job.hardware_type ?? "–");
     show(this.progressPart, job.status === "running");
     show(this.errorPart, Boolean(job.error_message));
     setText(this.error, job.error_message ?? "");
-    this.showActions();
-    this.showMetadata();
+    this.showActions(job);
+    this.showMetadata(job);
     this.tick();
-    if (before && isActive(before) && !isActive(job)) this.finish();
+    if (before && isActive(before.status) && !isActive(job.status)) this.finish();
   }
 
   /** The end was seen: the last figures and the rest of the log are read once more. */
   finish() {
     clearTimeout(this.progressTimer);
     clearTimeout(this.logTimer);
-    this.progressTimer = setTimeout(() => this.loadProgress(), 1500);
-    this.logTimer = setTimeout(() => this.loadLog(), 1500);
+    this.progressTimer = setTimeout(() => this.loadProgress(), LAST_LOOK_MS);
+    this.logTimer = setTimeout(() => this.loadLog(), LAST_LOOK_MS);
   }
 
-  showActions() {
-    const { job } = this;
-    const id = job.metadata?.prediction_id;
-    const isSound = typeof id === "string" && /^[A-Za-z0-9_-]+$/.test(id) && job.provider === "replicate";
-    const kinds = [job.status, Boolean(job.metadata?.lost), this.isCancelling, job.output_url, isSound].join();
+  /** @param {Job} job */
+  showActions(job) {
+    const address = addressAtProvider(job);
+    const kinds = [job.status, Boolean(job.metadata.lost), this.isCancelling, job.output_url, address].join();
     if (kinds === this.actionKinds && this.actions.childElementCount) return;
     this.actionKinds = kinds;
-    const mayDelete = !isActive(job) || job.metadata?.lost || this.isCancelling;
-    this.actions.replaceChildren(
-      ...[
-        isActive(job) &&
-          el("button", {
-            type: "button",
-            class: "danger",
-            text: t("cancel"),
-            disabled: this.isCancelling === true,
-            on: { click: () => this.ask("cancel") },
-          }),
-        mayDelete &&
-          el("button", {
-            type: "button",
-            class: "danger quiet",
-            text: t("delete"),
-            on: { click: () => this.ask("delete") },
-          }),
-        isSound &&
-          link(`https://replicate.com/p/${id}`, t("openAt", { provider: "Replicate" }), { class: "button quiet" }),
-        job.output_url &&
-          safeAddress(job.output_url) &&
-          link(job.output_url, t("openOutput"), { class: "button quiet" }),
-      ].filter(Boolean),
-    );
+    const cancel = el("button", {
+      type: "button",
+      class: "danger",
+      text: t("cancel"),
+      disabled: this.isCancelling,
+      on: { click: () => this.ask("cancel") },
+    });
+    const remove = el("button", {
+      type: "button",
+      class: "danger quiet",
+      text: t("delete"),
+      on: { click: () => this.ask("delete") },
+    });
+    const nodes = [];
+    if (isActive(job.status)) nodes.push(cancel);
+    if (!isActive(job.status) || job.metadata.lost || this.isCancelling) nodes.push(remove);
+    if (address) nodes.push(link(address, t("openAt", { provider: "Replicate" }), { class: "button quiet" }));
+    if (safeAddress(job.output_url)) nodes.push(link(job.output_url, t("openOutput"), { class: "button quiet" }));
+    this.actions.replaceChildren(...nodes);
   }
 
+  /** @param {"cancel" | "delete"} act */
   ask(act) {
     const yes = el("button", { type: "button", class: "danger", text: t(`${act}.yes`) });
     const no = el("button", { type: "button", text: t(`${act}.no`) });
@@ -312,7 +346,7 @@ export class Details {
     const asked = dialog(
       t(`${act}.title`),
       { className: "small", closeText: t("close") },
-      el("p", { class: "strong" }, data(nameOf(this.job))),
+      el("p", { class: "strong" }, data(this.job ? nameOf(this.job) : this.id)),
       el("p", { text: t(`${act}.text`) }),
       problem,
       el("div", { class: "buttons" }, no, yes),
@@ -325,7 +359,7 @@ export class Details {
         await (act === "cancel" ? this.cancel() : this.delete());
         asked.close();
       } catch (error) {
-        problem.textContent = clean(reasonOf(error));
+        setText(problem, reasonOf(error));
         problem.hidden = false;
         yes.disabled = false;
       }
@@ -333,63 +367,50 @@ export class Details {
   }
 
   async cancel() {
-    const id = this.id;
-    const answer = await post(jobPath(id, "/cancel"));
-    this.toast(
-      answer.status === "cancelled"
-        ? t("cancel.done")
-        : isActive(answer)
-          ? t("cancel.asked")
-          : t("cancel.late", { status: t(`status.${answer.status}`) }),
-      "good",
-    );
-    if (this.id !== id) return;
-    this.isCancelling = isActive(answer);
+    const { status } = await cancelJob(this.id);
+    if (status === "cancelled") this.hooks.toast(t("cancel.done"));
+    else if (isActive(status)) this.hooks.toast(t("cancel.asked"));
+    else this.hooks.toast(t("cancel.late", { status: t(`status.${status}`) }));
+    if (this.isClosed) return;
+    this.isCancelling = isActive(status);
     await this.loadJob();
   }
 
   async delete() {
-    const { id } = this;
     // The event of this deletion may come before its answer.
-    this.deleting = id;
+    this.isDeleting = true;
     try {
-      await remove(jobPath(id));
+      await deleteJob(this.id);
     } catch (error) {
-      this.deleting = null;
+      this.isDeleting = false;
       throw error;
     }
-    this.toast(t("delete.done"), "good");
-    this.onDeleted(id);
-    if (this.id === id) this.close();
+    this.hooks.toast(t("delete.done"));
+    this.hooks.onDeleted(this.id);
+    this.close();
   }
 
-  showTimeline(transitions) {
-    const steps = [{ status: null, at: this.job.created_at }, ...transitions];
-    this.timeline.replaceChildren(
-      ...steps.map((step, index) => {
-        const before = index ? (Date.parse(step.at) - Date.parse(steps[index - 1].at)) / 1000 : 0;
-        return el(
-          "li",
-          { "data-status": step.status ?? "created" },
-          el("span", { class: "dot" }),
-          el("b", { text: step.status ? t(`status.${step.status}`) : t("created") }),
-          el("time", { datetime: step.at, title: exact(step.at), text: clock(step.at) }),
-          before >= 1 ? el("span", { class: "sub", text: t("after", { time: duration(before) }) }) : null,
-        );
-      }),
-    );
+  /** @param {JobDetails} found */
+  showTimeline({ job, transitions }) {
+    let before = job.created_at;
+    const steps = transitions.map((step) => {
+      const seconds = (Date.parse(step.at) - Date.parse(before)) / 1000;
+      before = step.at;
+      return timelineStep(step, seconds);
+    });
+    this.timeline.replaceChildren(timelineStep({ status: null, at: job.created_at }, 0), ...steps);
   }
 
   /** What the clock changes; called once a second by the page. */
   tick() {
-    if (!this.isOpen || !this.job) return;
-    setText(this.tiles.duration.value, duration(secondsOf(this.job)));
-    setText(this.tiles.cost.name, t(this.job.status === "running" ? "tile.costSoFar" : "tile.cost"));
-    setText(this.tiles.cost.value, money(costOf(this.job)));
+    const { job } = this;
+    if (!job) return;
+    setText(this.tiles.duration.value, duration(secondsOf(job)));
+    setText(this.tiles.cost.name, t(job.status === "running" ? "tile.costSoFar" : "tile.cost"));
+    setText(this.tiles.cost.value, money(costOf(job)));
   }
 
   async loadProgress() {
-    const id = this.id;
     clearTimeout(this.progressTimer);
     if (document.hidden) {
       this.progressTimer = setTimeout(() => this.loadProgress(), PROGRESS_EVERY_MS);
@@ -397,123 +418,111 @@ export class Details {
     }
     let wait = PROGRESS_EVERY_MS;
     try {
-      const found = await get(jobPath(id, "/progress"));
-      if (this.id !== id) return;
+      const found = await readProgress(this.id);
+      if (this.isClosed) return;
       this.showProgress(found);
-      wait = found.updated_at ? PROGRESS_EVERY_MS : (FIRST_PROGRESS_MS[this.looks] ?? PROGRESS_EVERY_MS);
+      if (!found.updated_at) wait = FIRST_PROGRESS_MS[this.looks] ?? PROGRESS_EVERY_MS;
       this.looks += 1;
     } catch {
       // The list says when the service cannot be reached; the next look tries again.
     }
-    if (this.id === id && this.job.status === "running") {
+    if (!this.isClosed && this.job?.status === "running") {
       this.progressTimer = setTimeout(() => this.loadProgress(), wait);
     }
   }
 
+  /** @param {Progress} found */
   showProgress(found) {
-    const [stage, value] = this.stage.children;
-    setText(stage, found.stage ? t(`stage.${found.stage}`) : t("stage.unknown"));
-    setText(value, isNumber(found.progress) ? percent(found.progress) : "");
-    updateBar(this.progress, found.progress, t("progressOf", { name: nameOf(this.job) }));
-    const of = (done, all) =>
-      isNumber(done) ? (isNumber(all) ? `${number(done)} / ${number(all)}` : number(done)) : "–";
-    setText(this.tiles.step.value, of(found.step, found.total_steps));
-    setText(this.tiles.epoch.value, of(found.epoch, found.total_epochs));
-    setText(this.tiles.loss.value, figure(found.loss));
-    setText(this.tiles.rate.value, isNumber(found.learning_rate) ? found.learning_rate.toExponential(2) : "–");
-    setText(this.tiles.pace.value, isNumber(found.steps_per_second) ? pace(found.steps_per_second) : "–");
-    setText(this.tiles.left.value, this.job.status === "running" ? duration(found.eta_seconds) : "–");
-    this.showCharts(found.history.filter((point) => isNumber(point.step) && isNumber(point.loss)));
+    const { tiles, job } = this;
+    if (!job) return;
+    setText(this.stage, t(`stage.${found.stage ?? "unknown"}`));
+    setText(this.percent, isNumber(found.progress) ? percent(found.progress) : "");
+    this.progress.update(found.progress, t("progressOf", { name: nameOf(job) }));
+    setText(tiles.step.value, outOf(found.step, found.total_steps));
+    setText(tiles.epoch.value, outOf(found.epoch, found.total_epochs));
+    setText(tiles.loss.value, figure(found.loss));
+    setText(tiles.rate.value, found.learning_rate?.toExponential(2) ?? "–");
+    setText(tiles.pace.value, isNumber(found.steps_per_second) ? pace(found.steps_per_second) : "–");
+    setText(tiles.left.value, job.status === "running" ? duration(found.eta_seconds) : "–");
+    this.showLoss(found.history);
+    this.showPace(pacePoints(found.history));
   }
 
-  showCharts(history) {
+  /** @param {LossPoint[]} history */
+  showLoss(history) {
+    const [first, last] = [history[0], history.at(-1)];
     show(this.lossPart, history.length > 1);
-    if (history.length > 1) {
-      const [first, last] = [history[0], history[history.length - 1]];
-      this.lossChart.set({
-        label: t("chart.loss", {
-          from: figure(first.loss),
-          first: number(first.step),
-          to: figure(last.loss),
-          last: number(last.step),
-        }),
-        points: history.map((point) => ({ x: point.step, y: point.loss })),
-        formatX: (value) => number(value),
-        formatY: axisFigure,
-        tell: (point) => t("chart.point", { step: number(point.x), loss: figure(point.y) }),
-      });
-    }
-    const speeds = pacePoints(history);
-    show(this.pacePart, speeds.length > 1);
-    if (speeds.length > 1) {
-      this.paceChart.set({
-        label: t("chart.pace", { pace: pace(speeds[speeds.length - 1].y) }),
-        points: speeds,
-        formatX: (value) => number(value),
-        formatY: axisFigure,
-        fromZero: true,
-        tell: (point) => t("chart.pacePoint", { step: number(point.x), pace: pace(point.y) }),
-      });
-    }
-  }
-
-  async loadLog() {
-    const id = this.id;
-    clearTimeout(this.logTimer);
-    try {
-      if (!document.hidden) {
-        const found = await get(jobPath(id, `/logs${query({ after: this.next || "" })}`));
-        if (this.id !== id) return;
-        const isMore = found.next > this.next && this.next > 0;
-        if (found.logs) this.log.add(found.logs);
-        this.next = found.next;
-        if (!this.log.text) {
-          setText(this.log.state, t(isActive(this.job) ? "log.notYet" : this.logMayCome() ? "log.soon" : "log.none"));
-        }
-        if (!this.log.isBound) this.bindSave();
-        if (isMore && found.logs.length > 1_000_000) return void this.loadLog();
-      }
-    } catch (error) {
-      if (this.id === id) setText(this.log.state, reasonOf(error));
-    }
-    if (this.id !== id) return;
-    if (isActive(this.job)) this.logTimer = setTimeout(() => this.loadLog(), LOG_EVERY_MS);
-    else if (this.logMayCome()) this.logTimer = setTimeout(() => this.loadLog(), FINAL_LOG_EVERY_MS);
-  }
-
-  /** The log of an ended job is fetched in the background, while the provider keeps it. */
-  logMayCome() {
-    return !this.log.text && Date.now() - Date.parse(this.job.completed_at) < FINAL_LOG_WITHIN_MS;
-  }
-
-  bindSave() {
-    this.log.isBound = true;
-    const name = `${this.id}.log`;
-    this.log.save.addEventListener("click", () => {
-      const anchor = document.createElement("a");
-      anchor.href = URL.createObjectURL(new Blob([this.log.text], { type: "text/plain" }));
-      anchor.download = name;
-      anchor.click();
-      setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
+    if (history.length < 2 || !first || !last) return;
+    this.lossChart.set({
+      label: t("chart.loss", {
+        from: figure(first.loss),
+        first: number(first.step),
+        to: figure(last.loss),
+        last: number(last.step),
+      }),
+      points: history.map((point) => ({ x: point.step, y: point.loss })),
+      formatX: (value) => number(value),
+      formatY: axisFigure,
+      tell: (point) => t("chart.point", { step: number(point.x), loss: figure(point.y) }),
     });
   }
 
-  showMetadata() {
+  /** @param {{ x: number, y: number }[]} speeds steps a second by step */
+  showPace(speeds) {
+    const last = speeds.at(-1);
+    show(this.pacePart, speeds.length > 1);
+    if (speeds.length < 2 || !last) return;
+    this.paceChart.set({
+      label: t("chart.pace", { pace: pace(last.y) }),
+      points: speeds,
+      formatX: (value) => number(value),
+      formatY: axisFigure,
+      fromZero: true,
+      tell: (point) => t("chart.pacePoint", { step: number(point.x), pace: pace(point.y) }),
+    });
+  }
+
+  async loadLog() {
+    clearTimeout(this.logTimer);
+    let isMore = false;
+    try {
+      if (!document.hidden) isMore = await this.readMoreLog();
+    } catch (error) {
+      setText(this.log.state, reasonOf(error));
+    }
+    if (this.isClosed || !this.job) return;
+    if (isMore) this.logTimer = setTimeout(() => this.loadLog());
+    else if (isActive(this.job.status)) this.logTimer = setTimeout(() => this.loadLog(), LOG_EVERY_MS);
+    else if (this.logMayCome(this.job)) this.logTimer = setTimeout(() => this.loadLog(), FINAL_LOG_EVERY_MS);
+  }
+
+  /** Whether there is more of it at once. */
+  async readMoreLog() {
+    const found = await readLog(this.id, this.next);
     const { job } = this;
-    const rows = [];
-    const add = (name, value, depth) => {
-      if (value === null || value === undefined || value === "" || depth > DEEP) return;
-      if (typeof value === "object") {
-        for (const [key, inner] of Object.entries(value).slice(0, 100)) {
-          add(name ? `${name}.${key}` : key, inner, depth + 1);
-        }
-      } else rows.push([name, value]);
-    };
-    add(
-      "",
-      { job_id: job.job_id, user_id: job.user_id, job_type: job.job_type, output_url: job.output_url, ...job.metadata },
-      0,
-    );
+    if (this.isClosed || !job) return false;
+    const isMore = this.next > 0 && found.next > this.next && found.logs.length > LARGE_PIECE;
+    if (found.logs) this.log.add(found.logs);
+    this.next = found.next;
+    if (!this.log.text) {
+      const why = isActive(job.status) ? "log.notYet" : this.logMayCome(job) ? "log.soon" : "log.none";
+      setText(this.log.state, t(why));
+    }
+    return isMore;
+  }
+
+  /**
+   * The log of an ended job is fetched in the background, while the provider keeps it.
+   *
+   * @param {Job} job
+   */
+  logMayCome({ completed_at }) {
+    return !this.log.text && completed_at !== null && Date.now() - Date.parse(completed_at) < FINAL_LOG_WITHIN_MS;
+  }
+
+  /** @param {Job} job */
+  showMetadata({ job_id, user_id, job_type, output_url, metadata }) {
+    const rows = leaves({ job_id, user_id, job_type, output_url, ...metadata });
     const text = JSON.stringify(rows);
     if (text === this.metadataText) return;
     this.metadataText = text;
@@ -525,48 +534,163 @@ export class Details {
     );
   }
 
-  /** Events of this job: its new state at once, what else changed by one look. */
+  /**
+   * Events of this job: its new state by one look.
+   *
+   * @param {JobEvent[]} events
+   */
   take(events) {
-    if (!this.isOpen) return;
     const mine = events.filter((event) => event.job_id === this.id);
-    if (!mine.length) return;
-    if (this.deleting === this.id) return;
+    if (!mine.length || this.isDeleting) return;
     if (mine.some((event) => event.type === "job_deleted")) {
-      this.toast(t("delete.elsewhere"), "bad");
+      this.hooks.toast(t("delete.elsewhere"), "bad");
       this.close();
       return;
     }
     clearTimeout(this.jobTimer);
-    this.jobTimer = setTimeout(async () => {
-      const wasRunning = this.job?.status === "running";
-      await this.loadJob();
-      if (this.isOpen && this.job?.status === "running" && !wasRunning) {
-        this.loadProgress();
-        this.loadLog();
-      }
-    }, 200);
+    this.jobTimer = setTimeout(() => this.lookAgain(), 200);
+  }
+
+  async lookAgain() {
+    const wasRunning = this.job?.status === "running";
+    await this.loadJob();
+    if (!this.isClosed && this.job?.status === "running" && !wasRunning) {
+      this.loadProgress();
+      this.loadLog();
+    }
   }
 }
 
+/** Which job is open, if any. */
+export class Details {
+  /** @param {Hooks} hooks */
+  constructor(hooks) {
+    this.hooks = hooks;
+    /** @type {Sheet | null} */
+    this.sheet = null;
+  }
+
+  get isOpen() {
+    return this.sheet !== null;
+  }
+
+  /**
+   * @param {string} id
+   * @param {Job | undefined} known what the list knows of it
+   */
+  async open(id, known) {
+    if (this.sheet?.id === id) return;
+    const before = this.sheet;
+    before?.end();
+    before?.close();
+    const sheet = new Sheet(id, { ...this.hooks, onClosed: () => this.noteClosed(sheet) });
+    this.sheet = sheet;
+    await sheet.start(known);
+  }
+
+  /** @param {Sheet} sheet */
+  noteClosed(sheet) {
+    sheet.end();
+    if (this.sheet !== sheet) return;
+    this.sheet = null;
+    this.hooks.onClosed();
+  }
+
+  close() {
+    this.sheet?.close();
+  }
+
+  tick() {
+    this.sheet?.tick();
+  }
+
+  loadJob() {
+    return this.sheet?.loadJob();
+  }
+
+  /** @param {JobEvent[]} events */
+  take(events) {
+    this.sheet?.take(events);
+  }
+}
+
+/**
+ * The job's page at its provider, where it has one.
+ *
+ * @param {Job} job
+ */
+function addressAtProvider({ provider, metadata }) {
+  const id = metadata.prediction_id ?? "";
+  return provider === "replicate" && /^[A-Za-z0-9_-]+$/.test(id) ? `https://replicate.com/p/${id}` : null;
+}
+
+/**
+ * @param {Transition | { status: null, at: string }} step status null: the job was created
+ * @param {number} seconds since the step before
+ */
+function timelineStep({ status, at }, seconds) {
+  return el(
+    "li",
+    { "data-status": status ?? "created" },
+    el("span", { class: "dot" }),
+    el("b", { text: status ? t(`status.${status}`) : t("created") }),
+    el("time", { datetime: at, title: exact(at), text: clock(at) }),
+    seconds >= 1 ? el("span", { class: "sub", text: t("after", { time: duration(seconds) }) }) : null,
+  );
+}
+
+/**
+ * What stands in an object, by its path; empty values are left out.
+ *
+ * @param {object} value
+ * @returns {[string, unknown][]}
+ */
+function leaves(value, path = "", depth = 1) {
+  if (depth > DEEP) return [];
+  return Object.entries(value)
+    .slice(0, 100)
+    .flatMap(([key, inner]) => {
+      const name = path ? `${path}.${key}` : key;
+      if (inner === null || inner === undefined || inner === "") return [];
+      return typeof inner === "object" ? leaves(inner, name, depth + 1) : [[name, inner]];
+    });
+}
+
+/**
+ * @param {number | null} done
+ * @param {number | null} all
+ */
+function outOf(done, all) {
+  if (done === null) return "–";
+  return all === null ? number(done) : `${number(done)} / ${number(all)}`;
+}
+
+/** @param {number} perSecond */
 function pace(perSecond) {
   return perSecond >= 1
     ? t("pace.perSecond", { n: number(perSecond, 2) })
     : t("pace.perStep", { n: number(1 / perSecond, 2) });
 }
 
+/** @param {number} value */
 const axisFigure = (value) => (value !== 0 && Math.abs(value) < 0.001 ? value.toExponential() : number(value));
 
-/** Steps a second over stretches long enough to be steady: logs tell whole seconds only. */
+/**
+ * Steps a second over stretches long enough to be steady: logs tell whole seconds only.
+ *
+ * @param {LossPoint[]} history
+ */
 function pacePoints(history) {
-  const timed = history.filter((point) => isNumber(point.t));
-  if (timed.length < 3) return [];
-  const stretch = Math.max(PACE_SECONDS, (timed[timed.length - 1].t - timed[0].t) / PACE_POINTS);
+  const timed = history.flatMap(({ t: at, step }) => (at === null ? [] : [{ at, step }]));
+  let before = timed[0];
+  const last = timed.at(-1);
+  if (timed.length < 3 || !before || !last) return [];
+  const stretch = Math.max(PACE_SECONDS, (last.at - before.at) / PACE_POINTS);
   const found = [];
-  let [before] = timed;
   for (const now of timed) {
-    if (now.t < before.t || now.step < before.step) before = now;
-    if (now.t - before.t < stretch) continue;
-    found.push({ x: now.step, y: (now.step - before.step) / (now.t - before.t) });
+    if (now.at < before.at || now.step < before.step) before = now;
+    if (now.at - before.at < stretch) continue;
+    found.push({ x: now.step, y: (now.step - before.step) / (now.at - before.at) });
     before = now;
   }
   return found;

@@ -3,6 +3,18 @@
 // All three hand out the same ids, so the page hears every change once and in order whatever breaks in between:
 // known ids are dropped, early ones are kept until the hole before them is filled, and a hole is asked for again.
 
+/**
+ * @import { JobEvent, SocketMessage } from "./types.d.ts"
+ * @typedef {"live" | "catching_up" | "polling"} LiveState
+ * @typedef {object} Listeners
+ * @property {(events: JobEvent[]) => void} onEvents new events in order
+ * @property {() => void} onReset the position was set anew (at the start, or because the old one can't be served): read
+ *   the state
+ * @property {(state: LiveState) => void} onState
+ * @property {() => boolean} isBusy whether a job is active, for which a lost push is looked for more often
+ */
+
+/** Milliseconds. */
 const TIMING = {
   answer: 10_000, // how long a socket may take to greet, or to answer a ping
   ping: 60_000,
@@ -25,10 +37,9 @@ const ID = /^([A-Za-z0-9]{1,32})-(\d{1,18})$/;
 /**
  * Tell a page every change from now on, or from the id `after` on.
  *
- * `base`: the service's address; `onEvents(events)`: new events in order, each with its `id`; `onReset()`: the position
- * was set anew (at the start, or because the old one can't be served), so read the state; `onState(state)`: "live",
- * "catching_up" or "polling"; `isBusy()`: whether a job is active, for which a lost push is looked for more often.
- * Returns an object with `state`, `lastId` and `close()`.
+ * @param {{ base?: string | URL, after?: string | null, timing?: Partial<typeof TIMING> }
+ *   & Pick<Listeners, "onEvents"> & Partial<Listeners>} options `base`: the service's address
+ * @returns {Pick<Live, "state" | "lastId" | "close">}
  */
 export function connectLive({
   base = "/",
@@ -39,26 +50,22 @@ export function connectLive({
   isBusy = () => true,
   timing = {},
 }) {
-  return new Live({
-    base: new URL(base, document.baseURI),
-    after,
-    onEvents,
-    onReset,
-    onState,
-    isBusy,
-    timing: { ...TIMING, ...timing },
-  });
+  const listeners = { onEvents, onReset, onState, isBusy };
+  return new Live(new URL(base, document.baseURI), after, listeners, { ...TIMING, ...timing });
 }
 
+/** @param {string | null | undefined} text */
 function parseId(text) {
   const match = ID.exec(text ?? "");
-  return match ? { epoch: match[1], n: Number(match[2]) } : null;
+  return match?.[1] ? { epoch: match[1], n: Number(match[2]) } : null;
 }
 
 /** Where the page is in the log, and what came early. */
 class Place {
+  /** @param {string | null} after */
   constructor(after) {
     this.last = parseId(after);
+    /** @type {Map<number, JobEvent>} */
     this.early = new Map();
   }
 
@@ -66,23 +73,28 @@ class Place {
     return this.last && `${this.last.epoch}-${this.last.n}`;
   }
 
+  /** @param {string} id */
   set(id) {
     this.last = parseId(id);
     this.early.clear();
   }
 
-  /** The events that are next in order, early ones that they release included. */
+  /**
+   * The events that are next in order, early ones that they release included.
+   *
+   * @param {JobEvent[]} events
+   */
   take(events) {
+    /** @type {JobEvent[]} */
     const fresh = [];
     for (const event of events) {
       const id = parseId(event.id);
       if (!id || !this.last || id.epoch !== this.last.epoch || id.n <= this.last.n) continue;
       if (this.early.size < MOST_KEPT_EARLY) this.early.set(id.n, event);
-      while (this.early.has(this.last.n + 1)) {
-        const next = this.last.n + 1;
-        fresh.push(this.early.get(next));
-        this.early.delete(next);
-        this.last = { epoch: this.last.epoch, n: next };
+      for (let next = this.early.get(this.last.n + 1); next; next = this.early.get(this.last.n + 1)) {
+        fresh.push(next);
+        this.last = { epoch: this.last.epoch, n: this.last.n + 1 };
+        this.early.delete(this.last.n);
       }
     }
     return fresh;
@@ -92,7 +104,11 @@ class Place {
     return this.early.size > 0;
   }
 
-  /** Whether the log is further than the page; another epoch counts as further. */
+  /**
+   * Whether the log is further than the page; another epoch counts as further.
+   *
+   * @param {string | null} head
+   */
   isBehind(head) {
     const id = parseId(head);
     return Boolean(id && this.last && (id.epoch !== this.last.epoch || id.n > this.last.n));
@@ -101,6 +117,10 @@ class Place {
 
 /** One WebSocket from its ticket to its end. */
 class Socket {
+  /**
+   * @param {Live} live
+   * @param {{ onGreeted: (socket: Socket) => void, onEnded: (socket: Socket) => void }} listeners
+   */
   constructor(live, { onGreeted, onEnded }) {
     this.live = live;
     this.onGreeted = onGreeted;
@@ -108,7 +128,10 @@ class Socket {
     this.isGreeted = false;
     this.hasSettled = false;
     this.hasEnded = false;
+    /** @type {Set<number>} */
     this.timers = new Set();
+    /** @type {number | null} */
+    this.waiting = null;
     this.hellos = 0;
     this.limit = this.later(live.timing.answer, () => this.end());
     this.open().catch(() => this.end());
@@ -124,6 +147,10 @@ class Socket {
     this.socket.addEventListener("error", () => this.end());
   }
 
+  /**
+   * @param {number} milliseconds
+   * @param {() => void} act
+   */
   later(milliseconds, act) {
     const timer = setTimeout(() => {
       this.timers.delete(timer);
@@ -133,11 +160,13 @@ class Socket {
     return timer;
   }
 
+  /** @param {number} timer */
   cancel(timer) {
     clearTimeout(timer);
     this.timers.delete(timer);
   }
 
+  /** @param {{ action: "hello", after: string | null } | { action: "ping" }} message */
   say(message) {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
@@ -146,8 +175,10 @@ class Socket {
     this.say({ action: "hello", after: this.live.place.id });
   }
 
+  /** @param {string} text */
   receive(text) {
     if (this.hasEnded) return;
+    /** @type {SocketMessage} */
     let message;
     try {
       message = JSON.parse(text);
@@ -167,6 +198,7 @@ class Socket {
     this.check();
   }
 
+  /** @param {string} head */
   greeted(head) {
     if (!this.live.place.last) this.live.reset(head);
     this.live.target = head;
@@ -209,7 +241,7 @@ class Socket {
     const place = live.place.id;
     if (!live.isBehind) {
       this.hellos = 0;
-      this.cancel(this.waiting);
+      if (this.waiting) this.cancel(this.waiting);
       this.waiting = null;
     } else if (!this.waiting) {
       this.waiting = this.later(live.timing.hole, () => {
@@ -235,11 +267,20 @@ class Socket {
 
 /** The event stream; a new EventSource each time the browser has given one up for good. */
 class Stream {
+  /**
+   * @param {Live} live
+   * @param {{ onGreeted: () => void, onFailed: (stream: Stream) => void }} listeners
+   */
   constructor(live, { onGreeted, onFailed }) {
     this.live = live;
     this.onGreeted = onGreeted;
     this.onFailed = onFailed;
     this.failures = 0;
+    this.isGreeted = false;
+    this.isClosed = false;
+    /** @type {EventSource | null} */
+    this.source = null;
+    this.timer = 0;
     this.open();
   }
 
@@ -260,7 +301,7 @@ class Stream {
       this.failures = 0;
       if (!this.live.place.last) this.live.reset(event.lastEventId);
       this.live.target = JSON.parse(event.data).head;
-      this.onGreeted(this);
+      this.onGreeted();
     });
     this.source.addEventListener("reset", (event) => this.live.reset(JSON.parse(event.data).head));
     this.source.addEventListener("error", () => this.ended());
@@ -270,14 +311,15 @@ class Stream {
   ended() {
     const wasAnswered = this.isGreeted;
     this.isGreeted = false;
-    if (wasAnswered && this.source.readyState !== EventSource.CLOSED) return;
+    if (wasAnswered && this.source?.readyState !== EventSource.CLOSED) return;
     this.failures += 1;
     this.onFailed(this);
     if (!this.isClosed) this.reopen(this.live.pause(this.failures));
   }
 
+  /** @param {number} milliseconds */
   reopen(milliseconds) {
-    this.source.close();
+    this.source?.close();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.open(), milliseconds);
   }
@@ -289,15 +331,41 @@ class Stream {
   }
 }
 
+/** The one connection of a page: which transport it has, and what to try next. */
 class Live {
-  constructor({ base, after, onEvents, onReset, onState, isBusy, timing }) {
-    Object.assign(this, { base, onEvents, onReset, onState, isBusy, timing });
+  /**
+   * @param {URL} base
+   * @param {string | null} after
+   * @param {Listeners} listeners
+   * @param {typeof TIMING} timing
+   */
+  constructor(base, after, { onEvents, onReset, onState, isBusy }, timing) {
+    this.base = base;
+    this.onEvents = onEvents;
+    this.onReset = onReset;
+    this.onState = onState;
+    this.isBusy = isBusy;
+    this.timing = timing;
     this.place = new Place(after);
+    /** @type {string | null} */
     this.target = null;
+    /** @type {LiveState | null} */
     this.state = null;
+    /** @type {Socket | null} */
+    this.socket = null;
+    /** @type {Socket | null} */
+    this.nextSocket = null;
     this.socketFailures = 0;
+    this.socketTimer = 0;
+    /** @type {Stream | null} */
+    this.stream = null;
+    /** @type {number | null} */
+    this.polling = null;
+    this.isClosed = false;
     this.onOnline = () => this.openSocket();
-    this.onVisible = () => document.visibilityState === "visible" && this.lookNow();
+    this.onVisible = () => {
+      if (document.visibilityState === "visible") this.lookNow();
+    };
     addEventListener("online", this.onOnline);
     document.addEventListener("visibilitychange", this.onVisible);
     this.show("catching_up");
@@ -322,6 +390,7 @@ class Live {
     this.stopFallbacks();
   }
 
+  /** @returns {Promise<{ url: string }>} */
   async ticket() {
     const answer = await fetch(new URL("api/ws-tickets", this.base), {
       method: "POST",
@@ -339,12 +408,17 @@ class Live {
     return url;
   }
 
-  /** Milliseconds to wait after so many failures in a row: doubled each time, by chance between half and whole. */
+  /**
+   * Milliseconds to wait after so many failures in a row: doubled each time, by chance between half and whole.
+   *
+   * @param {number} failures
+   */
   pause(failures) {
     const longest = Math.min(this.timing.longestBackOff, this.timing.backOff * 2 ** Math.min(failures - 1, 16));
     return longest * (0.5 + Math.random() / 2);
   }
 
+  /** @param {LiveState} state */
   show(state) {
     if (this.state === state) return;
     this.state = state;
@@ -355,7 +429,11 @@ class Live {
     this.show(this.isBehind ? "catching_up" : "live");
   }
 
-  /** A page's mistake must not end its connection. */
+  /**
+   * A page's mistake must not end its connection.
+   *
+   * @param {() => void} act
+   */
   tell(act) {
     try {
       act();
@@ -364,12 +442,14 @@ class Live {
     }
   }
 
+  /** @param {JobEvent[]} events */
   deliver(events) {
     const fresh = this.place.take(events);
     if (fresh.length) this.tell(() => this.onEvents(fresh));
     if (this.stream?.isGreeted) this.showProgress();
   }
 
+  /** @param {string} id */
   reset(id) {
     this.target = id;
     // A hello said twice is answered twice; what the page reads since the first answer holds for the second, too.
@@ -398,6 +478,7 @@ class Live {
     if (this.polling) this.poll();
   }
 
+  /** @param {Socket} socket */
   useSocket(socket) {
     const before = this.socket;
     this.socket = socket;
@@ -407,6 +488,7 @@ class Live {
     this.showProgress();
   }
 
+  /** @param {Socket} socket */
   lostSocket(socket) {
     if (socket === this.nextSocket) this.nextSocket = null;
     else if (socket === this.socket) this.socket = null;
@@ -433,6 +515,7 @@ class Live {
     this.showProgress();
   }
 
+  /** @param {Stream} stream */
   streamFailed(stream) {
     if (stream.failures >= STREAM_TRIES) this.startPolling();
     else if (!this.polling) this.show("catching_up");
@@ -446,7 +529,7 @@ class Live {
   }
 
   stopPolling() {
-    clearInterval(this.polling);
+    if (this.polling) clearInterval(this.polling);
     this.polling = null;
   }
 
@@ -470,12 +553,11 @@ class Live {
       return;
     }
     if (!this.polling) return;
-    for (const block of text.split("\n\n")) {
-      this.takeBlock(Object.fromEntries(block.split("\n").map((line) => splitLine(line))));
-    }
+    for (const block of text.split("\n\n")) this.takeBlock(fieldsOf(block));
   }
 
-  takeBlock({ event = "message", id, data }) {
+  /** @param {{ event?: string, id?: string, data?: string }} fields */
+  takeBlock({ event = "message", id = "", data }) {
     if (data === undefined) return;
     const body = JSON.parse(data);
     if (event === "message") this.deliver([{ ...body, id }]);
@@ -485,7 +567,16 @@ class Live {
   }
 }
 
-function splitLine(line) {
-  const colon = line.indexOf(": ");
-  return colon < 0 ? [line, ""] : [line.slice(0, colon), line.slice(colon + 2)];
+/**
+ * One block of an event stream by its fields' names.
+ *
+ * @param {string} block
+ */
+function fieldsOf(block) {
+  return Object.fromEntries(
+    block.split("\n").map((line) => {
+      const colon = line.indexOf(": ");
+      return colon < 0 ? [line, ""] : [line.slice(0, colon), line.slice(colon + 2)];
+    }),
+  );
 }
