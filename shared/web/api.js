@@ -44,6 +44,7 @@ async function request(method, path, body) {
   const headers = { Accept: "application/json", "X-Requested-With": "dashboard" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
+  let content;
   try {
     answer = await fetch(new URL(path, BASE), {
       method,
@@ -52,13 +53,14 @@ async function request(method, path, body) {
       credentials: "same-origin",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
+    // A good answer that breaks off, or is some proxy's page, is none.
+    content = await (answer.ok ? answer.json() : answer.json().catch(() => ({})));
   } catch (error) {
     const isLate = error instanceof DOMException && error.name === "TimeoutError";
     if (!isLate) listeners.reached(false);
     throw new ApiError(0, isLate ? "timeout" : "unreachable");
   }
   listeners.reached(true);
-  const content = await answer.json().catch(() => ({}));
   if (answer.ok) return content;
   if (answer.status === 401) listeners.signedOut();
   throw new ApiError(answer.status, String(content.detail ?? content.message ?? `HTTP ${answer.status}`));

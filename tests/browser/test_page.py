@@ -518,6 +518,14 @@ def test_the_list_stays_when_a_reload_of_it_fails(server: PageServer, visit: Vis
     expect(page.locator("#list .problem")).to_be_hidden()
 
 
+def test_an_answer_that_breaks_off_is_said_like_none(visit: Visit) -> None:
+    page = visit.open()
+    page.route("**/api/cloud/jobs?*", lambda route: route.fulfill(content_type="application/json", body='{"jobs": ['))
+    page.get_by_role("button", name="Sync").click()
+    expect(page.locator("#list .problem")).to_contain_text("The service cannot be reached.")
+    expect(page.locator(".job").first).to_be_visible()
+
+
 def test_a_long_log_stays_light(server: PageServer, visit: Visit) -> None:
     server.provider.logs[FLUX] = training_log(1800, 3000) + "".join(
         f"line {number} of many\n" for number in range(30_000)
