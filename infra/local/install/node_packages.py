@@ -19,6 +19,9 @@ def install_node_packages(command: str = "ci") -> None:
     """`npm ci`, or `npm install` to lock anew; nothing when the lock's packages are there already."""
     if command == "ci" and node_packages_are_current():
         return
+    if NODE_MODULES.is_symlink():
+        # npm would empty the folder it points to, which may be another checkout's.
+        NODE_MODULES.unlink()
     node = find_node()
     environment = {**os.environ, "PATH": os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])}
     print("Installing the Node packages of package-lock.json (only when it changed)", flush=True)
