@@ -7,6 +7,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 	$$name -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $$name && break; done)
 VENV := .venv
 PY := $(VENV)/bin/python
+NODE_PROGRAM := $(PY) -m infra.local.install.node_program
 LOCAL_READY := $(VENV)/.installed-local
 DEV_READY := $(VENV)/.installed-dev
 STAGE ?= dev
@@ -40,11 +41,13 @@ proof: $(DEV_READY) ## every test with its full count: state machine, cuts at ev
 	PROOF=1 $(PY) -m pytest -q -n 2 --timeout 3600 -m "not (local or browser or infra)"
 	PROOF=1 $(PY) -m pytest -q --timeout 3600 -m "local or browser or infra"
 
-check: $(DEV_READY) ## ruff, its format, mypy --strict, cfn-lint on both templates
+check: $(DEV_READY) ## lint, format and types of Python and JavaScript; cfn-lint on both templates
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m infra.local.install.osls package --stage $(STAGE) --package build/service
+	$(NODE_PROGRAM) biome ci --error-on-warnings
+	$(NODE_PROGRAM) tsc
+	$(NODE_PROGRAM) osls package --stage $(STAGE) --package build/service
 	$(VENV)/bin/cfn-lint infra/storage.yml build/service/cloudformation-template-update-stack.json
 
 bench: $(DEV_READY) ## the figures of the README
@@ -53,7 +56,7 @@ bench: $(DEV_READY) ## the figures of the README
 
 package: $(LOCAL_READY) ## the dependency layer and both templates, into build/
 	$(PY) -m infra.layer
-	$(PY) -m infra.local.install.osls package --stage $(STAGE) --region $(REGION) --package build/service
+	$(NODE_PROGRAM) osls package --stage $(STAGE) --region $(REGION) --package build/service
 
 deploy: $(LOCAL_READY) ## both stacks to your AWS account; says what it will do and asks first
 	$(PY) -m infra.deploy --stage $(STAGE) --region $(REGION)

@@ -158,7 +158,8 @@ def main(arguments: list[str]) -> int:
     command = [
         sys.executable,
         "-m",
-        "infra.local.install.osls",
+        "infra.local.install.node_program",
+        "osls",
         "deploy",
         "--stage",
         options.stage,

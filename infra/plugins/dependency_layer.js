@@ -1,5 +1,3 @@
-"use strict";
-
 const fs = require("node:fs");
 const path = require("node:path");
 
@@ -11,7 +9,7 @@ const PLACEHOLDER = "NOT-BUILT";
  * osls would ask AWS for the last deployed layer, which saves an upload and matters to a deployment only.
  */
 class DependencyLayer {
-  constructor(serverless, options, { log }) {
+  constructor(serverless, _options, { log }) {
     this.serverless = serverless;
     this.folder = path.join(serverless.serviceDir, serverless.service.layers.dependencies.path);
     this.log = log;

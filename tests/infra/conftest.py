@@ -21,7 +21,8 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `osls package` filled. No credentials are there: packaging needs no account."""
     folder = tmp_path_factory.mktemp("package") / "service"
     environment = {key: value for key, value in os.environ.items() if key not in _NO_ACCOUNT}
-    command = [sys.executable, "-m", "infra.local.install.osls", "package", "--stage", "dev", "--package", str(folder)]
+    program = [sys.executable, "-m", "infra.local.install.node_program", "osls"]
+    command = [*program, "package", "--stage", "dev", "--package", str(folder)]
     done = subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=170, check=False
     )

@@ -1,4 +1,4 @@
-"""The Node packages of `package-lock.json`: osls and its plug-ins, installed when missing or changed."""
+"""The Node packages of `package-lock.json`: osls, its plug-ins and the checkers, installed when missing or changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from infra.local.install.runtimes import find_node, npm_command
 from infra.templates import REPOSITORY
 
 NODE_MODULES = REPOSITORY / "node_modules"
-OSLS = NODE_MODULES / ".bin" / "osls"
+PROGRAMS = NODE_MODULES / ".bin"
+OSLS = PROGRAMS / "osls"
 
 
 def install_node_packages(command: str = "ci") -> None:
