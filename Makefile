@@ -41,10 +41,13 @@ proof: $(DEV_READY) ## every test with its full count: state machine, cuts at ev
 	PROOF=1 $(PY) -m pytest -q -n 2 --timeout 3600 -m "not (local or browser or infra)"
 	PROOF=1 $(PY) -m pytest -q --timeout 3600 -m "local or browser or infra"
 
-check: $(DEV_READY) ## lint, format and types of Python and JavaScript; cfn-lint on both templates
+check: $(DEV_READY) ## lint, format, types, unused code, undeclared packages; cfn-lint on both templates
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(VENV)/bin/vulture
+	$(VENV)/bin/deptry functions shared
+	$(VENV)/bin/deptry infra tests --config requirements/deptry.toml
 	$(NODE_PROGRAM) biome ci --error-on-warnings
 	$(NODE_PROGRAM) tsc
 	$(NODE_PROGRAM) osls package --stage $(STAGE) --package build/service
