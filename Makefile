@@ -21,7 +21,7 @@ HAVE_CHROMIUM := command -v chromium >/dev/null 2>&1 || command -v chromium-brow
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
 	echo "There is no Chromium: the browser tests will be skipped."
 
-.PHONY: help run test proof check bench package deploy lock clean
+.PHONY: help run test proof check openapi bench package deploy lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1 /' | \
@@ -45,6 +45,7 @@ check: $(DEV_READY) ## lint, format, types, unused code, undeclared packages; cf
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m infra.openapi --check
 	$(VENV)/bin/vulture
 	$(VENV)/bin/deptry functions shared
 	$(VENV)/bin/deptry infra tests --config requirements/deptry.toml
@@ -52,6 +53,9 @@ check: $(DEV_READY) ## lint, format, types, unused code, undeclared packages; cf
 	$(NODE_PROGRAM) tsc
 	$(NODE_PROGRAM) osls package --stage $(STAGE) --package build/service
 	$(VENV)/bin/cfn-lint infra/storage.yml build/service/cloudformation-template-update-stack.json
+
+openapi: $(DEV_READY) ## docs/openapi.json anew, from the code
+	$(PY) -m infra.openapi
 
 bench: $(DEV_READY) ## the figures of the README
 	@$(PY) -m infra.local.install

@@ -13,6 +13,7 @@ from mangum import Mangum
 from starlette.exceptions import HTTPException
 
 from functions.http._access import authenticated
+from functions.http._answers import Failure
 from functions.http._invalid_input import INVALID_JSON, sentence_of
 from shared.domain import errors
 from shared.domain.metric import Metric
@@ -48,22 +49,26 @@ STATUS_OF_ERROR: Mapping[type[errors.CloudJobsError], int] = {
 
 NOTHING_HERE = "Nothing here answers this path with this method; docs/contract.md lists what this service answers."
 
-Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
+class HttpHandler:
+    """The Lambda handler that serves these routes and nothing else; its app is built when the function starts."""
 
-def lambda_handler_for(*routers: APIRouter, access: bool = True) -> Handler:
-    """The Lambda handler that serves these routes and nothing else. `access=False`: the route judges callers itself."""
-    app = build_app(*routers, access=access)
-    serve = Mangum(app, lifespan="off")
+    def __init__(self, *routers: APIRouter, is_guarded: bool) -> None:
+        self.routers = routers
+        self.is_guarded = is_guarded
+        self._serve = Mangum(build_app(*routers, access=is_guarded), lifespan="off")
 
-    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = serve(_without_stage(event), context)
+            answer: dict[str, Any] = self._serve(_without_stage(event), context)
             return answer
         finally:
             flush_metrics()
 
-    return handler
+
+def lambda_handler_for(*routers: APIRouter, access: bool = True) -> HttpHandler:
+    """`access=False`: the routes judge callers themselves, or are for everyone."""
+    return HttpHandler(*routers, is_guarded=access)
 
 
 def _without_stage(event: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def build_app(*routers: APIRouter, access: bool = True) -> FastAPI:
         title="SimpleTuner Cloud Jobs", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     for router in routers:
-        app.include_router(router, dependencies=[Depends(authenticated)] if access else [])
+        add_routes(app, router, access=access)
     app.middleware("http")(_correlate)
     app.exception_handler(errors.CloudJobsError)(_answer_known_error)
     app.exception_handler(RequestValidationError)(_answer_invalid_input)
@@ -90,7 +95,13 @@ def build_app(*routers: APIRouter, access: bool = True) -> FastAPI:
     return app
 
 
-def error_body(code: str, detail: str) -> dict[str, str]:
+def add_routes(app: FastAPI, router: APIRouter, *, access: bool) -> None:
+    """Every route may answer with a Failure instead of what it promises."""
+    guards = [Depends(authenticated)] if access else []
+    app.include_router(router, dependencies=guards, responses={"default": {"model": Failure}})
+
+
+def error_body(code: str, detail: str) -> Failure:
     return {"error": code, "message": detail, "detail": detail}
 
 

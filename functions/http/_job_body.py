@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from functions.http._answers import JobObject
 from shared.domain.job import Job, to_iso
 
 
-def job_body(job: Job, now: datetime) -> dict[str, object]:
+def job_body(job: Job, now: datetime) -> JobObject:
     """The job object of docs/contract.md: costs in US dollars, durations in seconds, times ISO 8601 UTC."""
     metadata: dict[str, object] = {
         **job.metadata,
@@ -20,7 +21,7 @@ def job_body(job: Job, now: datetime) -> dict[str, object]:
     if job.model:
         metadata["model"] = job.model
     completed_at = _iso(job.completed_at)
-    body: dict[str, object] = {
+    body: JobObject = {
         "job_id": job.job_id,
         "job_type": job.job_type,
         "provider": job.provider,

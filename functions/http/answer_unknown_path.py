@@ -10,7 +10,9 @@ from shared.domain.errors import NotFoundError
 router = APIRouter()
 
 
-@router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+@router.api_route(
+    "/{path:path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"], include_in_schema=False
+)
 def answer_unknown_path(path: str) -> None:
     """Raises NotFoundError always."""
     raise NotFoundError(NOTHING_HERE)

@@ -8,8 +8,17 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from functions.http._access import Admin
+from functions.http._answers import (
+    HardwareProfileObject,
+    ProviderConfig,
+    ProviderList,
+    ProviderObject,
+    TokenForgotten,
+    TokenKept,
+)
 from functions.http._app import lambda_handler_for
 from shared.domain.pricing import Hardware
+from shared.ports import Provider
 from shared.services.providers.configure_provider import ConfigureProvider
 from shared.services.providers.keep_token import KeepToken
 from shared.services.providers.provider_named import provider_named
@@ -33,25 +42,13 @@ class TokenRequest(BaseModel):
 
 
 @router.get("/api/cloud/providers")
-def list_providers() -> dict[str, object]:
+def list_providers() -> ProviderList:
     """`providers[]`: what each is called, whether it has a token, and what its hardware costs (US dollars)."""
-    parts = wiring()
-    return {
-        "providers": [
-            {
-                "id": provider.name,
-                "name": provider.label,
-                "configured": parts.use(KeepToken).has(provider.name),
-                "coming_soon": False,
-                **_hardware(provider.name, parts.use(ProviderSettings)),
-            }
-            for provider in parts.providers.values()
-        ]
-    }
+    return {"providers": [_provider(provider) for provider in wiring().providers.values()]}
 
 
 @router.get("/api/cloud/providers/{provider}/config")
-def read_config(provider: str) -> dict[str, object]:
+def read_config(provider: str) -> ProviderConfig:
     """`provider`, `config`; keys of a bucket are never told."""
     parts = wiring()
     return {
@@ -61,7 +58,7 @@ def read_config(provider: str) -> dict[str, object]:
 
 
 @router.put("/api/cloud/providers/{provider}/config")
-def change_config(provider: str, caller: Admin, changes: Annotated[dict[str, Any], Body()]) -> dict[str, object]:
+def change_config(provider: str, caller: Admin, changes: Annotated[dict[str, Any], Body()]) -> ProviderConfig:
     """`provider`, `config` as it is afterwards; null and "" clear a value, an absent key leaves it."""
     parts = wiring()
     name = provider_named(parts.providers, provider).name
@@ -70,7 +67,7 @@ def change_config(provider: str, caller: Admin, changes: Annotated[dict[str, Any
 
 @router.put("/api/cloud/providers/{provider}/token")
 @router.post("/api/cloud/{provider}/token")
-def keep_token(provider: str, caller: Admin, request: TokenRequest) -> dict[str, object]:
+def keep_token(provider: str, caller: Admin, request: TokenRequest) -> TokenKept:
     """`success`, `error`, `file_path` (where it is kept, in words), `username`; 400 when the provider refuses it."""
     parts = wiring()
     kept = parts.use(KeepToken).keep(provider_named(parts.providers, provider).name, request.value())
@@ -79,7 +76,7 @@ def keep_token(provider: str, caller: Admin, request: TokenRequest) -> dict[str,
 
 @router.delete("/api/cloud/providers/{provider}/token")
 @router.delete("/api/cloud/{provider}/token")
-def forget_token(provider: str, caller: Admin) -> dict[str, object]:
+def forget_token(provider: str, caller: Admin) -> TokenForgotten:
     """`success`, `error`, `file_path`; no success while the environment still sets a token."""
     parts = wiring()
     left = parts.use(KeepToken).forget(provider_named(parts.providers, provider).name)
@@ -90,16 +87,22 @@ def forget_token(provider: str, caller: Admin) -> dict[str, object]:
     }
 
 
-def _hardware(provider: str, settings: ProviderSettings) -> dict[str, object]:
-    chosen = settings.hardware(provider)
+def _provider(provider: Provider) -> ProviderObject:
+    settings = wiring().use(ProviderSettings)
+    name = provider.profile.name
+    chosen = settings.hardware(name)
     return {
+        "id": name,
+        "name": provider.profile.label,
+        "configured": wiring().use(KeepToken).has(name),
+        "coming_soon": False,
         "cost_per_hour": float(chosen.price_per_hour),
         "hardware_profile": chosen.id,
-        "hardware_profiles": [_profile(hardware) for hardware in settings.hardware_choices(provider)],
+        "hardware_profiles": [_profile(hardware) for hardware in settings.hardware_choices(name)],
     }
 
 
-def _profile(hardware: Hardware) -> dict[str, object]:
+def _profile(hardware: Hardware) -> HardwareProfileObject:
     return {
         "id": hardware.id,
         "label": hardware.label,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from functions.http._access import Caller
+from functions.http._answers import SocketTicket
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import ConfigurationError
 from shared.services.access.issue_ticket import TICKET_LIFE, IssueTicket
@@ -14,7 +15,7 @@ router = APIRouter()
 
 
 @router.post("/api/ws-tickets")
-def create_ws_ticket(caller: Caller) -> dict[str, object]:
+def create_ws_ticket(caller: Caller) -> SocketTicket:
     """`ticket`, `url` (to open as it is, once), `expires_in` (seconds)."""
     parts = wiring()
     base = parts.settings.websocket_url

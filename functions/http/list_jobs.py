@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from functions.http._answers import JobPage
 from functions.http._app import lambda_handler_for
 from functions.http._job_body import job_body
 from functions.http._parameters import Switch, known_provider
@@ -35,7 +36,7 @@ def list_jobs(
     job_type: str | None = None,
     q: Annotated[str | None, Query(max_length=200)] = None,
     sync_active: Switch = False,
-) -> dict[str, object]:
+) -> JobPage:
     """`jobs` (job objects), `total` (exact without filters and for status and provider, else null), `next_cursor`."""
     parts = wiring()
     wanted = JobFilter(

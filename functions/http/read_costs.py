@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from functions.http._answers import Balance, CostEstimate, CostLimitStatus, HardwareOptions
 from functions.http._app import lambda_handler_for
-from functions.http._job_body import as_number
 from functions.http._parameters import DEFAULT_PROVIDER, known_provider
 from shared.services.costs.check_cost_limit import CheckCostLimit
 from shared.services.costs.estimate_cost import EstimateCost
@@ -19,16 +19,16 @@ router = APIRouter()
 
 @router.get("/api/cloud/cost-limit/status")
 @router.get("/api/metrics/cost-limit/status")
-def read_cost_limit(provider: str | None = None) -> dict[str, object]:
+def read_cost_limit(provider: str | None = None) -> CostLimitStatus:
     """Real spend of the period against the limit, in US dollars."""
     parts = wiring()
     limit = parts.use(CheckCostLimit).run(known_provider(provider) or DEFAULT_PROVIDER)
     return {
         "enabled": limit.is_enabled,
-        "limit_amount": as_number(limit.amount),
+        "limit_amount": float(limit.amount),
         "period": limit.period,
         "action": limit.action,
-        "current_spend": as_number(limit.spent),
+        "current_spend": float(limit.spent),
         "percent_used": limit.percent_used,
         "is_exceeded": limit.is_exceeded,
         "is_warning": limit.is_warning,
@@ -37,7 +37,7 @@ def read_cost_limit(provider: str | None = None) -> dict[str, object]:
 
 
 @router.get("/api/cloud/hardware-options")
-def list_hardware(provider: str | None = None) -> dict[str, object]:
+def list_hardware(provider: str | None = None) -> HardwareOptions:
     """`hardware[]{id, name, cost_per_second, cost_per_hour, available}`, prices in US dollars."""
     parts = wiring()
     choices = parts.use(ProviderSettings).hardware_choices(known_provider(provider) or DEFAULT_PROVIDER)
@@ -56,13 +56,11 @@ def list_hardware(provider: str | None = None) -> dict[str, object]:
 
 
 @router.post("/api/cloud/cost-estimate")
-def estimate_cost(
-    datasets: Annotated[list[Any] | None, Body()] = None, provider: str | None = None
-) -> dict[str, object]:
+def estimate_cost(datasets: Annotated[list[Any] | None, Body()] = None, provider: str | None = None) -> CostEstimate:
     """By the mean duration of the last 90 days' jobs; which datasets are meant does not change that."""
     parts = wiring()
     estimate = parts.use(EstimateCost).run(known_provider(provider) or DEFAULT_PROVIDER)
-    body: dict[str, object] = {
+    body: CostEstimate = {
         "has_estimate": estimate.cost is not None,
         "estimated_cost_usd": None if estimate.cost is None else round(estimate.cost, 4),
         "avg_duration_seconds": estimate.average_seconds,
@@ -76,7 +74,7 @@ def estimate_cost(
 
 @router.post("/api/cloud/billing/refresh")
 @router.post("/api/metrics/billing/refresh")
-def refresh_billing() -> dict[str, object]:
+def refresh_billing() -> Balance:
     """Replicate publishes no balance."""
     return {"credit_balance": None, "estimated_jobs_remaining": None, "error": None}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from functions.http._answers import HealthAnswer
 from functions.http._app import error_body, lambda_handler_for
 from functions.http._parameters import Switch
 from shared.services.health.check_health import UNHEALTHY, CheckHealth, Component, overall
@@ -13,7 +14,7 @@ router = APIRouter()
 
 
 @router.get("/api/cloud/health")
-def read_health(response: Response, deep: Switch = False, include_replicate: Switch = False) -> dict[str, object]:
+def read_health(response: Response, deep: Switch = False, include_replicate: Switch = False) -> HealthAnswer:
     """`status, uptime_seconds, components[]{name, status, message, latency_ms}, timestamp`; 503 when unhealthy.
 
     Then with `detail`, as every error: SimpleTuner's CLI prints that.
@@ -22,33 +23,33 @@ def read_health(response: Response, deep: Switch = False, include_replicate: Swi
 
 
 @router.get("/api/cloud/health/live")
-def read_live(response: Response) -> dict[str, object]:
+def read_live(response: Response) -> HealthAnswer:
     """200 as long as this function runs at all."""
     return _report(response, [])
 
 
 @router.get("/api/cloud/health/ready")
-def read_ready(response: Response) -> dict[str, object]:
+def read_ready(response: Response) -> HealthAnswer:
     """200 when the store answers, 503 else."""
     return _report(response, wiring().use(CheckHealth).check_store())
 
 
-def _report(response: Response, components: list[Component]) -> dict[str, object]:
+def _report(response: Response, components: list[Component]) -> HealthAnswer:
     parts = wiring()
     status = overall(components)
-    told: dict[str, str] = {}
-    if status == UNHEALTHY:
-        response.status_code = 503
-        told = error_body(UNHEALTHY, next(c.message for c in components if c.status == UNHEALTHY))
-    return {
+    answer: HealthAnswer = {
         "status": status,
         "uptime_seconds": round(parts.use(CheckHealth).uptime_seconds(), 1),
         "components": [
             {"name": c.name, "status": c.status, "message": c.message, "latency_ms": c.latency_ms} for c in components
         ],
         "timestamp": parts.clock.now().isoformat(),
-        **told,
     }
+    if status == UNHEALTHY:
+        response.status_code = 503
+        failure = error_body(UNHEALTHY, next(c.message for c in components if c.status == UNHEALTHY))
+        answer["error"], answer["message"], answer["detail"] = failure["error"], failure["message"], failure["detail"]
+    return answer
 
 
 handler = lambda_handler_for(router, access=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from functions.http._answers import InlineProgress
 from functions.http._app import lambda_handler_for
 from shared.progress import shorten_line
 from shared.services.jobs.find_job import FindJob
@@ -14,7 +15,7 @@ router = APIRouter()
 
 
 @router.get("/api/cloud/jobs/{job_id}/inline-progress")
-def read_inline_progress(job_id: str) -> dict[str, object]:
+def read_inline_progress(job_id: str) -> InlineProgress:
     """`job_id, stage, last_log` (≤ 80 characters), `progress` (0–100, one decimal); null when the job does not run."""
     parts = wiring()
     job = parts.use(FindJob).run(job_id)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from functions.http._answers import LogAnswer
 from functions.http._app import lambda_handler_for
 from shared.services.jobs.find_job import FindJob
 from shared.services.logs.read_log import MAX_ANSWER_BYTES, ReadLog
@@ -18,7 +19,7 @@ router = APIRouter()
 
 
 @router.get("/api/cloud/jobs/{job_id}/logs")
-def read_logs(job_id: str, after: Annotated[int, Query(ge=0, le=2**40)] = 0) -> dict[str, object]:
+def read_logs(job_id: str, after: Annotated[int, Query(ge=0, le=2**40)] = 0) -> LogAnswer:
     """`job_id`, `logs` (from byte `after` on), `next` (the byte to ask for next)."""
     parts = wiring()
     job = parts.use(FindJob).run(job_id)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from functions.http._answers import MetricsAnswer
 from functions.http._app import lambda_handler_for
-from functions.http._job_body import as_number
 from functions.http._parameters import known_provider
 from shared.services.costs.read_metrics import MAX_DAYS, ReadMetrics, counts_by_status
 from shared.services.health.check_health import CheckHealth
@@ -18,19 +18,19 @@ router = APIRouter()
 
 @router.get("/api/metrics")
 @router.get("/api/cloud/metrics")
-def read_metrics(days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30, provider: str | None = None) -> dict[str, object]:
+def read_metrics(days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30, provider: str | None = None) -> MetricsAnswer:
     """Costs in US dollars, what running jobs have cost so far included; `credit_balance` null: it is not published."""
     parts = wiring()
     metrics = parts.use(ReadMetrics).read(days=days, provider=known_provider(provider))
     return {
-        "total_cost": as_number(metrics.total_cost),
+        "total_cost": float(metrics.total_cost),
         "job_count": metrics.job_count,
         "avg_job_duration_seconds": metrics.average_seconds,
         "jobs_by_status": {status.value: number for status, number in metrics.by_status.items()},
         "credit_balance": None,
         "estimated_jobs_remaining": None,
         "cost_by_day": [
-            {"date": day.day.isoformat(), "cost": as_number(day.cost), "jobs": day.jobs} for day in metrics.by_day
+            {"date": day.day.isoformat(), "cost": float(day.cost), "jobs": day.jobs} for day in metrics.by_day
         ],
         "period_days": days,
     }

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, StrictBool
 
 from functions.http._access import Admin
+from functions.http._answers import PollingSet, PollingStatus, ProviderPolling
 from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
 from shared.services.polling.decide_polling import DecidePolling, PollingDecision, overall
@@ -29,7 +30,7 @@ class PollingSetting(BaseModel):
 
 
 @router.get("/api/cloud/polling/status")
-def read_polling_status() -> dict[str, object]:
+def read_polling_status() -> PollingStatus:
     """For all providers together, and in `providers` for each by itself; see docs/contract.md."""
     parts = wiring()
     now = parts.clock.now()
@@ -53,8 +54,7 @@ def read_polling_status() -> dict[str, object]:
     }
 
 
-def _told(name: str, decision: PollingDecision, state: PollState, now: datetime) -> dict[str, object]:
-    """`interval_seconds` is that of its polls, or of its slow rounds while it is not polled (0: none)."""
+def _told(name: str, decision: PollingDecision, state: PollState, now: datetime) -> ProviderPolling:
     interval = decision.interval_seconds if decision.is_active else decision.reconcile_seconds
     fault = state.fault if state.fault is not None and now - state.fault.at <= FAULT_SHOWN_FOR else None
     return {
@@ -64,13 +64,14 @@ def _told(name: str, decision: PollingDecision, state: PollState, now: datetime)
         "interval_seconds": interval,
         "effective_interval_seconds": state.effective_interval(interval) if interval else 0,
         "last_tick_at": to_iso(state.last_tick_at) if state.last_tick_at else None,
-        "last_error": fault
-        and {"provider": name, "error": fault.code, "message": fault.detail, "at": to_iso(fault.at)},
+        "last_error": None
+        if fault is None
+        else {"provider": name, "error": fault.code, "message": fault.detail, "at": to_iso(fault.at)},
     }
 
 
 @router.put("/api/cloud/polling/setting")
-def set_polling(setting: PollingSetting, caller: Admin) -> dict[str, object]:
+def set_polling(setting: PollingSetting, caller: Admin) -> PollingSet:
     """Store the preference; `is_active` tells what that comes to, `reason` why (the yaml's word wins)."""
     parts = wiring()
     parts.use(DecidePolling).prefer(setting.enabled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from functions.http._answers import JobProgress, PageProgress, ProgressBrief
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import InvalidInputError
 from shared.domain.job import JOB_ID_PATTERN, JobStatus, to_iso
@@ -18,7 +19,7 @@ router = APIRouter()
 
 
 @router.get("/api/cloud/jobs/{job_id}/progress")
-def read_job_progress(job_id: str) -> dict[str, object]:
+def read_job_progress(job_id: str) -> JobProgress:
     """Progress in percent, times in seconds; `history[]{t, step, loss}` with at most 500 points.
 
     A job that does not run has no stage and no ETA; what its log told last stays.
@@ -29,23 +30,26 @@ def read_job_progress(job_id: str) -> dict[str, object]:
     seen = (parts.use(ReadProgress).run(job) if is_running else None) or parts.use(StoredTexts).progress(job.job_id)
     progress = seen.progress if seen else None
     history = seen.history if seen else ()
-    body: dict[str, object] = {
+    return {
         "job_id": job.job_id,
         "stage": progress.stage.value if progress and progress.stage and is_running else None,
         "last_log": progress.last_log if progress else None,
         "progress": progress.percent if progress else None,
+        "step": progress.step if progress else None,
+        "total_steps": progress.total_steps if progress else None,
+        "epoch": progress.epoch if progress else None,
+        "total_epochs": progress.total_epochs if progress else None,
+        "loss": progress.loss if progress else None,
+        "learning_rate": progress.learning_rate if progress else None,
         "eta_seconds": _eta(seen) if is_running else None,
         "steps_per_second": (progress.steps_per_second or history_pace(history)) if progress else None,
         "updated_at": to_iso(seen.updated_at) if seen else None,
         "history": [{"t": point.t, "step": point.step, "loss": point.loss} for point in history],
     }
-    for name in ("step", "total_steps", "epoch", "total_epochs", "loss", "learning_rate"):
-        body[name] = getattr(progress, name) if progress else None
-    return body
 
 
 @router.get("/api/cloud/progress")
-def read_page_progress(ids: str = "") -> dict[str, object]:
+def read_page_progress(ids: str = "") -> PageProgress:
     """`progress{job_id: {stage, last_log, progress, eta_seconds, updated_at}}` of up to 50 jobs by their full ids.
 
     Unknown ids are left out; all five are null for a job that does not run.
@@ -56,7 +60,7 @@ def read_page_progress(ids: str = "") -> dict[str, object]:
     return {"progress": {job_id: _brief(seen) for job_id, seen in wiring().use(ReadProgressOfPage).run(wanted).items()}}
 
 
-def _brief(seen: StoredProgress | None) -> dict[str, object]:
+def _brief(seen: StoredProgress | None) -> ProgressBrief:
     progress = seen.progress if seen else None
     return {
         "stage": progress.stage.value if progress and progress.stage else None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from functions.http._answers import QueueAnswer, QueueEntryObject, QueueStatistics
 from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
 from shared.services.jobs.read_queue import QueueEntry, ReadQueue
@@ -17,13 +18,13 @@ router = APIRouter()
 
 
 @router.get("/api/queue")
-def list_queue(status: str | None = None, limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50) -> dict[str, object]:
+def list_queue(status: str | None = None, limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50) -> QueueAnswer:
     """`entries`, the waiting ones first; a status that no entry can have answers an empty list."""
     return {"entries": [_body(entry) for entry in wiring().use(ReadQueue).entries(status or None, limit=limit)]}
 
 
 @router.get("/api/queue/stats")
-def read_queue_stats() -> dict[str, object]:
+def read_queue_stats() -> QueueStatistics:
     stats = wiring().use(ReadQueue).stats()
     limits = stats.limits
     by_status = {status.value: number for status, number in stats.by_status.items()}
@@ -41,7 +42,7 @@ def read_queue_stats() -> dict[str, object]:
     }
 
 
-def _body(entry: QueueEntry) -> dict[str, object]:
+def _body(entry: QueueEntry) -> QueueEntryObject:
     job = entry.job
     return {
         "job_id": job.job_id,

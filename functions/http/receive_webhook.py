@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
+from functions.http._answers import WebhookReceived
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import PayloadTooLargeError
 from shared.services.webhooks.receive_webhook import MAX_BODY_BYTES, Delivery, ReceiveWebhook
@@ -25,7 +26,7 @@ async def raw_body(request: Request) -> bytes:
 
 @router.post("/api/webhooks/replicate")
 @router.post("/api/cloud/webhook/replicate")
-def receive_webhook(request: Request, body: Annotated[bytes, Depends(raw_body)]) -> dict[str, object]:
+def receive_webhook(request: Request, body: Annotated[bytes, Depends(raw_body)]) -> WebhookReceived:
     """`status`: "received", also for a duplicate; `job_id`: the job it was about, null when that is deleted."""
     headers = request.headers
     received = (

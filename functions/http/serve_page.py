@@ -77,7 +77,7 @@ def security_headers(settings: Settings) -> dict[str, str]:
     }
 
 
-@router.get("/", response_class=Response)
+@router.get("/", response_class=Response, include_in_schema=False)
 def serve_page(request: Request) -> Response:
     """The page itself; never kept without asking, so that a new version is seen at once."""
     event = request.scope.get("aws.event") or {}
@@ -89,7 +89,7 @@ def serve_page(request: Request) -> Response:
     return _answer(request, PAGE, "no-cache")
 
 
-@router.get("/assets/{version}/{name}", response_class=Response)
+@router.get("/assets/{version}/{name}", response_class=Response, include_in_schema=False)
 def serve_asset(request: Request, version: str, name: str) -> Response:
     """A file of the page. Under its present version it never changes; under another one it is not kept."""
     known, files = web_files()
@@ -98,7 +98,7 @@ def serve_asset(request: Request, version: str, name: str) -> Response:
     return _answer(request, name, "public, max-age=31536000, immutable" if version == known else "no-cache")
 
 
-@router.get("/favicon.ico", response_class=Response)
+@router.get("/favicon.ico", response_class=Response, include_in_schema=False)
 def serve_icon(request: Request) -> Response:
     return _answer(request, "icon.svg", "public, max-age=86400")
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, refuse_other_sites
+from functions.http._answers import SignedIn, Success
 from functions.http._app import lambda_handler_for
 from shared.config import AuthMode
 from shared.domain.access import Principal
@@ -25,9 +26,7 @@ class LoginRequest(BaseModel):
 
 
 @router.post("/api/auth/login")
-def log_in(
-    request: Request, response: Response, body: Annotated[LoginRequest | None, Body()] = None
-) -> dict[str, object]:
+def log_in(request: Request, response: Response, body: Annotated[LoginRequest | None, Body()] = None) -> SignedIn:
     """`user_id`, `role`, and a cookie that no script can read; the key itself is not kept."""
     refuse_other_sites(request)
     given = body.key.get_secret_value() if body and body.key else _bearer(request)
@@ -48,7 +47,7 @@ def log_in(
 
 
 @router.post("/api/auth/logout")
-def log_out(request: Request, response: Response) -> dict[str, object]:
+def log_out(request: Request, response: Response) -> Success:
     """`success`; also without a session."""
     refuse_other_sites(request)
     if PAGE_HEADER not in request.headers:
@@ -59,12 +58,12 @@ def log_out(request: Request, response: Response) -> dict[str, object]:
 
 
 @router.get("/api/auth/me")
-def read_me(request: Request) -> dict[str, object]:
-    """`user_id`, `role`, `auth_mode`; 401 when signed out."""
+def read_me(request: Request) -> SignedIn:
+    """`user_id`, `role`, `can_sign_out`; 401 when signed out."""
     return _who(authenticated(request))
 
 
-def _who(principal: Principal) -> dict[str, object]:
+def _who(principal: Principal) -> SignedIn:
     mode = wiring().settings.auth_mode
     return {"user_id": principal.user_id, "role": principal.role.value, "can_sign_out": mode is not AuthMode.NONE}
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict
 
 from functions.http._access import Operator
+from functions.http._answers import SyncAnswer
 from functions.http._app import lambda_handler_for
 from functions.http._parameters import known_provider
 from shared.domain.errors import ProviderError, ProviderNotConfiguredError
@@ -25,7 +26,7 @@ class SyncRequest(BaseModel):
 
 
 @router.post("/api/cloud/jobs/sync")
-def sync_jobs(caller: Operator, request: Annotated[SyncRequest | None, Body()] = None) -> dict[str, object]:
+def sync_jobs(caller: Operator, request: Annotated[SyncRequest | None, Body()] = None) -> SyncAnswer:
     """`synced` (new jobs), `updated` (known ones that changed), `message`.
 
     A provider that could not be read in full is an error that says so; what was read is kept.

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.http._access import Operator
+from functions.http._answers import WebhookTested
 from functions.http._app import lambda_handler_for
 from functions.http._parameters import DEFAULT_PROVIDER, known_provider
 from shared.services.webhooks.probe_webhook import ProbeWebhook
@@ -26,7 +27,7 @@ class WebhookProbeRequest(BaseModel):
 
 @router.post("/api/cloud/webhook/test")
 @router.post("/api/webhooks/test")
-def probe_webhook(caller: Operator, request: Annotated[WebhookProbeRequest | None, Body()] = None) -> dict[str, object]:
+def probe_webhook(caller: Operator, request: Annotated[WebhookProbeRequest | None, Body()] = None) -> WebhookTested:
     """`success, error, latency_ms, status_code, method`; always 200: the answer is what is wrong."""
     parts = wiring()
     given = request or WebhookProbeRequest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from functions.http._answers import TokenCheck
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import ProviderError, UnknownProviderError
 from shared.services.providers.provider_named import provider_named
@@ -14,7 +15,7 @@ router = APIRouter()
 
 @router.get("/api/cloud/providers/{provider}/validate")
 @router.get("/api/cloud/{provider}/validate")
-def validate_provider(provider: str) -> dict[str, object]:
+def validate_provider(provider: str) -> TokenCheck:
     """Always 200 with `valid, username, user_info{username, name}, error`: the answer is what is wrong."""
     try:
         account = provider_named(wiring().providers, provider).account()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import pkgutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,10 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
 
-import functions.http
-from functions.http._app import build_app
+from functions.http._whole_app import whole_app
 from shared.adapters.clock import SystemClock
 from shared.config import AuthMode, Settings
 from shared.domain.change import RemoteId
@@ -32,20 +28,6 @@ from shared.wiring import Wiring, use_wiring
 from tests.builders import H100, an_observation
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeSecrets, FakeSender, FakeTelemetry
 from tests.fakes.stores import FakeStores
-
-OPEN_ROUTES = frozenset({"read_health", "sign_in", "serve_page", "receive_webhook"})
-LAST = "answer_unknown_path"
-
-
-def whole_app() -> FastAPI:
-    """Every route of functions/http in one app, each judged for access as its own function does."""
-    names = [found.name for found in pkgutil.iter_modules(functions.http.__path__) if not found.name.startswith("_")]
-    routers = {name: importlib.import_module(f"functions.http.{name}").router for name in names}
-    guarded = [router for name, router in routers.items() if name not in OPEN_ROUTES | {LAST}]
-    app = build_app(*guarded)
-    for name in [*sorted(OPEN_ROUTES & set(routers)), LAST]:
-        app.include_router(routers[name])
-    return app
 
 
 class PageProvider(FakeProvider):
