@@ -18,7 +18,7 @@ from functions.http._answers import (
 )
 from functions.http._app import lambda_handler_for
 from shared.domain.pricing import Hardware
-from shared.ports import Provider
+from shared.domain.provider_profile import ProviderProfile
 from shared.services.providers.configure_provider import ConfigureProvider
 from shared.services.providers.keep_token import KeepToken
 from shared.services.providers.provider_named import provider_named
@@ -44,7 +44,7 @@ class TokenRequest(BaseModel):
 @router.get("/api/cloud/providers")
 def list_providers() -> ProviderList:
     """`providers[]`: what each is called, whether it has a token, and what its hardware costs (US dollars)."""
-    return {"providers": [_provider(provider) for provider in wiring().providers.values()]}
+    return {"providers": [_provider(provider.profile) for provider in wiring().providers.values()]}
 
 
 @router.get("/api/cloud/providers/{provider}/config")
@@ -87,18 +87,17 @@ def forget_token(provider: str, caller: Admin) -> TokenForgotten:
     }
 
 
-def _provider(provider: Provider) -> ProviderObject:
+def _provider(profile: ProviderProfile) -> ProviderObject:
     settings = wiring().use(ProviderSettings)
-    name = provider.profile.name
-    chosen = settings.hardware(name)
+    chosen = settings.hardware(profile.name)
     return {
-        "id": name,
-        "name": provider.profile.label,
-        "configured": wiring().use(KeepToken).has(name),
+        "id": profile.name,
+        "name": profile.label,
+        "configured": wiring().use(KeepToken).has(profile.name),
         "coming_soon": False,
         "cost_per_hour": float(chosen.price_per_hour),
         "hardware_profile": chosen.id,
-        "hardware_profiles": [_profile(hardware) for hardware in settings.hardware_choices(name)],
+        "hardware_profiles": [_profile(hardware) for hardware in settings.hardware_choices(profile.name)],
     }
 
 
