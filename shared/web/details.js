@@ -293,7 +293,7 @@ class Sheet {
       this.chipPlace.append(this.chip.node);
     }
     setText(this.identity, `${providerName(job.provider)} · ${job.job_id}`);
-    setText(this.tiles.hardware.value, job.hardware_type ?? "–");
+    setText(this.tiles.hardware.value, job.hardware_type);
     show(this.progressPart, job.status === "running");
     show(this.errorPart, Boolean(job.error_message));
     setText(this.error, job.error_message ?? "");

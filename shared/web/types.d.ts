@@ -34,7 +34,7 @@ export interface Job {
   finished_at: string | null;
   /** While the job runs: what it has cost until it was read. */
   cost_usd: number | null;
-  hardware_type: string | null;
+  hardware_type: string;
   error_message: string | null;
   output_url: string | null;
   user_id: string | null;
