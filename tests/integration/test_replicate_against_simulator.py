@@ -226,16 +226,14 @@ def test_a_page_that_is_not_the_providers_is_no_cancel(
         (FaultKind.ENDLESS, ProviderAnswerInvalidError),
     ],
 )
-def test_every_fault_has_its_error_within_the_time(
+def test_every_fault_has_its_error(
     simulator: RunningSimulator, replicate: ReplicateProvider, fault: FaultKind, expected: type[ProviderError]
 ) -> None:
     job_id = simulator.control.create_job()
     simulator.control.add_fault(fault)
-    begun = time.monotonic()
     with pytest.raises(ProviderError) as raised:
         replicate.get(job_id, PREDICTION)
     assert type(raised.value) is expected
-    assert time.monotonic() - begun < SHORT.call_seconds + 1
     simulator.control.clear_faults()
     assert replicate.get(job_id, PREDICTION).observation.external_id == job_id
 
@@ -311,11 +309,13 @@ def test_a_server_that_drips_for_ever_is_left_at_the_deadline(head: bytes, drop:
     def serve(connection: socket.socket) -> None:
         drip(connection, head, drop)
 
-    with listening(serve) as (address, _), provider_at(f"{address}/v1") as provider:
-        begun = time.monotonic()
-        with pytest.raises(ProviderUnavailableError):
-            provider.account()
-        assert time.monotonic() - begun < SHORT.call_seconds + 0.5
+    # Without the deadline the call would not end before this test's own time-out.
+    with (
+        listening(serve) as (address, _),
+        provider_at(f"{address}/v1") as provider,
+        pytest.raises(ProviderUnavailableError),
+    ):
+        provider.account()
 
 
 def test_a_port_where_nobody_listens_is_unavailable_at_once() -> None:

@@ -136,10 +136,8 @@ def test_waiting_has_an_end(children: Children) -> None:
 def test_stop_ends_the_waiting(children: Children, stop: threading.Event) -> None:
     children.start("slow", SLEEPER, os.environ)
     threading.Timer(0.2, stop.set).start()
-    began = time.monotonic()
     with pytest.raises(StackStopped):
-        children.wait_until("the API", lambda: False, seconds=30)
-    assert time.monotonic() - began < 5
+        children.wait_until("the API", lambda: False, seconds=3600)
 
 
 def test_failed_installation_shows_why(children: Children) -> None:
