@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.config import AuthMode, Settings
 from shared.domain.connection import Connection
-from shared.domain.event import LoggedEvent, deletion_event, frames_of, status_event
+from shared.domain.event import LoggedEvent, deletion_event, status_event
 from shared.domain.job import JobStatus
 from shared.ports import Clock, JobChange, Sender
 from shared.services.access.list_revocations import CONNECTION_LIFE
@@ -63,7 +63,7 @@ class Delivery:
     def frames(self, first: int = 1) -> list[dict[str, Any]]:
         """Every frame of the log from number `first` on, as a client should hear it: its id within."""
         logged: tuple[LoggedEvent, ...] = self.stores.events.read(0, 100_000)
-        frames = (frame for one in logged for frame in frames_of(self.epoch, one))
+        frames = (frame for one in logged for frame in one.frames(self.epoch))
         return [{"id": str(frame.id), **frame.body} for frame in frames if frame.id.n >= first]
 
     def ids(self, first: int, last: int) -> list[str]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from itertools import takewhile
+from typing import ClassVar
 
 from shared.domain.job import Job, JobStatus, to_iso
 
@@ -20,21 +21,80 @@ class EventType(StrEnum):
     DELETED = "job_deleted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobEvent:
-    """A change before it has its number. `previous_status` is null for a job that was not known before."""
+Body = Mapping[str, object]
 
-    type: EventType
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatusChanged:
+    """A job has entered `status`. `previous_status` None: it was not known before."""
+
+    type: ClassVar = EventType.STATUS_CHANGED
+
     job_id: str
     provider: str
     at: datetime
-    status: JobStatus | None = None
+    status: JobStatus
     previous_status: JobStatus | None = None
     config_name: str | None = None
     cost_usd: Decimal | None = None
     error_message: str | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
+
+    def frames(self) -> tuple[Body, Body]:
+        """In order: the change itself, then what SimpleTuner's own page hears."""
+        cost = float(self.cost_usd) if self.cost_usd is not None else None
+        change = {
+            "type": self.type.value,
+            "job_id": self.job_id,
+            "status": self.status.value,
+            "previous_status": self.previous_status.value if self.previous_status else None,
+            "provider": self.provider,
+            "at": to_iso(self.at),
+        }
+        updates = {
+            "status": self.status.value,
+            "started_at": to_iso(self.started_at) if self.started_at else None,
+            "completed_at": to_iso(self.completed_at) if self.completed_at else None,
+            "cost_usd": cost,
+            "error_message": self.error_message,
+        }
+        return change, _job_update(self, updates, cost_usd=cost, error_message=self.error_message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDeleted:
+    """A job was deleted, so that every page forgets it."""
+
+    type: ClassVar = EventType.DELETED
+
+    job_id: str
+    provider: str
+    at: datetime
+    previous_status: JobStatus
+    config_name: str | None = None
+
+    def frames(self) -> tuple[Body, Body]:
+        """In order: the change itself, then what SimpleTuner's own page hears."""
+        return {"type": self.type.value, "job_id": self.job_id}, _job_update(self, {"status": "deleted"})
+
+
+JobEvent = JobStatusChanged | JobDeleted
+"""A change before it has its number."""
+
+
+def _job_update(
+    event: JobEvent, updates: Body, *, cost_usd: float | None = None, error_message: str | None = None
+) -> Body:
+    return {
+        "type": "cloud_job_update",
+        "job_id": event.job_id,
+        "status": updates["status"],
+        "config_name": event.config_name,
+        "cost_usd": cost_usd,
+        "error_message": error_message,
+        "updates": updates,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +103,11 @@ class LoggedEvent:
 
     seq: int
     event: JobEvent
+
+    def frames(self, epoch: str) -> tuple[Frame, Frame]:
+        first, last = self.event.frames()
+        whole = EventId.of_change(epoch, self.seq)
+        return Frame(EventId(epoch, whole.n - 1), first), Frame(whole, last)
 
 
 def consecutive(after: int, logged: Iterable[LoggedEvent]) -> tuple[LoggedEvent, ...]:
@@ -71,10 +136,9 @@ class LogHead:
         )
 
 
-def status_event(job: Job, previous: JobStatus | None) -> JobEvent:
+def status_event(job: Job, previous: JobStatus | None) -> JobStatusChanged:
     """The event of a job that has just entered its status."""
-    return JobEvent(
-        type=EventType.STATUS_CHANGED,
+    return JobStatusChanged(
         job_id=job.job_id,
         provider=job.provider,
         at=job.transitions[-1].at if job.transitions else job.created_at,
@@ -88,10 +152,8 @@ def status_event(job: Job, previous: JobStatus | None) -> JobEvent:
     )
 
 
-def deletion_event(job: Job, at: datetime) -> JobEvent:
-    """The event that tells every page to forget a job."""
-    return JobEvent(
-        type=EventType.DELETED,
+def deletion_event(job: Job, at: datetime) -> JobDeleted:
+    return JobDeleted(
         job_id=job.job_id,
         provider=job.provider,
         at=at,
@@ -142,36 +204,4 @@ class Frame:
     """One message to a client: its id and its JSON body."""
 
     id: EventId
-    body: Mapping[str, object]
-
-
-def frames_of(epoch: str, logged: LoggedEvent) -> tuple[Frame, Frame]:
-    """Both frames of a change, in order: the change itself, then what SimpleTuner's own page hears."""
-    event = logged.event
-    first: dict[str, object] = {"type": event.type.value, "job_id": event.job_id}
-    status = event.status.value if event.status else "deleted"
-    updates: dict[str, object] = {"status": status}
-    if event.type is EventType.STATUS_CHANGED:
-        first |= {
-            "status": status,
-            "previous_status": event.previous_status.value if event.previous_status else None,
-            "provider": event.provider,
-            "at": to_iso(event.at),
-        }
-        updates |= {
-            "started_at": to_iso(event.started_at) if event.started_at else None,
-            "completed_at": to_iso(event.completed_at) if event.completed_at else None,
-            "cost_usd": float(event.cost_usd) if event.cost_usd is not None else None,
-            "error_message": event.error_message,
-        }
-    second: dict[str, object] = {
-        "type": "cloud_job_update",
-        "job_id": event.job_id,
-        "status": status,
-        "config_name": event.config_name,
-        "cost_usd": float(event.cost_usd) if event.cost_usd is not None else None,
-        "error_message": event.error_message,
-        "updates": updates,
-    }
-    last = EventId.of_change(epoch, logged.seq)
-    return Frame(EventId(epoch, last.n - 1), first), Frame(last, second)
+    body: Body

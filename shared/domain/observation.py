@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from shared.domain.change import RemoteId
-from shared.domain.event import JobEvent, status_event
+from shared.domain.event import JobStatusChanged, status_event
 from shared.domain.job import (
     CUT_MARK,
     MAX_ERROR_LENGTH,
@@ -75,7 +75,7 @@ class Observed:
     """The outcome of merging: the job after, the events of its status changes, and what was refused (I2)."""
 
     job: Job
-    events: tuple[JobEvent, ...]
+    events: tuple[JobStatusChanged, ...]
     terminal_conflicts: int = 0
     unknown_statuses: int = 0
 
@@ -87,7 +87,7 @@ def merge_observations(before: Job, observations: Sequence[Observation]) -> Obse
     can know (completion, error, measured time) come from observations of that very end only.
     """
     job = before
-    events: list[JobEvent] = []
+    events: list[JobStatusChanged] = []
     conflicts = unknown = 0
     for seen in observations:
         if not seen.found:
@@ -232,7 +232,7 @@ def _with_unknown_status(job: Job, seen: Observation) -> Job:
     return replace(job, provider_status=word, absence=absence)
 
 
-def _as_finally_known(job: Job, events: Sequence[JobEvent]) -> tuple[JobEvent, ...]:
+def _as_finally_known(job: Job, events: Sequence[JobStatusChanged]) -> tuple[JobStatusChanged, ...]:
     """The last event of a fold tells the job as it is after the whole fold."""
     if not events:
         return ()

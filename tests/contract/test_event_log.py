@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from shared.domain.event import EventType
+from shared.domain.event import JobDeleted
 from shared.domain.job import JobStatus
 from tests.builders import a_job
 from tests.contract.changes import commit, deleted, found, known, many_jobs, moved
@@ -58,7 +58,8 @@ def test_a_deletion_is_told_too(stores: Stores) -> None:
     commit(stores, found(job))
     commit(stores, deleted(known(stores, job.job_id), stores.clock.now()))
     event = stores.events.read(1, 1)[0].event
-    assert (event.type, event.status, event.previous_status) == (EventType.DELETED, None, JobStatus.COMPLETED)
+    assert isinstance(event, JobDeleted)
+    assert event.previous_status is JobStatus.COMPLETED
 
 
 def test_a_reader_goes_on_where_it_stood(stores: Stores) -> None:

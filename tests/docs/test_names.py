@@ -19,7 +19,7 @@ from shared import enterprise_config
 from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.config import Settings
 from shared.domain.errors import CloudJobsError
-from shared.domain.event import EventType, LoggedEvent, deletion_event, frames_of, status_event
+from shared.domain.event import EventType, deletion_event, status_event
 from shared.domain.metric import Metric
 from shared.services.providers.configure_provider import _S3_CHECKS, checks_of
 from tests.builders import a_job
@@ -169,7 +169,7 @@ def test_every_type_of_event_and_frame_is_in_the_contract() -> None:
     job, now = a_job(), datetime(2026, 1, 1, tzinfo=UTC)
     events = (status_event(job, None), deletion_event(job, now))
     assert {event.type for event in events} == set(EventType)
-    kinds = {str(frame.body["type"]) for event in events for frame in frames_of("epoch", LoggedEvent(1, event))}
+    kinds = {str(frame["type"]) for event in events for frame in event.frames()}
     told = section(page("contract.md"), "Frames")
     assert not [kind for kind in kinds if f'"type":"{kind}"' not in told and f"`{kind}`" not in told]
 

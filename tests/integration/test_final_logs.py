@@ -110,7 +110,9 @@ def test_changes_of_running_jobs_and_deletions_are_not_queued(engine: Engine) ->
     engine.system.remote_job(JOB, JobStatus.RUNNING)
     engine.system.sync()
     notice(engine)
-    route_ended_jobs.handler({"Records": [{"dynamodb": {"Keys": {}}}, {"dynamodb": {"NewImage": {}}}]}, None)
+    of_another_type = {"type": {"S": "job_lost"}, "job_id": {"S": JOB}, "status": {"S": JobStatus.FAILED.value}}
+    images: list[dict[str, Any]] = [{"Keys": {}}, {"NewImage": {}}, {"NewImage": of_another_type}]
+    route_ended_jobs.handler({"Records": [{"dynamodb": image} for image in images]}, None)
     assert engine.final_logs.messages == []
 
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.domain.errors import StaleWrite, StoreUnavailableError
-from shared.domain.event import EventType, LogHead, deletion_event, status_event
+from shared.domain.event import JobDeleted, LogHead, deletion_event, status_event
 from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, Observed, merge_observations
 from shared.domain.totals import day_share
@@ -208,10 +208,12 @@ class StatusMachine(RuleBasedStateMachine):
         for number in numbers:
             event = self.stores.event_rows[number].event
             assert folded.get(event.job_id) is event.previous_status
-            folded[event.job_id] = event.status
-            if event.type is EventType.DELETED:
+            if isinstance(event, JobDeleted):
+                folded[event.job_id] = None
                 self.deleted.add(event.job_id)
-            elif event.status and event.status.is_terminal:
+                continue
+            folded[event.job_id] = event.status
+            if event.status.is_terminal:
                 ends[event.job_id] += 1
         assert {job_id: status for job_id, status in folded.items() if status} == {
             job.job_id: job.status for job in self.stores.job_rows.values()

@@ -7,7 +7,7 @@ times are microseconds since 1970, money and durations are decimals and never fl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from shared.domain import state_keys
 from shared.domain.change import RemoteId
 from shared.domain.errors import InvalidRequestError
-from shared.domain.event import LOG_NAME, EventType, JobEvent, LoggedEvent, LogHead
+from shared.domain.event import LOG_NAME, EventType, JobDeleted, JobEvent, JobStatusChanged, LoggedEvent, LogHead
 from shared.domain.job import MIN_PREFIX_LENGTH, PRESENT, Absence, Job, JobStatus, Transition, from_iso, to_iso
 from shared.domain.totals import DayTotal
 from shared.ports import ActiveJob, Claim
@@ -188,26 +188,30 @@ def encode_event(seq: int, event: JobEvent, expires_at: int) -> Item:
         "job_id": text(event.job_id),
         "provider": text(event.provider),
     }
+    _put_moments(item, at=event.at)
     _put_texts(
         item,
-        status=event.status.value if event.status else None,
         previous_status=event.previous_status.value if event.previous_status else None,
         config_name=event.config_name,
-        error_message=event.error_message,
     )
-    _put_moments(item, at=event.at, started_at=event.started_at, completed_at=event.completed_at)
-    _put_numbers(item, cost_usd=event.cost_usd)
+    if isinstance(event, JobStatusChanged):
+        _put_texts(item, status=event.status.value, error_message=event.error_message)
+        _put_moments(item, started_at=event.started_at, completed_at=event.completed_at)
+        _put_numbers(item, cost_usd=event.cost_usd)
     return item
 
 
 def decode_event(item: Attributes) -> LoggedEvent:
+    return LoggedEvent(int(item["seq"]["N"]), _DECODERS[EventType(item["type"]["S"])](item))
+
+
+def _decode_status_changed(item: Attributes) -> JobStatusChanged:
     has = item.get
-    event = JobEvent(
-        type=EventType(item["type"]["S"]),
+    return JobStatusChanged(
         job_id=item["job_id"]["S"],
         provider=item["provider"]["S"],
         at=moment_of(int(item["at"]["N"])),
-        status=JobStatus(item["status"]["S"]) if "status" in item else None,
+        status=JobStatus(item["status"]["S"]),
         previous_status=JobStatus(item["previous_status"]["S"]) if "previous_status" in item else None,
         config_name=_text(has("config_name")),
         cost_usd=_decimal(has("cost_usd")),
@@ -215,7 +219,22 @@ def decode_event(item: Attributes) -> LoggedEvent:
         started_at=_moment(has("started_at")),
         completed_at=_moment(has("completed_at")),
     )
-    return LoggedEvent(int(item["seq"]["N"]), event)
+
+
+def _decode_deleted(item: Attributes) -> JobDeleted:
+    return JobDeleted(
+        job_id=item["job_id"]["S"],
+        provider=item["provider"]["S"],
+        at=moment_of(int(item["at"]["N"])),
+        previous_status=JobStatus(item["previous_status"]["S"]),
+        config_name=_text(item.get("config_name")),
+    )
+
+
+_DECODERS: Mapping[EventType, Callable[[Attributes], JobEvent]] = {
+    EventType.STATUS_CHANGED: _decode_status_changed,
+    EventType.DELETED: _decode_deleted,
+}
 
 
 def head_key() -> Item:

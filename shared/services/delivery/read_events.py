@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.domain.cursor import is_kept
-from shared.domain.event import EventId, Frame, LoggedEvent, LogHead, frames_of
+from shared.domain.event import EventId, Frame, LoggedEvent, LogHead
 from shared.ports import Clock, EventLog
 
 HOLE_PAUSES = (0.05, 0.1, 0.2)
@@ -31,7 +31,7 @@ class Run:
 
     def frames(self, cursor: EventId) -> tuple[Frame, ...]:
         """Their frames, in the epoch of `cursor`, that come after it."""
-        both = (frame for logged in self.changes for frame in frames_of(cursor.epoch, logged))
+        both = (frame for logged in self.changes for frame in logged.frames(cursor.epoch))
         return tuple(frame for frame in both if frame.id.n > cursor.n)
 
 

@@ -10,7 +10,7 @@ from httpx_sse import EventSource
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.event import EventId, EventType, Frame, JobEvent, LoggedEvent, frames_of
+from shared.domain.event import EventId, Frame, JobStatusChanged, LoggedEvent
 from shared.domain.event_stream import stream_text
 from shared.domain.job import MAX_ERROR_LENGTH, MAX_NAME_LENGTH, JobStatus
 from shared.domain.push_message import MAX_MESSAGE_BYTES, events_messages
@@ -21,15 +21,14 @@ HOSTILE = st.text(st.characters(codec=None, exclude_categories=()), max_size=80)
 
 def changes(count: int, **fields: Any) -> list[Frame]:
     values: dict[str, Any] = {
-        "type": EventType.STATUS_CHANGED,
         "job_id": "abc123def456ghij",
         "provider": "replicate",
         "at": NOON,
         "status": JobStatus.FAILED,
         "previous_status": JobStatus.RUNNING,
     }
-    event = JobEvent(**(values | fields))
-    return [frame for seq in range(1, count + 1) for frame in frames_of("e1", LoggedEvent(seq, event))]
+    event = JobStatusChanged(**(values | fields))
+    return [frame for seq in range(1, count + 1) for frame in LoggedEvent(seq, event).frames("e1")]
 
 
 def parsed(text: str) -> list[tuple[str, str, Any]]:
