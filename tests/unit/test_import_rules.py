@@ -102,3 +102,27 @@ def test_every_function_file_has_its_one_handler() -> None:
             }
             functions = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
             assert "handler" in names | functions, f"{path.relative_to(ROOT)} has no handler"
+
+
+ROOMS = (
+    {"leases", "update_state"},
+    {"access", "providers"},
+    {"recording", "costs"},
+    {"logs", "polling", "delivery"},
+    {"jobs", "webhooks", "health"},
+)
+"""The rooms of shared/services from the ground floor up: each may use what lies below it, and nothing else."""
+
+
+def test_a_services_room_uses_only_what_lies_below_it() -> None:
+    floors = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+    seen = set()
+    for path in files_of("shared/services"):
+        own = path.relative_to(ROOT / "shared/services").parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        seen.add(own)
+        used = {module.split(".")[2] for module in imports_of(path) if module.startswith("shared.services.")} - {own}
+        wrong = {room for room in used if floors[room] >= floors[own]}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+    assert seen == set(floors)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from shared.domain import state_keys
+from shared.domain.cost_limit import ACTIONS, PERIOD_DAYS
 from shared.domain.errors import InvalidRequestError
 from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH
 from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Clock, SecretStore, StateItem, StateStore
-from shared.services.costs.check_cost_limit import ACTIONS, PERIOD_DAYS
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.update_state import update_state
 
