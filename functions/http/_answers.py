@@ -306,6 +306,11 @@ class HardwareProfileObject(TypedDict):
 
 
 class ProviderObject(TypedDict):
+    """`token_url` is where its tokens come from, `job_url` a job's page there with `{external_id}` in it.
+
+    `log_kept_seconds`: how long after its end a job's log can be had there, null: always.
+    """
+
     id: str
     name: str
     configured: bool
@@ -313,6 +318,11 @@ class ProviderObject(TypedDict):
     cost_per_hour: float
     hardware_profile: str
     hardware_profiles: list[HardwareProfileObject]
+    has_webhooks: bool
+    token_url: str
+    job_url: str | None
+    status_page_url: str | None
+    log_kept_seconds: float | None
 
 
 class ProviderList(TypedDict):

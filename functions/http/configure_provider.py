@@ -98,6 +98,11 @@ def _provider(profile: ProviderProfile) -> ProviderObject:
         "cost_per_hour": float(chosen.price_per_hour),
         "hardware_profile": chosen.id,
         "hardware_profiles": [_profile(hardware) for hardware in settings.hardware_choices(profile.name)],
+        "has_webhooks": profile.webhooks is not None,
+        "token_url": profile.token_url,
+        "job_url": profile.job_url,
+        "status_page_url": profile.status_page_url,
+        "log_kept_seconds": profile.log_kept_for.total_seconds() if profile.log_kept_for else None,
     }
 
 
