@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from shared.domain.change import RemoteId
+from shared.domain.account import Account
+from shared.domain.change import JobChange, RemoteId, Snapshot
 from shared.domain.connection import Connection
-from shared.domain.event import JobEvent, LoggedEvent, LogHead
-from shared.domain.job import Job, JobStatus
+from shared.domain.event import LoggedEvent, LogHead
+from shared.domain.job import ActiveJob, IndexPage, Job, JobStatus
 from shared.domain.metric import Metric
-from shared.domain.observation import Look, Observation
+from shared.domain.observation import Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
+from shared.domain.stored import StateItem, StoredText
 from shared.domain.totals import DayTotal
 
 
@@ -27,65 +28,6 @@ class Clock(Protocol):
         """Seconds on a clock that never goes back, for budgets."""
 
     def sleep(self, seconds: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Which job a remote job is (I7). A tombstone outlives its deleted job."""
-
-    remote_id: RemoteId
-    job_id: str
-    is_tombstone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What a change is decided on: the log's head, the jobs by id, the claims, and which marks exist already."""
-
-    head: LogHead
-    jobs: Mapping[str, Job] = field(default_factory=dict)
-    claims: Mapping[RemoteId, Claim] = field(default_factory=dict)
-    marks: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobChange:
-    """One job's change. `before` None: new; `after` None: deleted. `after.version` is set by the store."""
-
-    before: Job | None
-    after: Job | None
-    events: tuple[JobEvent, ...] = ()
-    claim: Claim | None = None
-    marks: tuple[str, ...] = ()
-
-    @property
-    def job_id(self) -> str:
-        job = self.after or self.before
-        assert job is not None
-        return job.job_id
-
-
-@dataclass(frozen=True, slots=True)
-class IndexPage:
-    """Job ids newest first, each with its sort key; `next_key` None: there are no more."""
-
-    entries: tuple[tuple[str, str], ...]
-    next_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveJob:
-    """What a poll needs to know of an active job, from the index alone."""
-
-    job_id: str
-    provider: str
-    external_id: str | None
-    kind: str
-    status: JobStatus
-    created_at: datetime
-    is_lost: bool
-    last_miss_at: datetime | None
-    webhook_covered: bool
 
 
 class JobStore(Protocol):
@@ -115,16 +57,16 @@ class JobStore(Protocol):
         *,
         of: Mapping[RemoteId, str] = {},
         job_ids: Collection[str] = (),
-        marks: Collection[str] = (),
+        delivery_ids: Collection[str] = (),
     ) -> Snapshot:
-        """Head, claims of `remote_ids` with their jobs, the jobs `job_ids`, and which of `marks` exist.
+        """Head, claims of `remote_ids` with their jobs, the jobs `job_ids`, and which of `delivery_ids` exist.
 
         Consistent reads. `of` names the job that a remote one is believed to be: it is read first, and where it says
         so itself no claim is read.
         """
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
-        """Write all changes with their events, counts, day totals, claims and marks in one transaction.
+        """Write all changes with their events, counts, day totals, claims and delivery ids in one transaction.
 
         `head` is the head that was read; the new one is returned. At most 100 items and 3.5 MB (`items_of`).
         Raises StaleWrite when any guard failed (nothing is written then).
@@ -168,20 +110,6 @@ class JobTexts(Protocol):
     def delete_all(self, job_id: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredText:
-    content: bytes
-    stored_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class StateItem:
-    """A small piece of shared state. `version` guards `put`; expired items are never handed out (I16)."""
-
-    value: Mapping[str, object]
-    version: int
-
-
 class StateStore(Protocol):
     """Leases, places, settings, preferences, tickets, slots, breakers: JSON values by key, each with a version."""
 
@@ -220,22 +148,6 @@ class SecretStore(Protocol):
 
     def location(self) -> str:
         """Where secrets are kept, in words for a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whom the provider says a token belongs to."""
-
-    username: str
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ObservationPage:
-    """One page of a provider's list. `next_page` is opaque to us and only handed back; None: the last page."""
-
-    observations: tuple[Observation, ...]
-    next_page: str | None
 
 
 class Provider(Protocol):

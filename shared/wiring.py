@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from shared.config import SecretsBackend, Settings
+from shared.domain.account import Account
 from shared.domain.observation import Look
 from shared.domain.provider_profile import ProviderProfile
 from shared.ports import (
-    Account,
     Clock,
     Connections,
     EventLog,

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from shared.config import AuthMode, Settings
+from shared.domain.change import JobChange
 from shared.domain.connection import Connection
 from shared.domain.event import LoggedEvent, deletion_event, status_event
 from shared.domain.job import JobStatus
-from shared.ports import Clock, JobChange, Sender
+from shared.ports import Clock, Sender
 from shared.services.access.list_revocations import CONNECTION_LIFE
 from shared.services.delivery.greet_connection import GreetConnection
 from shared.wiring import Wiring

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from shared.domain import state_keys
+from shared.domain.account import Account
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderJobNotFoundError,
@@ -21,9 +22,9 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.job import from_iso, to_iso
-from shared.domain.observation import Look
+from shared.domain.observation import Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
-from shared.ports import Account, Clock, ObservationPage, Provider, StateStore
+from shared.ports import Clock, Provider, StateStore
 
 REQUESTS_PER_SECOND = 40.0
 BURST = 8

@@ -163,18 +163,23 @@ class StaleWrite(CloudJobsError):
     """A transaction's guard failed because another writer was first; nothing of it was written.
 
     `jobs` are the job ids whose version or claim had moved, `head` tells that the log's head had,
-    `marks` are the webhook marks that already existed.
+    `delivery_ids` are the delivery ids that already existed.
     """
 
     code = "stale_write"
 
     def __init__(
-        self, *, jobs: Collection[str] = (), head: bool = False, marks: Collection[str] = (), detail: str | None = None
+        self,
+        *,
+        jobs: Collection[str] = (),
+        head: bool = False,
+        delivery_ids: Collection[str] = (),
+        detail: str | None = None,
     ) -> None:
         super().__init__(detail or "Another writer was first.")
         self.jobs = frozenset(jobs)
         self.head = head
-        self.marks = frozenset(marks)
+        self.delivery_ids = frozenset(delivery_ids)
 
 
 class WebhookRejected(CloudJobsError):

@@ -141,6 +141,29 @@ class Job:
         return self.absence.lost_at or now
 
 
+@dataclass(frozen=True, slots=True)
+class ActiveJob:
+    """What a poll needs to know of an active job, from the index alone."""
+
+    job_id: str
+    provider: str
+    external_id: str | None
+    kind: str
+    status: JobStatus
+    created_at: datetime
+    is_lost: bool
+    last_miss_at: datetime | None
+    webhook_covered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPage:
+    """Job ids newest first, each with its sort key; `next_key` None: there are no more."""
+
+    entries: tuple[tuple[str, str], ...]
+    next_key: str | None
+
+
 def to_money(amount: Decimal) -> Decimal:
     """US dollars with six decimals, so that a second of the cheapest hardware is not rounded away."""
     return amount.quantize(_CENT_FRACTION, rounding=ROUND_HALF_UP)

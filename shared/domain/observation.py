@@ -71,6 +71,14 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class ObservationPage:
+    """One page of a provider's list. `next_page` is opaque to us and only handed back; None: the last page."""
+
+    observations: tuple[Observation, ...]
+    next_page: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """The outcome of merging: the job after, the events of its status changes, and what was refused (I2)."""
 

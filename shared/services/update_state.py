@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from shared.domain.errors import StaleWrite, StoreUnavailableError
-from shared.ports import Clock, StateItem, StateStore
+from shared.domain.stored import StateItem
+from shared.ports import Clock, StateStore
 
 TRIES = 8
 

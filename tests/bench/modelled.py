@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from shared.domain.change import RemoteId
+from shared.domain.change import JobChange, RemoteId, Snapshot
 from shared.domain.errors import StaleWrite
 from shared.domain.event import LogHead
 from shared.domain.job import Job
-from shared.ports import Clock, JobChange, Snapshot
+from shared.ports import Clock
 from shared.services.recording.fill_transactions import items_of
 from tests.fakes.stores import FakeJobStore, FakeStores
 
@@ -48,10 +48,12 @@ class ModelledJobStore(FakeJobStore):
         *,
         of: Mapping[RemoteId, str] = {},
         job_ids: Collection[str] = (),
-        marks: Collection[str] = (),
+        delivery_ids: Collection[str] = (),
     ) -> Snapshot:
-        time.sleep(READ_SECONDS * math.ceil((1 + 2 * len(remote_ids) + len(job_ids) + len(marks)) / KEYS_A_REQUEST))
-        return super().snapshot(remote_ids, of=of, job_ids=job_ids, marks=marks)
+        time.sleep(
+            READ_SECONDS * math.ceil((1 + 2 * len(remote_ids) + len(job_ids) + len(delivery_ids)) / KEYS_A_REQUEST)
+        )
+        return super().snapshot(remote_ids, of=of, job_ids=job_ids, delivery_ids=delivery_ids)
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
         if not any(change.events for change in changes):

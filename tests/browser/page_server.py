@@ -17,11 +17,11 @@ import uvicorn
 from functions.http._whole_app import whole_app
 from shared.adapters.clock import SystemClock
 from shared.config import AuthMode, Settings
-from shared.domain.change import RemoteId
+from shared.domain.account import Account
+from shared.domain.change import Claim, JobChange, RemoteId
 from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus, Transition
 from shared.domain.observation import Observation
-from shared.ports import Account, Claim, JobChange
 from shared.services.recording.record_observations import RecordObservations
 from shared.telemetry import logger
 from shared.wiring import Wiring, use_wiring

@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from shared.domain.change import RemoteId
+from shared.domain.change import Claim, JobChange, RemoteId
 from shared.domain.event import LogHead, deletion_event, status_event
 from shared.domain.job import Job, JobStatus, Transition
-from shared.ports import Claim, JobChange
 from shared.services.recording.fill_transactions import fill_transactions
 from tests.builders import a_job
 from tests.contract.conftest import Stores
@@ -20,17 +19,21 @@ def key_of(job: Job) -> RemoteId:
     return RemoteId(job.provider, job.external_id or "")
 
 
-def found(job: Job, *, marks: Sequence[str] = ()) -> JobChange:
+def found(job: Job, *, delivery_ids: Sequence[str] = ()) -> JobChange:
     """A job found at the provider: new, with its claim and its first event."""
     claim = Claim(key_of(job), job.job_id) if job.external_id else None
-    return JobChange(before=None, after=job, events=(status_event(job, None),), claim=claim, marks=tuple(marks))
+    return JobChange(
+        before=None, after=job, events=(status_event(job, None),), claim=claim, delivery_ids=tuple(delivery_ids)
+    )
 
 
-def moved(job: Job, status: JobStatus, at: datetime, *, marks: Sequence[str] = (), **fields: Any) -> JobChange:
+def moved(job: Job, status: JobStatus, at: datetime, *, delivery_ids: Sequence[str] = (), **fields: Any) -> JobChange:
     """The stored job enters a status."""
     transitions = (*job.transitions, Transition(status, at))
     after = replace(job, status=status, transitions=transitions, **fields)
-    return JobChange(before=job, after=after, events=(status_event(after, job.status),), marks=tuple(marks))
+    return JobChange(
+        before=job, after=after, events=(status_event(after, job.status),), delivery_ids=tuple(delivery_ids)
+    )
 
 
 def edited(job: Job, **fields: Any) -> JobChange:

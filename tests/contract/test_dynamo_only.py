@@ -94,18 +94,18 @@ def test_a_lost_answer_is_an_unavailable_store_and_the_second_attempt_is_stale(d
 def test_a_conflict_is_told_by_what_it_hit(
     dynamo: DynamoTables, codes: tuple[str, ...], jobs: bool, is_head: bool
 ) -> None:
-    """Items in order: job, claim, mark, event, head. A conflict on a mark is no duplicate yet."""
+    """Items in order: job, claim, delivery id, event, head. A conflict on a delivery id is no duplicate yet."""
 
     def cancel(**_: Any) -> Any:
         raise canceled_by(*codes)
 
     store = dynamo.job_store(TamperedClient(dynamo.client, transact_write_items=cancel))
-    change = found(a_job(), marks=["msg_1"])
+    change = found(a_job(), delivery_ids=["msg_1"])
     with pytest.raises(StaleWrite) as caught:
         store.commit([change], head=store.snapshot().head, at=dynamo.clock.now())
     assert caught.value.jobs == ({change.job_id} if jobs else frozenset())
     assert caught.value.head is is_head
-    assert not caught.value.marks
+    assert not caught.value.delivery_ids
 
 
 @pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded"])

@@ -73,7 +73,7 @@ def test_a_second_writer_gets_in_between_once(fakes: FakeStores) -> None:
 
 def test_usage_tells_requests_and_items(fakes: FakeStores) -> None:
     stores = fake_stores(fakes)
-    commit(stores, found(a_job(), marks=["msg_1"]))
+    commit(stores, found(a_job(), delivery_ids=["msg_1"]))
     usage = fakes.usage["jobs.commit"]
     assert (usage.calls, usage.requests, usage.items_written) == (1, 1, 5)
     fakes.reset_usage()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from shared.ports import StoredText
+from shared.domain.stored import StoredText
 from tests.contract.conftest import Stores
 
 JOB = "abc123def456ghij"

@@ -1,4 +1,4 @@
-"""What every job store promises: guards, atomicity, counts, totals, claims, marks, indexes, snapshots."""
+"""What every job store promises: guards, atomicity, counts, totals, claims, delivery ids, indexes, snapshots."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from decimal import Decimal
 import pytest
 
 from shared.adapters.providers.replicate.profile import TRAINING
-from shared.domain.change import RemoteId
+from shared.domain.change import Claim, JobChange, RemoteId, Snapshot
 from shared.domain.errors import StaleWrite
 from shared.domain.event import JobDeleted, LogHead
 from shared.domain.job import Absence, Job, JobStatus, Transition
-from shared.ports import Claim, JobChange, Snapshot
 from tests.builders import a_job
 from tests.contract.changes import commit, deleted, edited, found, key_of, known, many_jobs, moved, stored
 from tests.contract.conftest import Stores
@@ -30,8 +29,8 @@ HEAD_MOVED: Reasons = ((), True, ())
 
 
 def reasons_of(stale: StaleWrite) -> Reasons:
-    """Job ids, whether the head, marks."""
-    return tuple(sorted(stale.jobs)), stale.head, tuple(sorted(stale.marks))
+    """Job ids, whether the head, delivery ids."""
+    return tuple(sorted(stale.jobs)), stale.head, tuple(sorted(stale.delivery_ids))
 
 
 def refused(stores: Stores, *changes: JobChange, head: LogHead | None = None) -> StaleWrite:
@@ -40,12 +39,12 @@ def refused(stores: Stores, *changes: JobChange, head: LogHead | None = None) ->
     return caught.value
 
 
-def everything(stores: Stores, *job_ids: str, marks: tuple[str, ...] = ()) -> tuple[object, ...]:
+def everything(stores: Stores, *job_ids: str, delivery_ids: tuple[str, ...] = ()) -> tuple[object, ...]:
     """All that a commit can change."""
     now = stores.clock.now()
     keys = [RemoteId("replicate", job_id) for job_id in job_ids]
     totals = stores.jobs.day_totals("replicate", now - timedelta(days=2), now + timedelta(days=2))
-    return stores.jobs.snapshot(keys, job_ids=job_ids, marks=marks), stores.events.read(0, 100), totals
+    return stores.jobs.snapshot(keys, job_ids=job_ids, delivery_ids=delivery_ids), stores.events.read(0, 100), totals
 
 
 def a_full_job(stores: Stores) -> Job:
@@ -136,38 +135,38 @@ def test_a_taken_claim_names_the_job_that_wanted_it(stores: Stores) -> None:
     assert reasons_of(stale) == ((second.job_id,), False, ())
 
 
-def test_a_known_mark_is_named_and_nothing_else(stores: Stores) -> None:
-    commit(stores, found(a_job("first-job-000001"), marks=["msg_1"]))
-    stale = refused(stores, found(a_job("second-job-00001"), marks=["msg_1", "msg_2"]))
+def test_a_known_delivery_id_is_named_and_nothing_else(stores: Stores) -> None:
+    commit(stores, found(a_job("first-job-000001"), delivery_ids=["msg_1"]))
+    stale = refused(stores, found(a_job("second-job-00001"), delivery_ids=["msg_1", "msg_2"]))
     assert reasons_of(stale) == ((), False, ("msg_1",))
 
 
 def test_all_reasons_are_told_at_once(stores: Stores) -> None:
     job = stored(stores, a_job())
     head = stores.jobs.snapshot().head
-    commit(stores, found(a_job("another-job-0001"), marks=["msg_1"]))
-    change = moved(replace(job, version=NO_SUCH_VERSION), JobStatus.RUNNING, stores.clock.now(), marks=["msg_1"])
+    commit(stores, found(a_job("another-job-0001"), delivery_ids=["msg_1"]))
+    change = moved(replace(job, version=NO_SUCH_VERSION), JobStatus.RUNNING, stores.clock.now(), delivery_ids=["msg_1"])
     stale = refused(stores, change, head=head)
     assert reasons_of(stale) == ((job.job_id,), True, ("msg_1",))
 
 
-@pytest.mark.parametrize("reason", ["version", "claim", "mark", "head"])
+@pytest.mark.parametrize("reason", ["version", "claim", "delivery", "head"])
 def test_a_refused_commit_writes_nothing_at_all(stores: Stores, reason: str) -> None:
     job = stored(stores, a_job("first-job-000001", JobStatus.RUNNING))
-    commit(stores, found(a_job("marked-job-00001"), marks=["msg_1"]))
+    commit(stores, found(a_job("known-job-000001"), delivery_ids=["msg_1"]))
     head = stores.jobs.snapshot().head
     ended = moved(job, JobStatus.COMPLETED, stores.clock.now(), cost_usd=Decimal(2), completed_at=stores.clock.now())
     spoiled = {
-        "version": found(replace(a_job("marked-job-00001"), external_id=None)),
+        "version": found(replace(a_job("known-job-000001"), external_id=None)),
         "claim": found(a_job("second-job-00001", external_id="first-job-000001")),
-        "mark": found(a_job("second-job-00001"), marks=["msg_1"]),
+        "delivery": found(a_job("second-job-00001"), delivery_ids=["msg_1"]),
         "head": found(a_job("second-job-00001")),
     }[reason]
-    names = ("first-job-000001", "second-job-00001", "marked-job-00001")
-    before = everything(stores, *names, marks=("msg_1", "msg_2"))
-    ended = replace(ended, marks=("msg_2",))
+    names = ("first-job-000001", "second-job-00001", "known-job-000001")
+    before = everything(stores, *names, delivery_ids=("msg_1", "msg_2"))
+    ended = replace(ended, delivery_ids=("msg_2",))
     refused(stores, ended, spoiled, head=replace(head, seq=head.seq - 1) if reason == "head" else head)
-    assert everything(stores, *names, marks=("msg_1", "msg_2")) == before
+    assert everything(stores, *names, delivery_ids=("msg_1", "msg_2")) == before
 
 
 def test_counts_follow_every_change(stores: Stores) -> None:
@@ -303,20 +302,24 @@ def test_a_waiting_job_binds_to_its_remote_job_once(stores: Stores) -> None:
     assert refused(stores, change).jobs == {job.job_id}
 
 
-def test_a_mark_is_seen_for_seven_days_and_then_free_though_it_still_lies_there(stores: Stores) -> None:
+def test_a_delivery_id_is_seen_for_seven_days_and_then_free_though_it_still_lies_there(stores: Stores) -> None:
     job = a_job()
-    commit(stores, found(job, marks=["msg_1"]))
+    commit(stores, found(job, delivery_ids=["msg_1"]))
     stores.clock.advance(timedelta(days=7).total_seconds() - 1)
-    assert stores.jobs.snapshot(marks=["msg_1", "msg_2"]).marks == {"msg_1"}
+    assert stores.jobs.snapshot(delivery_ids=["msg_1", "msg_2"]).delivery_ids == {"msg_1"}
     stores.clock.advance(3)
-    assert stores.jobs.snapshot(marks=["msg_1"]).marks == frozenset()
-    commit(stores, moved(known(stores, job.job_id), JobStatus.RUNNING, stores.clock.now(), marks=["msg_1"]))
-    assert stores.jobs.snapshot(marks=["msg_1"]).marks == {"msg_1"}
+    assert stores.jobs.snapshot(delivery_ids=["msg_1"]).delivery_ids == frozenset()
+    commit(stores, moved(known(stores, job.job_id), JobStatus.RUNNING, stores.clock.now(), delivery_ids=["msg_1"]))
+    assert stores.jobs.snapshot(delivery_ids=["msg_1"]).delivery_ids == {"msg_1"}
 
 
-def test_the_same_mark_on_two_changes_is_one(stores: Stores) -> None:
-    commit(stores, found(a_job("first-job-000001"), marks=["m", "m"]), found(a_job("second-job-00001"), marks=["m"]))
-    assert stores.jobs.snapshot(marks=["m"]).marks == {"m"}
+def test_the_same_delivery_id_on_two_changes_is_one(stores: Stores) -> None:
+    commit(
+        stores,
+        found(a_job("first-job-000001"), delivery_ids=["m", "m"]),
+        found(a_job("second-job-00001"), delivery_ids=["m"]),
+    )
+    assert stores.jobs.snapshot(delivery_ids=["m"]).delivery_ids == {"m"}
 
 
 def test_one_job_or_one_remote_job_twice_in_a_commit_is_a_mistake(stores: Stores) -> None:
@@ -333,12 +336,14 @@ def test_a_hundred_items_are_one_commit_and_more_are_a_mistake(stores: Stores) -
     jobs = [stored(stores, a_job("first-job-000001"))]
     jobs += many_jobs(stores, 32)
     changes = [
-        moved(replace(job, version=1), JobStatus.RUNNING, stores.clock.now(), marks=[f"msg_{job.job_id}"])
+        moved(replace(job, version=1), JobStatus.RUNNING, stores.clock.now(), delivery_ids=[f"msg_{job.job_id}"])
         for job in jobs
     ]
     assert commit(stores, *changes).seq == 66
     again = [
-        moved(known(stores, change.job_id), JobStatus.COMPLETED, stores.clock.now(), marks=[f"end_{change.job_id}"])
+        moved(
+            known(stores, change.job_id), JobStatus.COMPLETED, stores.clock.now(), delivery_ids=[f"end_{change.job_id}"]
+        )
         for change in changes
     ]
     with pytest.raises(ValueError, match="100 items"):
@@ -428,7 +433,7 @@ def test_all_of_many_active_jobs_are_told(stores: Stores) -> None:
 def test_a_snapshot_of_many_keys_holds_every_job_and_claim(stores: Stores) -> None:
     jobs = many_jobs(stores, 120)
     keys = [key_of(job) for job in jobs]
-    snapshot = stores.jobs.snapshot([*keys, RemoteId("replicate", "unknown-job-0001")], marks=["none"])
+    snapshot = stores.jobs.snapshot([*keys, RemoteId("replicate", "unknown-job-0001")], delivery_ids=["none"])
     assert set(snapshot.claims) == set(keys)
     assert set(snapshot.jobs) == {job.job_id for job in jobs}
     assert snapshot.head == stores.events.head()

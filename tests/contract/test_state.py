@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.errors import StaleWrite
-from shared.ports import StateItem
+from shared.domain.stored import StateItem
 from tests.contract.conftest import Stores
 
 

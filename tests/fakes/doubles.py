@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
+from shared.domain.account import Account
 from shared.domain.errors import (
     ConnectionGone,
     ProviderJobNotFoundError,
@@ -15,9 +16,9 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.metric import Metric
-from shared.domain.observation import Look, Observation
+from shared.domain.observation import Look, Observation, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
-from shared.ports import Account, Clock, ObservationPage
+from shared.ports import Clock
 
 
 class FakeProvider:

@@ -18,27 +18,19 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from shared.domain import state_keys
-from shared.domain.change import RemoteId
+from shared.domain.change import Claim, JobChange, RemoteId, Snapshot
 from shared.domain.connection import Connection
 from shared.domain.errors import StaleWrite
 from shared.domain.event import JobEvent, LoggedEvent, LogHead, consecutive
-from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, Job, JobStatus, to_iso
+from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, ActiveJob, IndexPage, Job, JobStatus, to_iso
+from shared.domain.stored import StateItem, StoredText
 from shared.domain.totals import DayTotal, day_differences
-from shared.ports import (
-    ActiveJob,
-    Claim,
-    Clock,
-    IndexPage,
-    JobChange,
-    Snapshot,
-    StateItem,
-    StoredText,
-)
+from shared.ports import Clock
 from tests.fakes.clock import FakeClock
 from tests.fakes.faults import Faults
 
 EVENT_LIFE = timedelta(days=8)
-MARK_LIFE = timedelta(days=7)
+DELIVERY_ID_LIFE = timedelta(days=7)
 TOMBSTONE_LIFE = timedelta(days=400)
 MAX_TRANSACTION_ITEMS = 100
 KEYS_A_REQUEST = 100
@@ -99,7 +91,7 @@ class FakeStores:
         self.job_rows: dict[str, Job] = {}
         self.event_rows: dict[int, _StoredEvent] = {}
         self.claim_rows: dict[RemoteId, _StoredClaim] = {}
-        self.mark_rows: dict[str, int] = {}
+        self.delivery_rows: dict[str, int] = {}
         self.total_rows: dict[tuple[str, object], DayTotal] = {}
         self.state_rows: dict[str, _StoredState] = {}
         self.text_rows: dict[tuple[str, str], _TextPart] = {}
@@ -243,13 +235,13 @@ class FakeJobStore:
         *,
         of: Mapping[RemoteId, str] = {},
         job_ids: Collection[str] = (),
-        marks: Collection[str] = (),
+        delivery_ids: Collection[str] = (),
     ) -> Snapshot:
         with self._db.read("jobs.snapshot") as usage:
             now = self._db.clock.now()
             claims: dict[RemoteId, Claim] = {}
             wanted = dict.fromkeys(job_ids) | dict.fromkeys(of.get(key, key.external_id) for key in remote_ids)
-            reads = [1 + len(wanted) + len(set(marks)), 0, 0]
+            reads = [1 + len(wanted) + len(set(delivery_ids)), 0, 0]
             for key in dict.fromkeys(remote_ids):
                 hinted = self._db.job_rows.get(of[key]) if key in of else None
                 if hinted and (hinted.provider, hinted.external_id) == (key.provider, key.external_id):
@@ -269,7 +261,9 @@ class FakeJobStore:
                 head=self._db.begun_head(),
                 jobs={job_id: self._db.job_rows[job_id] for job_id in wanted if job_id in self._db.job_rows},
                 claims=claims,
-                marks=frozenset(mark for mark in marks if self._is_marked(mark, now)),
+                delivery_ids=frozenset(
+                    delivery_id for delivery_id in delivery_ids if self._is_delivered(delivery_id, now)
+                ),
             )
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
@@ -300,8 +294,8 @@ class FakeJobStore:
         row = self._db.claim_rows.get(remote_id)
         return row.claim if row and _is_live(row.expires_at, now) else None
 
-    def _is_marked(self, mark: str, now: datetime) -> bool:
-        return mark in self._db.mark_rows and _is_live(self._db.mark_rows[mark], now)
+    def _is_delivered(self, delivery_id: str, now: datetime) -> bool:
+        return delivery_id in self._db.delivery_rows and _is_live(self._db.delivery_rows[delivery_id], now)
 
     def _check(self, plan: _Plan, head: LogHead, at: datetime) -> None:
         """Every guard of the transaction. Raises StaleWrite with all that failed; nothing is written then."""
@@ -319,9 +313,9 @@ class FakeJobStore:
         head_moved = plan.touches_head and (
             stored_head is None or (stored_head.epoch, stored_head.seq) != (head.epoch, head.seq)
         )
-        marks = {mark for mark in plan.marks if self._is_marked(mark, at)}
-        if stale_jobs or head_moved or marks:
-            raise StaleWrite(jobs=stale_jobs, head=head_moved, marks=marks)
+        delivery_ids = {delivery_id for delivery_id in plan.delivery_ids if self._is_delivered(delivery_id, at)}
+        if stale_jobs or head_moved or delivery_ids:
+            raise StaleWrite(jobs=stale_jobs, head=head_moved, delivery_ids=delivery_ids)
 
     def _apply(self, plan: _Plan, at: datetime) -> None:
         db = self._db
@@ -331,8 +325,8 @@ class FakeJobStore:
         for claim in plan.claims:
             expires_at = _epoch_seconds(at + TOMBSTONE_LIFE) if claim.is_tombstone else None
             db.claim_rows[claim.remote_id] = _StoredClaim(claim, expires_at)
-        for mark in plan.marks:
-            db.mark_rows[mark] = _epoch_seconds(at + MARK_LIFE)
+        for delivery_id in plan.delivery_ids:
+            db.delivery_rows[delivery_id] = _epoch_seconds(at + DELIVERY_ID_LIFE)
         for difference in plan.totals:
             known = db.total_rows.get((difference.provider, difference.day))
             db.total_rows[difference.provider, difference.day] = _sum_of(known, difference)
@@ -351,7 +345,7 @@ class _Plan:
     changes: tuple[JobChange, ...]
     events: tuple[JobEvent, ...]
     claims: tuple[Claim, ...]
-    marks: tuple[str, ...]
+    delivery_ids: tuple[str, ...]
     totals: tuple[DayTotal, ...]
     counts: Counter[tuple[str, JobStatus]] = field(default_factory=Counter)
 
@@ -367,7 +361,7 @@ class _Plan:
             changes=tuple(changes),
             events=tuple(event for change in changes for event in change.events),
             claims=tuple(claim for change in changes for claim in _claims_of(change)),
-            marks=tuple(dict.fromkeys(mark for change in changes for mark in change.marks)),
+            delivery_ids=tuple(dict.fromkeys(delivery_id for change in changes for delivery_id in change.delivery_ids)),
             totals=day_differences([(change.before, change.after) for change in changes]),
             counts=Counter({key: number for key, number in counts.items() if number}),
         )
@@ -384,7 +378,7 @@ class _Plan:
 
     @property
     def item_count(self) -> int:
-        parts = (self.changes, self.events, self.claims, self.marks, self.totals)
+        parts = (self.changes, self.events, self.claims, self.delivery_ids, self.totals)
         return sum(len(part) for part in parts) + self.touches_head
 
 

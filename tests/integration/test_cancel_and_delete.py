@@ -11,11 +11,11 @@ from starlette.testclient import TestClient
 from functions.http import cancel_job, delete_job
 from shared.config import AuthMode
 from shared.domain import state_keys
+from shared.domain.change import JobChange
 from shared.domain.errors import ProviderRefusedError, ProviderUnavailableError
 from shared.domain.event import EventType, JobStatusChanged
 from shared.domain.job import Absence, Job, JobStatus
 from shared.domain.observation import Look
-from shared.ports import JobChange
 from shared.services.access.authenticate import hash_key
 from tests.builders import a_job
 from tests.system import System, a_system

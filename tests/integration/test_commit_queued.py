@@ -9,9 +9,9 @@ import pytest
 from functions.work import commit_queued
 from shared.adapters.providers.replicate.answers import observation_from_body
 from shared.domain import state_keys
+from shared.domain.change import JobChange
 from shared.domain.job import JobStatus
 from shared.domain.observation import merge_observations
-from shared.ports import JobChange
 from shared.services.recording.commit_queued import LEASE
 from shared.services.recording.messages import decode_observation, encode_observation
 from tests.builders import NOON, a_job, an_observation
@@ -31,20 +31,23 @@ def consume(*bodies: str) -> list[int]:
     return [int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
 
 
-def message(external_id: str, status: JobStatus = JobStatus.COMPLETED, mark: str | None = None) -> str:
-    return encode_observation(an_observation(external_id, status), mark)
+def message(external_id: str, status: JobStatus = JobStatus.COMPLETED, delivery_id: str | None = None) -> str:
+    return encode_observation(an_observation(external_id, status), delivery_id)
 
 
 def test_a_batch_is_folded_per_job_and_written_in_groups(engine: Engine) -> None:
     bodies = []
     for number in range(50):
         name = f"jobjob{number:06d}"
-        bodies += [message(name, JobStatus.RUNNING, f"replicate#a{number}"), message(name, mark=f"replicate#b{number}")]
+        bodies += [
+            message(name, JobStatus.RUNNING, f"replicate#a{number}"),
+            message(name, delivery_id=f"replicate#b{number}"),
+        ]
     assert consume(*bodies) == []
     stores = engine.system.stores
     assert set(engine.statuses().values()) == {JobStatus.COMPLETED}
     assert stores.events.head().seq == 100
-    assert len(stores.mark_rows) == 100
+    assert len(stores.delivery_rows) == 100
     assert stores.usage["jobs.commit"].calls <= 4
 
 
@@ -69,7 +72,7 @@ def test_a_message_has_four_kilobytes_at_most_and_tells_the_error_as_the_job_doe
 
 
 def test_a_batch_delivered_twice_changes_nothing_more(engine: Engine) -> None:
-    bodies = [message(f"jobjob{number:06d}", mark=f"replicate#{number}") for number in range(10)]
+    bodies = [message(f"jobjob{number:06d}", delivery_id=f"replicate#{number}") for number in range(10)]
     consume(*bodies)
     head = engine.system.stores.events.head().seq
     assert consume(*reversed(bodies)) == []

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from functions.http import configure_provider
 from shared.config import AuthMode
+from shared.domain.account import Account
 from shared.domain.errors import ProviderTokenRejectedError, ProviderUnavailableError
-from shared.ports import Account
 from shared.services.providers.configure_provider import ConfigureProvider
 from shared.services.providers.provider_settings import ProviderSettings
 from tests.system import System, a_system

@@ -16,7 +16,7 @@ import pytest
 from functions.work import poll_provider, start_ticks
 from shared.adapters.providers.replicate.profile import PREDICTION, TRAINING
 from shared.domain import state_keys
-from shared.domain.change import RemoteId
+from shared.domain.change import JobChange, RemoteId, Snapshot
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderError,
@@ -28,8 +28,7 @@ from shared.domain.errors import (
 )
 from shared.domain.event import LogHead
 from shared.domain.job import JobStatus
-from shared.domain.observation import Look
-from shared.ports import JobChange, ObservationPage, Snapshot
+from shared.domain.observation import Look, ObservationPage
 from shared.services.health.check_health import CheckHealth
 from shared.services.polling import refresh_active
 from shared.services.polling.poll_provider import (

@@ -172,7 +172,7 @@ def test_the_same_id_again_has_no_effect_and_is_answered_well(engine: Engine) ->
 def test_a_webhook_that_changes_nothing_leaves_no_mark(engine: Engine) -> None:
     deliver(engine, prediction("processing"))
     deliver(engine, prediction("processing"), webhook_id="msg_2")
-    assert list(engine.system.stores.mark_rows) == ["replicate#msg_1"]
+    assert list(engine.system.stores.delivery_rows) == ["replicate#msg_1"]
 
 
 def test_a_late_start_never_reopens_a_completed_job(engine: Engine) -> None:
@@ -182,7 +182,7 @@ def test_a_late_start_never_reopens_a_completed_job(engine: Engine) -> None:
 
 
 def test_twins_at_the_same_moment_have_one_effect(engine: Engine) -> None:
-    """I33: two deliveries of one id, both past the check of its mark."""
+    """I33: two deliveries of one id, both past the check of its id."""
     twin = delivery(engine, prediction("succeeded"))
     received = []
     engine.system.stores.before_commit(lambda _: received.append(engine.system.wiring.use(ReceiveWebhook).run(twin)))
@@ -517,10 +517,10 @@ def test_every_fault_of_the_store_is_a_5xx_or_a_durable_yes(engine: Engine) -> N
             assert (answer["statusCode"] == 200) == is_kept
             if not is_kept:
                 assert answer["statusCode"] == 503
-                assert not fresh.system.stores.mark_rows
+                assert not fresh.system.stores.delivery_rows
 
 
-def test_what_the_store_could_not_take_is_queued_with_its_mark_and_told_once(engine: Engine) -> None:
+def test_what_the_store_could_not_take_is_queued_with_its_delivery_id_and_told_once(engine: Engine) -> None:
     stores = engine.system.stores
     deliver(engine, prediction("starting"), webhook_id="msg_0")
     stores.faults.conflict_on_commit(1, 2, 3, 4)
@@ -530,7 +530,7 @@ def test_what_the_store_could_not_take_is_queued_with_its_mark_and_told_once(eng
     assert engine.job(JOB).status is JobStatus.QUEUED
     assert engine.system.wiring.use(CommitQueued).run([message, message]) == []
     assert engine.job(JOB).status is JobStatus.COMPLETED
-    assert "replicate#msg_1" in stores.mark_rows
+    assert "replicate#msg_1" in stores.delivery_rows
     assert deliver(engine, prediction("succeeded"))["statusCode"] == 200
     assert stores.events.head().seq == 2
 
@@ -606,7 +606,7 @@ def test_a_log_body_right_after_another_writes_nothing_at_all(engine: Engine) ->
     kept = engine.system.wiring.use(StoredTexts).progress(engine.job(JOB).job_id)
     assert kept is not None
     assert kept.progress.step == 520
-    assert list(stores.mark_rows) == ["replicate#msg_1"]
+    assert list(stores.delivery_rows) == ["replicate#msg_1"]
 
 
 def test_the_log_of_an_ended_job_is_no_progress(engine: Engine) -> None:

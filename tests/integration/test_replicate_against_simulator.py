@@ -16,6 +16,7 @@ from shared.adapters.clock import SystemClock
 from shared.adapters.http.bounded import HttpLimits
 from shared.adapters.providers.replicate.profile import KINDS, PREDICTION
 from shared.adapters.providers.replicate.provider import ReplicateProvider
+from shared.domain.account import Account
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderError,
@@ -27,7 +28,6 @@ from shared.domain.errors import (
 )
 from shared.domain.job import JobStatus
 from shared.domain.observation import Observation
-from shared.ports import Account
 
 TOKEN = "r8_local"
 SHORT = HttpLimits(connect_seconds=1, read_seconds=1, call_seconds=2.5, body_bytes=2_000_000)

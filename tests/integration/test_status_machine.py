@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
+from shared.domain.change import JobChange
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.event import JobDeleted, LogHead, deletion_event, status_event
 from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, Observed, merge_observations
 from shared.domain.totals import day_share
-from shared.ports import JobChange
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording import record_observations as recording
 from shared.services.recording.messages import decode_observation
@@ -90,10 +90,10 @@ class StatusMachine(RuleBasedStateMachine):
             if change is not None:
                 self.jobs.commit([change], head=snapshot.head, at=self.clock.now())
 
-    def _record(self, looks: Sequence[Observation], marks: Sequence[str | None] = ()) -> Recorded | None:
+    def _record(self, looks: Sequence[Observation], delivery_ids: Sequence[str | None] = ()) -> Recorded | None:
         """None when the process died or the store was down: the caller was not told yes."""
         with suppress(Crash, StoreUnavailableError):
-            return self.recorder.run(looks, marks=marks)
+            return self.recorder.run(looks, delivery_ids=delivery_ids)
         return None
 
     @rule(local_id=local_ids)
@@ -125,7 +125,7 @@ class StatusMachine(RuleBasedStateMachine):
         """The same id always brings the same body, but may come at any time again."""
         remote_id, status, hint = self.deliveries.setdefault(webhook_id, (remote_id, status, hint))
         before = len(self.stores.event_rows)
-        known = webhook_id in self.stores.mark_rows
+        known = webhook_id in self.stores.delivery_rows
         self._record([self._observation(remote_id, status, hint)], [webhook_id])
         if known:
             assert len(self.stores.event_rows) == before, "a webhook id had an effect twice"
@@ -170,7 +170,7 @@ class StatusMachine(RuleBasedStateMachine):
         for _ in range(2 if twice else 1):
             messages = [decode_observation(text) for text in batch]
             with suppress(Crash, StoreUnavailableError):
-                self.committer.run([m.observation for m in messages], marks=[m.mark for m in messages])
+                self.committer.run([m.observation for m in messages], delivery_ids=[m.delivery_id for m in messages])
                 self.queue.messages.clear()
 
     @rule(write=st.integers(1, 3), after=st.booleans())
@@ -252,10 +252,10 @@ class StatusMachine(RuleBasedStateMachine):
         assert not self.deleted.intersection(self.stores.job_rows)
 
     @invariant()
-    def marks_have_effects(self) -> None:
-        """I33: a mark without its effect would swallow the provider's repeat."""
+    def delivery_ids_have_effects(self) -> None:
+        """I33: a delivery id without its effect would swallow the provider's repeat."""
         known = {job.external_id: job for job in self.last_known.values()}
-        for webhook_id in self.stores.mark_rows:
+        for webhook_id in self.stores.delivery_rows:
             remote_id, status, _ = self.deliveries[webhook_id]
             assert remote_id in known
             assert status is None or known[remote_id].status.rank >= status.rank
@@ -285,8 +285,8 @@ class NoVersionCheck(FakeJobStore):
         try:
             super()._check(plan, head, at)
         except StaleWrite as stale:
-            if stale.head or stale.marks:
-                raise StaleWrite(head=stale.head, marks=stale.marks) from None
+            if stale.head or stale.delivery_ids:
+                raise StaleWrite(head=stale.head, delivery_ids=stale.delivery_ids) from None
 
 
 class TwoWrites(FakeJobStore):
@@ -301,14 +301,14 @@ class TwoWrites(FakeJobStore):
         super()._apply(plan, at)
 
 
-class MarksOutside(FakeJobStore):
-    """The mark is written before the change it stands for."""
+class DeliveriesOutside(FakeJobStore):
+    """The delivery id is written before the change it stands for."""
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
-        with self._db.write("jobs.marks"):
-            for mark in (mark for change in changes for mark in change.marks):
-                self._db.mark_rows[mark] = int(at.timestamp()) + 600_000
-        return super().commit([replace(change, marks=()) for change in changes], head=head, at=at)
+        with self._db.write("jobs.deliveries"):
+            for delivery_id in (delivery_id for change in changes for delivery_id in change.delivery_ids):
+                self._db.delivery_rows[delivery_id] = int(at.timestamp()) + 600_000
+        return super().commit([replace(change, delivery_ids=()) for change in changes], head=head, at=at)
 
 
 class CountsOutside(FakeJobStore):
@@ -325,7 +325,7 @@ class CountsOutside(FakeJobStore):
         self._db.head = replace(self._db.head, counts=right)
 
 
-@pytest.mark.parametrize("store", [NoVersionCheck, TwoWrites, MarksOutside, CountsOutside])
+@pytest.mark.parametrize("store", [NoVersionCheck, TwoWrites, DeliveriesOutside, CountsOutside])
 def test_a_broken_store_is_caught(store: type[FakeJobStore]) -> None:
     machine = type(f"Machine{store.__name__}", (StatusMachine,), {"store_class": store})
     with pytest.raises(AssertionError):

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from functions.http import sync_jobs
 from shared.adapters.providers.replicate.profile import TRAINING
+from shared.domain.change import Snapshot
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderNotConfiguredError,
@@ -18,8 +19,7 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.job import JobStatus
-from shared.domain.observation import Observation
-from shared.ports import ObservationPage, Snapshot
+from shared.domain.observation import Observation, ObservationPage
 from tests.system import System, a_system
 
 SYNC = "/api/cloud/jobs/sync"

@@ -44,7 +44,7 @@ class Guarded(Enum):
 
     JOB = auto()
     CLAIM = auto()
-    MARK = auto()
+    DELIVERY = auto()
     EVENT = auto()
     HEAD = auto()
     TOTAL = auto()
@@ -52,7 +52,7 @@ class Guarded(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Names an item of a transaction: `name` is the job's id of a job or claim, or the mark; `item` is its key."""
+    """Names an item of a transaction: `name` is a job's id, for its claim too, or a delivery id; `item` is its key."""
 
     kind: Guarded
     name: str
@@ -80,13 +80,13 @@ def raise_canceled(error: ClientError, guards: Sequence[Guard]) -> None:
 
 def _stale(moved: Sequence[tuple[str, Guard]]) -> StaleWrite:
     jobs: set[str] = set()
-    marks: set[str] = set()
+    delivery_ids: set[str] = set()
     is_head = False
     for code, guard in moved:
         if guard.kind in {Guarded.JOB, Guarded.CLAIM}:
             jobs.add(guard.name)
-        elif guard.kind is Guarded.MARK and code == "ConditionalCheckFailed":
-            marks.add(guard.name)
+        elif guard.kind is Guarded.DELIVERY and code == "ConditionalCheckFailed":
+            delivery_ids.add(guard.name)
         else:
             is_head = True
-    return StaleWrite(jobs=jobs, head=is_head, marks=marks)
+    return StaleWrite(jobs=jobs, head=is_head, delivery_ids=delivery_ids)

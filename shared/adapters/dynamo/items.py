@@ -13,12 +13,21 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from shared.domain import state_keys
-from shared.domain.change import RemoteId
+from shared.domain.change import Claim, RemoteId
 from shared.domain.errors import InvalidRequestError
 from shared.domain.event import LOG_NAME, EventType, JobDeleted, JobEvent, JobStatusChanged, LoggedEvent, LogHead
-from shared.domain.job import MIN_PREFIX_LENGTH, PRESENT, Absence, Job, JobStatus, Transition, from_iso, to_iso
+from shared.domain.job import (
+    MIN_PREFIX_LENGTH,
+    PRESENT,
+    Absence,
+    ActiveJob,
+    Job,
+    JobStatus,
+    Transition,
+    from_iso,
+    to_iso,
+)
 from shared.domain.totals import DayTotal
-from shared.ports import ActiveJob, Claim
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -265,8 +274,8 @@ def decode_claim(remote_id: RemoteId, item: Attributes, now: datetime) -> Claim 
     return Claim(remote_id, item["job_id"]["S"], is_tombstone="tombstone" in item)
 
 
-def mark_key(mark: str) -> Item:
-    return {"key": text(state_keys.delivery(mark))}
+def delivery_key(delivery_id: str) -> Item:
+    return {"key": text(state_keys.delivery(delivery_id))}
 
 
 def total_key(provider: str, day: date) -> Item:

@@ -1,4 +1,4 @@
-"""Jobs, claims, marks, day totals and the head's counts on DynamoDB, each change in one transaction."""
+"""Jobs, claims, delivery ids, day totals and the head's counts on DynamoDB, each change in one transaction."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from shared.adapters.dynamo.items import (
     decode_head,
     decode_job,
     decode_total,
+    delivery_key,
     head_key,
     is_live,
-    mark_key,
     text,
     total_key,
 )
 from shared.adapters.dynamo.transaction import Tables, build_transaction
-from shared.domain.change import RemoteId
+from shared.domain.change import Claim, JobChange, RemoteId, Snapshot
 from shared.domain.event import LogHead
-from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, Job, JobStatus
+from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, ActiveJob, IndexPage, Job, JobStatus
 from shared.domain.totals import DayTotal
-from shared.ports import ActiveJob, Claim, Clock, IndexPage, JobChange, Snapshot
+from shared.ports import Clock
 
 
 class DynamoJobStore:
@@ -112,7 +112,7 @@ class DynamoJobStore:
         *,
         of: Mapping[RemoteId, str] = {},
         job_ids: Collection[str] = (),
-        marks: Collection[str] = (),
+        delivery_ids: Collection[str] = (),
     ) -> Snapshot:
         reading = _Reading(self._tables, self._clock.now())
         reading.want_jobs(job_ids)
@@ -120,7 +120,7 @@ class DynamoJobStore:
             reading.want_jobs([of.get(remote_id, remote_id.external_id)])
             if remote_id not in of:
                 reading.want_claim(remote_id)
-        reading.want_marks(marks)
+        reading.want_delivery_ids(delivery_ids)
         reading.take(batch_get(self._client(), self._clock, [(self._tables.events, head_key()), *reading.open()]))
         for remote_id in remote_ids:
             reading.claim_or_want(remote_id, of.get(remote_id))
@@ -129,7 +129,9 @@ class DynamoJobStore:
             reading.take(batch_get(self._client(), self._clock, missing))
             reading.want_jobs(claim.job_id for claim in reading.claims.values() if not claim.is_tombstone)
         head = reading.head or begin_log(self._client(), self._tables.events)
-        return Snapshot(head=head, jobs=reading.jobs, claims=reading.claims, marks=frozenset(reading.marks))
+        return Snapshot(
+            head=head, jobs=reading.jobs, claims=reading.claims, delivery_ids=frozenset(reading.delivery_ids)
+        )
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
         transaction = build_transaction(self._tables, changes, head=head, at=at)
@@ -173,11 +175,11 @@ class _Reading:
         self._open: dict[tuple[str, str], Item] = {}
         self._asked: set[tuple[str, str]] = set()
         self._claims_by_item: dict[str, RemoteId] = {}
-        self._marks_by_item: dict[str, str] = {}
+        self._delivery_ids_by_item: dict[str, str] = {}
         self.head: LogHead | None = None
         self.jobs: dict[str, Job] = {}
         self.claims: dict[RemoteId, Claim] = {}
-        self.marks: set[str] = set()
+        self.delivery_ids: set[str] = set()
 
     def want_jobs(self, job_ids: Iterable[str]) -> None:
         for job_id in job_ids:
@@ -188,10 +190,10 @@ class _Reading:
         self._claims_by_item[item_key["key"]["S"]] = remote_id
         self._want(self._tables.state, item_key["key"]["S"], item_key)
 
-    def want_marks(self, marks: Iterable[str]) -> None:
-        for mark in marks:
-            item_key = mark_key(mark)
-            self._marks_by_item[item_key["key"]["S"]] = mark
+    def want_delivery_ids(self, delivery_ids: Iterable[str]) -> None:
+        for delivery_id in delivery_ids:
+            item_key = delivery_key(delivery_id)
+            self._delivery_ids_by_item[item_key["key"]["S"]] = delivery_id
             self._want(self._tables.state, item_key["key"]["S"], item_key)
 
     def claim_or_want(self, remote_id: RemoteId, job_id: str | None) -> None:
@@ -219,9 +221,9 @@ class _Reading:
             self.jobs[job.job_id] = job
         for item in found.get(self._tables.state, ()):
             name = item["key"]["S"]
-            if name in self._marks_by_item:
+            if name in self._delivery_ids_by_item:
                 if is_live(item, self._now):
-                    self.marks.add(self._marks_by_item[name])
+                    self.delivery_ids.add(self._delivery_ids_by_item[name])
                 continue
             remote_id = self._claims_by_item[name]
             claim = decode_claim(remote_id, item, self._now)

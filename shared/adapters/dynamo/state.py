@@ -16,7 +16,8 @@ from shared.adapters.dynamo.errors import CONDITION_FAILED, error_code, translat
 from shared.adapters.dynamo.items import Attributes, Item, epoch_seconds, exact_seconds, is_live, micros, number, text
 from shared.domain import state_keys
 from shared.domain.errors import StaleWrite
-from shared.ports import Clock, StateItem
+from shared.domain.stored import StateItem
+from shared.ports import Clock
 
 """Items of the same table that only the job store's transaction may write."""
 

@@ -13,7 +13,8 @@ from shared.adapters.dynamo.batches import batch_delete, batch_get, query
 from shared.adapters.dynamo.client import ClientFactory, dynamo_client
 from shared.adapters.dynamo.errors import CONDITION_FAILED, error_code, translated
 from shared.adapters.dynamo.items import Attributes, Item, micros, moment_of, number, text
-from shared.ports import Clock, StoredText
+from shared.domain.stored import StoredText
+from shared.ports import Clock
 
 
 class DynamoJobTexts:

@@ -1,4 +1,4 @@
-"""One transaction that writes whole changes: job, events, head with counts, day totals, claims and marks."""
+"""One transaction that writes whole changes: job, events, head with counts, day totals, claims and delivery ids."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from shared.adapters.dynamo.items import (
     COUNT_PREFIX,
     Item,
     claim_key,
+    delivery_key,
     encode_event,
     encode_job,
     epoch_seconds,
     exact_seconds,
     head_key,
-    mark_key,
     number,
     text,
     total_key,
 )
-from shared.domain.change import RemoteId
+from shared.domain.change import Claim, JobChange, RemoteId
 from shared.domain.event import LOG_NAME, JobEvent, LogHead
 from shared.domain.job import JobStatus
 from shared.domain.totals import DayTotal, day_differences
-from shared.ports import Claim, JobChange
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 MAX_ITEMS = 100
 EVENT_LIFE = timedelta(days=8)
-MARK_LIFE = timedelta(days=7)
+DELIVERY_ID_LIFE = timedelta(days=7)
 TOMBSTONE_LIFE = timedelta(days=400)
 
 _ABSENT_OR_EXPIRED = "attribute_not_exists(#key) OR expires_at <= :now"
@@ -64,8 +63,8 @@ def build_transaction(tables: Tables, changes: Sequence[JobChange], *, head: Log
     for change in changes:
         builder.add_job(change)
         builder.add_claim(change)
-    for mark in dict.fromkeys(mark for change in changes for mark in change.marks):
-        builder.add_mark(mark)
+    for delivery_id in dict.fromkeys(delivery_id for change in changes for delivery_id in change.delivery_ids):
+        builder.add_delivery_id(delivery_id)
     events = [event for change in changes for event in change.events]
     for seq, event in enumerate(events, start=head.seq + 1):
         builder.add_event(seq, event)
@@ -129,9 +128,9 @@ class _Builder:
             key = RemoteId(change.before.provider, change.before.external_id)
             self._bury_claim(Claim(key, change.before.job_id, is_tombstone=True))
 
-    def add_mark(self, mark: str) -> None:
-        item: Item = {**mark_key(mark), "expires_at": number(epoch_seconds(self.at + MARK_LIFE))}
-        self._put_if_absent(Guard(Guarded.MARK, mark, item["key"]["S"]), item)
+    def add_delivery_id(self, delivery_id: str) -> None:
+        item: Item = {**delivery_key(delivery_id), "expires_at": number(epoch_seconds(self.at + DELIVERY_ID_LIFE))}
+        self._put_if_absent(Guard(Guarded.DELIVERY, delivery_id, item["key"]["S"]), item)
 
     def add_event(self, seq: int, event: JobEvent) -> None:
         item = encode_event(seq, event, epoch_seconds(self.at + EVENT_LIFE))

@@ -8,7 +8,8 @@ from datetime import datetime
 from shared.domain import state_keys
 from shared.domain.errors import ConnectionGone, SendFailed
 from shared.domain.job import to_iso
-from shared.ports import Clock, Connections, Sender, StateItem, StateStore
+from shared.domain.stored import StateItem
+from shared.ports import Clock, Connections, Sender, StateStore
 from shared.services.access.list_revocations import KEPT_FOR, Revocations, revoked_moments
 from shared.services.update_state import update_state
 

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 from shared.domain import state_keys
 from shared.domain.connection import Connection
 from shared.domain.event import LogHead
-from shared.ports import Clock, Connections, EventLog, StateItem, StateStore
+from shared.domain.stored import StateItem
+from shared.ports import Clock, Connections, EventLog, StateStore
 from shared.services.delivery.deliver_events import DeliverEvents, News
 from shared.services.delivery.read_events import ReadEvents, Run
 from shared.services.update_state import update_state

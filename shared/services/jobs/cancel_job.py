@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from shared.domain.access import Principal
+from shared.domain.change import JobChange
 from shared.domain.errors import (
     ConflictError,
     PermissionDeniedError,
@@ -15,7 +16,7 @@ from shared.domain.errors import (
 from shared.domain.event import status_event
 from shared.domain.job import MAX_TRANSITIONS, Job, JobStatus, Transition
 from shared.domain.observation import Observation
-from shared.ports import Clock, JobChange, Provider
+from shared.ports import Clock, Provider
 from shared.services.providers.provider_named import provider_named
 from shared.services.recording.change_job import ChangeJob
 from shared.services.recording.record_observations import RecordObservations

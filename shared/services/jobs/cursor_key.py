@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.domain import state_keys
-from shared.ports import Clock, StateItem, StateStore
+from shared.domain.stored import StateItem
+from shared.ports import Clock, StateStore
 from shared.services.update_state import update_state
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.domain.access import Principal
+from shared.domain.change import JobChange
 from shared.domain.errors import JobNotTerminalError
 from shared.domain.event import deletion_event
 from shared.domain.job import Job
-from shared.ports import Clock, JobChange
+from shared.ports import Clock
 from shared.services.jobs.cancel_job import refuse_foreign
 from shared.services.logs.stored_texts import StoredTexts
 from shared.services.recording.change_job import ChangeJob

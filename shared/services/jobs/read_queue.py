@@ -8,8 +8,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 from shared.domain import state_keys
-from shared.domain.job import Job, JobStatus
-from shared.ports import ActiveJob, Clock, EventLog, JobStore, Provider, StateStore
+from shared.domain.job import ActiveJob, Job, JobStatus
+from shared.ports import Clock, EventLog, JobStore, Provider, StateStore
 
 WAITING = frozenset({JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.QUEUED})
 WORDS: Mapping[str, frozenset[JobStatus]] = {

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.domain import state_keys
-from shared.ports import ActiveJob, Clock, StateStore
+from shared.domain.job import ActiveJob
+from shared.ports import Clock, StateStore
 from shared.services.providers.provider_settings import ProviderSettings
 
 DEFAULT_INTERVAL = 30.0

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.domain.change import RemoteId
+from shared.domain.change import RemoteId, Snapshot
 from shared.domain.errors import (
     ProviderError,
     ProviderJobNotFoundError,
@@ -19,10 +19,10 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.event import LogHead
-from shared.domain.job import Job, to_iso
+from shared.domain.job import ActiveJob, Job, to_iso
 from shared.domain.metric import Metric
 from shared.domain.observation import Observation, is_too_soon
-from shared.ports import ActiveJob, Clock, JobStore, Provider, Snapshot, Telemetry
+from shared.ports import Clock, JobStore, Provider, Telemetry
 from shared.services.recording.record_observations import Recorded, RecordObservations
 
 SINGLES_AT_ONCE = 8

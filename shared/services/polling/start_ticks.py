@@ -11,10 +11,11 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from shared.domain import state_keys
 from shared.domain.errors import InvalidRequestError, StaleWrite
-from shared.domain.job import ACTIVE_STATUSES
+from shared.domain.job import ACTIVE_STATUSES, ActiveJob
 from shared.domain.metric import Metric
 from shared.domain.observation import is_too_soon
-from shared.ports import ActiveJob, Clock, EventLog, JobStore, StateItem, StateStore, Telemetry, WorkQueue
+from shared.domain.stored import StateItem
+from shared.ports import Clock, EventLog, JobStore, StateStore, Telemetry, WorkQueue
 from shared.services.polling.decide_polling import DecidePolling, overall
 from shared.services.polling.poll_provider import PollState, read_poll_state
 

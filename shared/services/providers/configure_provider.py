@@ -15,7 +15,8 @@ from shared.domain.cost_limit import ACTIONS, PERIOD_DAYS
 from shared.domain.errors import InvalidRequestError
 from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH
 from shared.domain.provider_profile import ProviderProfile
-from shared.ports import Clock, SecretStore, StateItem, StateStore
+from shared.domain.stored import StateItem
+from shared.ports import Clock, SecretStore, StateStore
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.update_state import update_state
 

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from shared.domain.account import Account
 from shared.domain.errors import (
     InvalidRequestError,
     ProviderRefusedError,
     ProviderTokenRejectedError,
     UnknownProviderError,
 )
-from shared.ports import Account, SecretStore
+from shared.ports import SecretStore
 
 _TOKEN = re.compile(r"[!-~]{8,512}", re.ASCII)
 

@@ -6,9 +6,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shared.domain.change import JobChange
 from shared.domain.errors import JobNotFoundError, StaleWrite, StoreUnavailableError
 from shared.domain.job import Job
-from shared.ports import Clock, JobChange, JobStore
+from shared.ports import Clock, JobStore
 
 TRIES = 8
 

@@ -69,7 +69,7 @@ class CommitQueued:
         replace(self.record_observations, observations_queue=None).run(
             [message.observation for message in messages],
             of={message.observation.remote_id: message.job_id for message in messages if message.job_id},
-            marks=[message.mark for message in messages],
+            delivery_ids=[message.delivery_id for message in messages],
         )
 
     @contextmanager

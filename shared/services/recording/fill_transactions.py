@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 
+from shared.domain.change import JobChange
 from shared.domain.event import JobEvent
 from shared.domain.job import Job
 from shared.domain.totals import day_differences
-from shared.ports import JobChange
 
 MAX_ITEMS = 100
 """DynamoDB's own limit of one transaction."""
@@ -20,12 +20,12 @@ MAX_BYTES = 3_500_000
 _FIELD_BYTES = 32
 """The name of a field, and the value of one that is no text."""
 _KEY_BYTES = 256
-"""An item that is little more than its key: a claim, a mark, a day's total, the head."""
+"""An item that is little more than its key: a claim, a delivery id, a day's total, the head."""
 _HEAD_ITEMS = 1
 
 
 def items_of(change: JobChange) -> int:
-    """Items that the change writes by itself: the job, its events, its claim or tombstone, its marks.
+    """Items that the change writes by itself: the job, its events, its claim or tombstone, its delivery ids.
 
     The log's head and the totals of its day come on top, once a transaction.
     """
@@ -33,14 +33,14 @@ def items_of(change: JobChange) -> int:
         claims = 1 if change.before is not None and change.before.external_id is not None else 0
     else:
         claims = 1 if change.claim is not None else 0
-    return 1 + len(change.events) + claims + len(change.marks)
+    return 1 + len(change.events) + claims + len(change.delivery_ids)
 
 
 def bytes_of(change: JobChange) -> int:
     """An estimate, on the high side, of what the change's items weigh in bytes."""
     job = change.after or change.before
     rows: list[Job | JobEvent] = [*change.events, *([job] if job else [])]
-    return sum(_row_bytes(row) for row in rows) + _KEY_BYTES * (1 + len(change.marks))
+    return sum(_row_bytes(row) for row in rows) + _KEY_BYTES * (1 + len(change.delivery_ids))
 
 
 def fill_transactions(
@@ -48,8 +48,8 @@ def fill_transactions(
 ) -> Iterator[list[JobChange]]:
     """Cut changes, in their order, into the fewest runs that each fit one transaction.
 
-    Of one change's marks only as many as fit are kept, the newest ones: an unmarked webhook that comes again is
-    merged again, which changes nothing. Raises ValueError when a change cannot fit even so.
+    Of one change's delivery ids only as many as fit are kept, the newest ones: a delivery without it that comes again
+    is merged again, which changes nothing. Raises ValueError when a change cannot fit even so.
     """
     filling = _Filling(max_items, max_bytes)
     for whole in changes:
@@ -75,10 +75,10 @@ class _Load:
 
 
 def _load_of(whole: JobChange, max_items: int) -> _Load:
-    """A change with only as many marks, the newest ones, as fit a transaction of its own."""
+    """A change with only as many delivery ids, the newest ones, as fit a transaction of its own."""
     days = frozenset((total.provider, total.day) for total in day_differences([(whole.before, whole.after)]))
     excess = _HEAD_ITEMS + items_of(whole) + len(days) - max_items
-    change = replace(whole, marks=whole.marks[excess:]) if excess > 0 else whole
+    change = replace(whole, delivery_ids=whole.delivery_ids[excess:]) if excess > 0 else whole
     return _Load(change, items_of(change), bytes_of(change), days)
 
 

@@ -16,7 +16,7 @@ class ObservationMessage:
     """An observation with the webhook id that brought it and the job that it was asked for, where there are any."""
 
     observation: Observation
-    mark: str | None = None
+    delivery_id: str | None = None
     job_id: str | None = None
 
 
@@ -26,11 +26,11 @@ _MESSAGE = TypeAdapter(ObservationMessage)
 MAX_MESSAGE_BYTES = 4096
 
 
-def encode_observation(observation: Observation, mark: str | None = None, job_id: str | None = None) -> str:
+def encode_observation(observation: Observation, delivery_id: str | None = None, job_id: str | None = None) -> str:
     """The error is cut as the job's is, and further where its characters take six bytes each."""
     for error_bytes in (MAX_ERROR_LENGTH, MAX_ERROR_LENGTH // 5):
         trimmed = replace(observation, error=shortened(observation.error, error_bytes))
-        encoded = _MESSAGE.dump_json(ObservationMessage(trimmed, mark, job_id))
+        encoded = _MESSAGE.dump_json(ObservationMessage(trimmed, delivery_id, job_id))
         if len(encoded) <= MAX_MESSAGE_BYTES:
             break
     return encoded.decode()

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from shared.domain.change import RemoteId
+from shared.domain.change import Claim, JobChange, RemoteId, Snapshot
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.event import LogHead
 from shared.domain.job import Job, JobStatus
 from shared.domain.metric import Metric
 from shared.domain.observation import Observation, first_observed, merge_observations
-from shared.ports import Claim, Clock, JobChange, JobStore, Snapshot, Telemetry, WorkQueue
+from shared.ports import Clock, JobStore, Telemetry, WorkQueue
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.fill_transactions import fill_transactions
 from shared.services.recording.messages import encode_observation
@@ -78,8 +78,8 @@ class _Group:
         return tuple(seen for seen, _ in self.delivered)
 
     @property
-    def marks(self) -> tuple[str, ...]:
-        return tuple(mark for _, mark in self.delivered if mark is not None)
+    def delivery_ids(self) -> tuple[str, ...]:
+        return tuple(delivery_id for _, delivery_id in self.delivered if delivery_id is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,19 +108,19 @@ class RecordObservations:
         observations: Sequence[Observation],
         *,
         of: Mapping[RemoteId, str] = {},
-        marks: Sequence[str | None] = (),
+        delivery_ids: Sequence[str | None] = (),
         snapshot: Snapshot | None = None,
         expects_change: bool = True,
     ) -> Recorded:
-        """Record observations; `marks[i]` is the webhook id that brought observation i.
+        """Record observations; `delivery_ids[i]` is the delivery that brought observation i.
 
-        `of` names the job that a remote one was asked for, or is said to be. A mark is written exactly when its effect
-        is (I33). `snapshot` is an earlier `look` at them, for the first try: what has moved since is decided anew.
+        `of` names the job that a remote one was asked for, or is said to be. A delivery id is written exactly when its
+        effect is (I33). `snapshot` is an earlier `look` at them: what has moved since is decided anew.
         Without `expects_change` one small read answers for a job that still runs. Raises StoreUnavailableError when
         neither the store nor the queue took them: nothing is lost then, because the caller says so.
         """
         recorded = Recorded()
-        pending = _group(observations, of, marks)
+        pending = _group(observations, of, delivery_ids)
         if not expects_change and len(pending) == 1 and self._is_nothing_new(pending[0], recorded):
             return recorded
         exhausted: list[_Group] = []
@@ -152,7 +152,7 @@ class RecordObservations:
         self.clock.sleep(random.uniform(0.02, 0.1))
 
     def _is_nothing_new(self, group: _Group, recorded: Recorded) -> bool:
-        """What changes nothing needs no mark."""
+        """What changes nothing needs no delivery id."""
         if any(seen.status is not JobStatus.RUNNING for seen in group.observations):
             return False
         try:
@@ -175,9 +175,9 @@ class RecordObservations:
         `exhausted` takes those whose transaction met another one at every try.
         """
         if snapshot is None:
-            marks = [mark for group in groups for mark in group.marks]
+            delivery_ids = [delivery_id for group in groups for delivery_id in group.delivery_ids]
             of = {group.remote_id: group.job_id for group in groups if group.job_id}
-            snapshot = self.jobs.snapshot([group.remote_id for group in groups], of=of, marks=marks)
+            snapshot = self.jobs.snapshot([group.remote_id for group in groups], of=of, delivery_ids=delivery_ids)
         decided: dict[str, tuple[_Group, JobChange]] = {}
         again: list[_Group] = []
         for given in groups:
@@ -205,7 +205,7 @@ class RecordObservations:
     def _commit(
         self, batch: Sequence[JobChange], head: LogHead, recorded: Recorded
     ) -> tuple[LogHead, Sequence[JobChange], Sequence[JobChange]]:
-        """Commit a batch; what a stale job or mark spoils is taken out and the rest sent again.
+        """Commit a batch; what a stale job or delivery id spoils is taken out and the rest sent again.
 
         Returns the head, the changes that were taken out, and those that met another writer at every try.
         """
@@ -217,7 +217,9 @@ class RecordObservations:
             try:
                 head = self.jobs.commit(batch, head=head, at=self.clock.now())
             except StaleWrite as stale:
-                spoiled = [c for c in batch if c.job_id in stale.jobs or stale.marks.intersection(c.marks)]
+                spoiled = [
+                    c for c in batch if c.job_id in stale.jobs or stale.delivery_ids.intersection(c.delivery_ids)
+                ]
                 overtaken.extend(spoiled)
                 batch = [change for change in batch if change not in spoiled]
                 if not batch:
@@ -264,7 +266,9 @@ class RecordObservations:
         recorded.jobs[group.remote_id] = outcome.job
         if outcome.job == before:
             return None
-        return JobChange(before=before, after=outcome.job, events=outcome.events, claim=bound, marks=group.marks)
+        return JobChange(
+            before=before, after=outcome.job, events=outcome.events, claim=bound, delivery_ids=group.delivery_ids
+        )
 
     def _job_of(self, group: _Group, claim: Claim | None, snapshot: Snapshot) -> Job | None:
         """The job that a remote job is: by its claim, by its own id, or the waiting one that a webhook's URL names."""
@@ -302,7 +306,7 @@ class RecordObservations:
             after=outcome.job,
             events=outcome.events,
             claim=Claim(group.remote_id, outcome.job.job_id),
-            marks=group.marks,
+            delivery_ids=group.delivery_ids,
         )
 
     def _is_past_retention(self, job: Job) -> bool:
@@ -331,22 +335,22 @@ class RecordObservations:
 
 
 def _group(
-    observations: Sequence[Observation], of: Mapping[RemoteId, str], marks: Sequence[str | None]
+    observations: Sequence[Observation], of: Mapping[RemoteId, str], delivery_ids: Sequence[str | None]
 ) -> list[_Group]:
-    """One group a remote job; observations with the same mark twice are one."""
+    """One group a remote job; observations with the same delivery id twice are one."""
     groups: dict[RemoteId, _Group] = {}
-    padded = [*marks, *([None] * (len(observations) - len(marks)))]
-    for seen, mark in zip(observations, padded, strict=True):
+    padded = [*delivery_ids, *([None] * (len(observations) - len(delivery_ids)))]
+    for seen, delivery_id in zip(observations, padded, strict=True):
         remote_id = seen.remote_id
         group = groups.get(remote_id) or _Group(remote_id, of.get(remote_id))
-        if mark is None or mark not in group.marks:
-            groups[remote_id] = replace(group, delivered=(*group.delivered, (seen, mark)))
+        if delivery_id is None or delivery_id not in group.delivery_ids:
+            groups[remote_id] = replace(group, delivered=(*group.delivered, (seen, delivery_id)))
     return list(groups.values())
 
 
 def _without_known_marks(group: _Group, snapshot: Snapshot, recorded: Recorded) -> _Group:
     """A webhook id that has had its effect has none again (I33)."""
-    fresh = tuple(each for each in group.delivered if each[1] not in snapshot.marks)
+    fresh = tuple(each for each in group.delivered if each[1] not in snapshot.delivery_ids)
     if len(fresh) < len(group.delivered):
         recorded.is_duplicate = True
     return replace(group, delivered=fresh)

@@ -86,7 +86,7 @@ class ReceiveWebhook:
         recorded = self.record_observations.run(
             [seen],
             of=_named_job(delivery, seen),
-            marks=[f"{delivery.provider}#{webhook_id}"],
+            delivery_ids=[f"{delivery.provider}#{webhook_id}"],
             expects_change=look.log_tail is None,
         )
         job = recorded.jobs.get(seen.remote_id)

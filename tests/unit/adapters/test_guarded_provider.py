@@ -33,7 +33,8 @@ from shared.domain.errors import (
 )
 from shared.domain.job import JobStatus, to_iso
 from shared.domain.observation import Look, Observation
-from shared.ports import Provider, StateItem
+from shared.domain.stored import StateItem
+from shared.ports import Provider
 from tests.builders import an_observation
 from tests.fakes.clock import FakeClock
 from tests.fakes.doubles import FakeProvider

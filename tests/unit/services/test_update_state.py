@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.errors import StoreUnavailableError
-from shared.ports import StateItem
+from shared.domain.stored import StateItem
 from shared.services.update_state import TRIES, update_state
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import FakeStores

@@ -22,6 +22,7 @@ from shared.adapters.providers.replicate.answers import (
     retry_after,
 )
 from shared.adapters.providers.replicate.profile import PREDICTION, PROFILE, TRAINING
+from shared.domain.account import Account
 from shared.domain.errors import (
     ConfigurationError,
     ProviderAnswerInvalidError,
@@ -34,9 +35,9 @@ from shared.domain.errors import (
     ProviderUnavailableError,
 )
 from shared.domain.job import MAX_NAME_LENGTH, to_iso
-from shared.domain.observation import Look
+from shared.domain.observation import Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
-from shared.ports import Account, Clock, ObservationPage
+from shared.ports import Clock
 
 _PATHS: Mapping[str, str] = {PREDICTION: "predictions", TRAINING: "trainings"}
 _PAUSE_BEFORE_REPEAT = 0.25

@@ -9,16 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.change import RemoteId
+from shared.domain.change import Claim, JobChange, RemoteId
 from shared.domain.event import status_event
 from shared.domain.job import Job, JobStatus
 from shared.domain.totals import day_differences
-from shared.ports import Claim, JobChange
 from shared.services.recording.fill_transactions import bytes_of, fill_transactions, items_of
 from tests.builders import a_job, after
 
 
-def a_change(number: int, *, marks: int = 0, is_new: bool = False, ended: bool = False) -> JobChange:
+def a_change(number: int, *, delivery_ids: int = 0, is_new: bool = False, ended: bool = False) -> JobChange:
     status = JobStatus.COMPLETED if ended else JobStatus.RUNNING
     job = a_job(f"job{number:05d}abcdef", status, completed_at=after(600) if ended else None)
     claim = Claim(RemoteId("replicate", job.job_id), job.job_id) if is_new else None
@@ -27,7 +26,7 @@ def a_change(number: int, *, marks: int = 0, is_new: bool = False, ended: bool =
         after=job,
         events=(status_event(job, JobStatus.QUEUED),),
         claim=claim,
-        marks=tuple(f"msg_{number}_{mark}" for mark in range(marks)),
+        delivery_ids=tuple(f"msg_{number}_{delivery_id}" for delivery_id in range(delivery_ids)),
     )
 
 
@@ -35,9 +34,11 @@ def sizes(changes: list[JobChange]) -> list[int]:
     return [len(batch) for batch in fill_transactions(changes)]
 
 
-@pytest.mark.parametrize(("marks", "is_new", "fit"), [(0, False, 49), (1, False, 33), (1, True, 24), (0, True, 33)])
-def test_as_many_changes_as_fit_a_hundred_items(marks: int, is_new: bool, fit: int) -> None:
-    changes = [a_change(number, marks=marks, is_new=is_new) for number in range(fit + 1)]
+@pytest.mark.parametrize(
+    ("delivery_ids", "is_new", "fit"), [(0, False, 49), (1, False, 33), (1, True, 24), (0, True, 33)]
+)
+def test_as_many_changes_as_fit_a_hundred_items(delivery_ids: int, is_new: bool, fit: int) -> None:
+    changes = [a_change(number, delivery_ids=delivery_ids, is_new=is_new) for number in range(fit + 1)]
     assert sizes(changes) == [fit, 1]
 
 
@@ -63,10 +64,10 @@ def test_a_change_too_large_for_any_transaction_is_a_mistake() -> None:
         list(fill_transactions([JobChange(before=None, after=a_job(metadata={"k": "x" * 4_000_000}))]))
 
 
-def test_of_too_many_marks_the_newest_are_kept() -> None:
-    [[kept]] = fill_transactions([a_change(1, marks=150, ended=True)])
+def test_of_too_many_delivery_ids_the_newest_are_kept() -> None:
+    [[kept]] = fill_transactions([a_change(1, delivery_ids=150, ended=True)])
     assert items_of(kept) + 2 == 100
-    assert kept.marks == tuple(f"msg_1_{mark}" for mark in range(54, 150))
+    assert kept.delivery_ids == tuple(f"msg_1_{delivery_id}" for delivery_id in range(54, 150))
 
 
 def test_nothing_needs_no_transaction() -> None:
@@ -82,8 +83,8 @@ def test_a_deletion_counts_its_tombstone() -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.booleans()), max_size=150))
 def test_every_change_is_in_one_transaction_in_order_and_all_fit(shapes: list[tuple[int, bool, bool]]) -> None:
     changes = [
-        a_change(number, marks=marks, is_new=is_new, ended=ended)
-        for number, (marks, is_new, ended) in enumerate(shapes)
+        a_change(number, delivery_ids=delivery_ids, is_new=is_new, ended=ended)
+        for number, (delivery_ids, is_new, ended) in enumerate(shapes)
     ]
     batches = list(fill_transactions(changes))
     assert [change for batch in batches for change in batch] == changes

@@ -16,6 +16,7 @@ import pytest
 
 from shared.adapters.providers.replicate.profile import PREDICTION, TRAINING
 from shared.adapters.providers.replicate.provider import ReplicateProvider
+from shared.domain.account import Account
 from shared.domain.errors import (
     ConfigurationError,
     ProviderAnswerInvalidError,
@@ -28,7 +29,7 @@ from shared.domain.errors import (
     ProviderUnavailableError,
 )
 from shared.domain.job import JobStatus
-from shared.ports import Account, Provider
+from shared.ports import Provider
 from tests.fakes.clock import FakeClock
 
 BASE = "https://api.replicate.com/v1"
