@@ -193,9 +193,10 @@ class Sender(Protocol):
     """Pushes to WebSocket connections."""
 
     def send(self, connection_id: str, body: bytes) -> None:
-        """Raises ConnectionGone (410) or SendFailed (time-out of 1 s, throttled)."""
+        """One try. Raises ConnectionGone (ended), SendThrottled (refused, not reached) or SendFailed (1 s passed)."""
 
-    def disconnect(self, connection_id: str) -> None: ...
+    def disconnect(self, connection_id: str) -> None:
+        """End a connection. Raises as `send` does."""
 
 
 class WebhookProbe(Protocol):

@@ -56,7 +56,10 @@ class Context:
 
 
 class Gateway:
-    """The service of `world` on a free port. `loses` decides for each push whether it is lost on its way."""
+    """The service of `world` on a free port. `loses` decides for each push whether it is lost on its way.
+
+    The management API refuses requests to connections that are `throttled`, and answers no message to `hanging` ones.
+    """
 
     def __init__(self, **settings: Any) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -74,6 +77,8 @@ class Gateway:
             ),
         )
         self.loses: Callable[[], bool] = lambda: False
+        self.throttled: set[str] = set()
+        self.hanging: set[str] = set()
         self.page = b"<!doctype html><title>test</title>"
         self.accepted_sockets = 0
         self.refuses_sockets = False
@@ -106,6 +111,16 @@ class Gateway:
     @property
     def open_sockets(self) -> int:
         return len(self._sockets)
+
+    @property
+    def connection_ids(self) -> frozenset[str]:
+        """Of the open sockets."""
+        return frozenset(self._sockets)
+
+    @property
+    def listening(self) -> int:
+        """How many connections have said hello and are entered as live."""
+        return sum(1 for _ in self.world.stores.connections.all(now=self.world.clock.now()))
 
     def end_sockets(self) -> None:
         """End every WebSocket as the gateway does after two hours."""
@@ -195,6 +210,10 @@ class Gateway:
 
     async def _manage(self, method: str, connection_id: str, body: bytes) -> int:
         """The management API; a connection that ended answers 410."""
+        if connection_id in self.throttled:
+            return 429
+        while method == "POST" and connection_id in self.hanging:  # noqa: ASYNC110 -- set from a test's thread
+            await asyncio.sleep(0.01)
         deliver = self._sockets.get(connection_id)
         if deliver is None:
             return 410

@@ -13,6 +13,7 @@ from shared.domain.errors import (
     ConnectionGone,
     ProviderJobNotFoundError,
     SendFailed,
+    SendThrottled,
     StoreUnavailableError,
 )
 from shared.domain.metric import Metric
@@ -111,25 +112,35 @@ class FakeProvider:
 
 
 class FakeSender:
-    """Keeps what was sent to each connection. `gone` ones answer 410, `failing` ones time out so many times."""
+    """Keeps what was sent to each connection. `gone` ones have ended, `failing` ones time out so many times.
+
+    To `throttled` ones the gateway lets nothing through.
+    """
 
     def __init__(self) -> None:
         self.sent: dict[str, list[bytes]] = defaultdict(list)
         self.gone: set[str] = set()
         self.failing: Counter[str] = Counter()
+        self.throttled: set[str] = set()
         self.disconnected: list[str] = []
 
     def send(self, connection_id: str, body: bytes) -> None:
-        if connection_id in self.gone:
-            raise ConnectionGone("The connection is gone.")
+        self._begin(connection_id)
         if self.failing[connection_id] > 0:
             self.failing[connection_id] -= 1
             raise SendFailed("The connection did not take the message in time.")
         self.sent[connection_id].append(body)
 
     def disconnect(self, connection_id: str) -> None:
+        self._begin(connection_id)
         self.disconnected.append(connection_id)
         self.gone.add(connection_id)
+
+    def _begin(self, connection_id: str) -> None:
+        if connection_id in self.throttled:
+            raise SendThrottled("The gateway refused the request with 429.")
+        if connection_id in self.gone:
+            raise ConnectionGone("The connection is gone.")
 
 
 @dataclass

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from functions.work import push_events
 from shared.services.access.revoke_access import RevokeAccess
+from tests.fakes import Crash
 from tests.gateway import Context, Gateway, Line, random_cuts
 from tests.listeners import Page, listen_sse, listen_ws
 from tests.proof import scaled
@@ -30,6 +31,13 @@ HANDSHAKE_BYTES = 300
 """At least what the gateway's half of the WebSocket handshake and its greeting take."""
 
 pytestmark = pytest.mark.timeout(scaled(1800))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -178,7 +186,7 @@ def test_lost_pushes_are_made_good_by_the_numbers_and_the_heartbeat(gateway: Gat
     ]
     for listener in listeners:
         listener.start()
-    time.sleep(0.3)
+    until(lambda: gateway.listening == len(pages))
     gateway.loses = lambda: rng.random() < 0.2
     for _ in range(changes):
         gateway.publish()
@@ -347,20 +355,60 @@ def test_a_page_of_another_origin_gets_no_socket(gateway: Gateway) -> None:
         pass
 
 
+def say_hello(gateway: Gateway, client: ClientConnection) -> None:
+    """Say hello from now on, and wait until the pusher knows."""
+    client.send(json.dumps({"action": "hello", "after": None}))
+    assert json.loads(client.recv(timeout=20))["type"] == "connected"
+    until(lambda: gateway.listening == 1)
+
+
+def heard_until_its_end(client: ClientConnection) -> list[object]:
+    """All messages until the server ends the socket. Raises TimeoutError when it does not."""
+    heard: list[object] = []
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            heard.append(client.recv(timeout=20))
+    return heard
+
+
 def test_a_revoked_client_hears_nothing_published_after_and_its_socket_ends(gateway: Gateway) -> None:
-    """The key is revoked between publishing and replay, and between two pushes (I24)."""
+    """I24, T13."""
     with connect(f"ws://127.0.0.1:{gateway.port}", proxy=None) as client:
-        client.send(json.dumps({"action": "hello", "after": None}))
-        client.recv(timeout=5)
-        time.sleep(0.1)
+        say_hello(gateway, client)
         gateway.world.publish()
         gateway.world.parts.use(RevokeAccess).run(user_id="local")
         gateway.wake()
-        with contextlib.suppress(ConnectionClosed):
-            client.send(json.dumps({"action": "hello", "after": f"{gateway.world.epoch}-0"}))
-        heard = list(client)
 
-    assert not [message for message in heard if "job" in str(message)]
+        assert heard_until_its_end(client) == []
+
+
+def test_a_client_revoked_between_publishing_and_its_hello_is_replayed_nothing_and_its_socket_ends(
+    gateway: Gateway,
+) -> None:
+    """Nobody ends it before: a revocation looks for those who have said hello (I24)."""
+    gateway.world.publish()
+    with connect(f"ws://127.0.0.1:{gateway.port}", proxy=None) as client:
+        gateway.world.parts.use(RevokeAccess).run(user_id="local")
+        until(lambda: gateway.open_sockets == 1)
+        client.send(json.dumps({"action": "hello", "after": f"{gateway.world.epoch}-0"}))
+
+        assert heard_until_its_end(client) == []
+
+
+def test_a_client_whose_revocation_died_before_ending_it_is_pushed_nothing_and_its_socket_ends(
+    gateway: Gateway,
+) -> None:
+    """The list is written, the registry still holds it: the next push looks at the list (I24)."""
+    with connect(f"ws://127.0.0.1:{gateway.port}", proxy=None) as client:
+        say_hello(gateway, client)
+        gateway.world.stores.faults.crash_before_write(2)
+        with pytest.raises(Crash):
+            gateway.world.parts.use(RevokeAccess).run(user_id="local")
+        assert gateway.listening == 1
+        gateway.publish()
+
+        assert heard_until_its_end(client) == []
+    assert gateway.listening == 0
 
 
 @pytest.mark.parametrize(

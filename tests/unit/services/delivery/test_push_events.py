@@ -218,18 +218,14 @@ def test_two_time_outs_and_a_success_start_the_count_anew() -> None:
     assert world.heard_ids("shaky") == world.ids(1, 12)
 
 
-def test_throttling_by_the_gateway_never_drops_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttling_by_the_gateway_never_drops_a_connection() -> None:
     world = Delivery()
     world.greet("a")
-
-    def throttled(connection_id: str, body: bytes) -> None:
-        raise SendThrottled("The gateway refused the message with 429.")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(world.fake_sender, "send", throttled)
-        for _ in range(5):
-            world.publish(1)
-            world.parts.use(PushEvents).run()
+    world.fake_sender.throttled.add("a")
+    for _ in range(5):
+        world.publish(1)
+        world.parts.use(PushEvents).run()
+    world.fake_sender.throttled.clear()
     world.publish(1)
     world.parts.use(PushEvents).run()
 
