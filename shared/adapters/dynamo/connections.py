@@ -84,14 +84,14 @@ class DynamoConnections:
             ":failures": number(failures),
         }
         if connection.cursor is None:
-            place = "attribute_not_exists(#cursor)"
+            unmoved = "attribute_not_exists(#cursor)"
         else:
-            place = "#cursor = :cursor_before"
+            unmoved = "#cursor = :cursor_before"
             values[":cursor_before"] = number(connection.cursor)
         if connection.epoch is None:
-            place += " AND attribute_not_exists(#epoch)"
+            unmoved += " AND attribute_not_exists(#epoch)"
         else:
-            place += " AND #epoch = :epoch_before"
+            unmoved += " AND #epoch = :epoch_before"
             values[":epoch_before"] = text(connection.epoch)
         try:
             with translated():
@@ -99,7 +99,7 @@ class DynamoConnections:
                     TableName=self._table,
                     Key=_key(connection.connection_id),
                     UpdateExpression="SET #cursor = :cursor, #epoch = :epoch, failures = :failures",
-                    ConditionExpression=f"attribute_exists(connection_id) AND {place}",
+                    ConditionExpression=f"attribute_exists(connection_id) AND {unmoved}",
                     ExpressionAttributeNames={"#cursor": "cursor", "#epoch": "epoch"},
                     ExpressionAttributeValues=values,
                 )
