@@ -11,7 +11,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -49,7 +49,8 @@ MODEL = "owner/name"
 BURST = 1000
 BURST_SECONDS = 10.0
 FUNCTIONS = 16
-"""How many webhooks are worked on at once; an answer's time counts from the moment its webhook was due."""
+"""How many webhooks are worked on at once, each by a function that shares nothing with the others but the stores; an
+answer's time counts from the moment its webhook was due."""
 WRITES = {"TransactWriteItems", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"}
 
 
@@ -95,12 +96,13 @@ class DurableQueue(FakeQueue):
 
 @dataclass
 class Bench:
-    """A service over stores, as one function would have it. `requests` are those sent to DynamoDB."""
+    """A service over stores: `wiring` is one function's, `another` makes one more; `requests` went to DynamoDB."""
 
     stores: BenchStores | FakeStores
     requests: Requests
     provider: SlowProvider
     queue: DurableQueue
+    another: Callable[[], Wiring]
     wiring: Wiring
 
     @classmethod
@@ -114,7 +116,8 @@ class Bench:
     @classmethod
     def of(cls, stores: BenchStores | FakeStores, clock: Clock, requests: Requests | None = None) -> Bench:
         queue, provider = DurableQueue(), SlowProvider(clock)
-        wiring = Wiring(
+        another = partial(
+            Wiring,
             Settings(auth_mode=AuthMode.NONE),
             clock=clock,
             telemetry=FakeTelemetry(),
@@ -127,7 +130,7 @@ class Bench:
             providers={PROFILE.name: provider},
             enterprise=EnterpriseConfig(),
         )
-        return cls(stores, requests or Requests(), provider, queue, wiring)
+        return cls(stores, requests or Requests(), provider, queue, another, another())
 
     def fill(self, count: int) -> None:
         """So many running jobs, known here and at the provider, that report to our webhook."""
@@ -241,20 +244,24 @@ def webhook(bench: Bench, number: int, name: str, status: str) -> Delivery:
 def send_all(bench: Bench, jobs: Sequence[tuple[str, str]], seconds: float) -> tuple[Load, float]:
     """Send them evenly over `seconds`; returns how they were answered and how long after the last all was told."""
     load = Load()
-    receiver = bench.wiring.use(ReceiveWebhook)
+    functions = threading.local()
+
+    def start_function() -> None:
+        functions.receive_webhook = bench.another().use(ReceiveWebhook)
+
     worker = threading.Thread(target=bench.queue.work, args=(bench.wiring,))
     worker.start()
 
     def one(number: int, name: str, status: str, due: float) -> None:
         delivery = webhook(bench, number, name, status)
         try:
-            receiver.run(delivery)
+            functions.receive_webhook.run(delivery)
             load.add(time.perf_counter() - due, is_taken=True)
         except StoreUnavailableError:
             load.add(time.perf_counter() - due, is_taken=False)
 
     begun = time.perf_counter()
-    with ThreadPoolExecutor(FUNCTIONS) as pool:
+    with ThreadPoolExecutor(FUNCTIONS, initializer=start_function) as pool:
         for number, (name, status) in enumerate(jobs):
             due = begun + number * seconds / len(jobs)
             time.sleep(max(0.0, due - time.perf_counter()))
