@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -55,21 +55,26 @@ class JobStore(Protocol):
         self,
         remote_ids: Collection[RemoteId] = (),
         *,
-        of: Mapping[RemoteId, str] = {},
         job_ids: Collection[str] = (),
         delivery_ids: Collection[str] = (),
     ) -> Snapshot:
         """Head, claims of `remote_ids` with their jobs, the jobs `job_ids`, and which of `delivery_ids` exist.
 
-        Consistent reads. `of` names the job that a remote one is believed to be: it is read first, and where it says
-        so itself no claim is read.
+        Consistent reads. Also the jobs whose id is that of a remote one, claimed or not. Who names the claimed jobs in
+        `job_ids` spares a second read.
+        """
+
+    def batches(self, changes: Iterable[JobChange]) -> Iterator[Sequence[JobChange]]:
+        """The changes in their order, as many together as one `commit` takes.
+
+        Of a change with more delivery ids than that the newest are kept; one that is too large even so stands alone.
         """
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
         """Write all changes with their events, counts, day totals, claims and delivery ids in one transaction.
 
-        `head` is the head that was read; the new one is returned. At most 100 items and 3.5 MB (`items_of`).
-        Raises StaleWrite when any guard failed (nothing is written then).
+        `head` is the head that was read; the new one is returned. Raises StaleWrite when any guard failed and
+        ChangeTooLargeError for more than `batches` gives out at once; nothing is written then.
         """
 
     def day_totals(self, provider: str, first_day: datetime, last_day: datetime) -> tuple[DayTotal, ...]:

@@ -28,7 +28,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobChange:
-    """One job's change. `before` None: new; `after` None: deleted. `after.version` is set by the store."""
+    """One job's change. `before` None: new; `after` None: deleted. `after.version` is set by the store.
+
+    `claim` is taken for the job with it; `delivery_ids` are those of the webhooks that have their effect in it.
+    """
 
     before: Job | None
     after: Job | None
@@ -41,6 +44,13 @@ class JobChange:
         job = self.after or self.before
         assert job is not None
         return job.job_id
+
+    @property
+    def written_claim(self) -> Claim | None:
+        """The claim that it takes; a deletion leaves a tombstone of its remote job."""
+        if self.after is not None or self.before is None or self.before.external_id is None:
+            return self.claim
+        return Claim(RemoteId(self.before.provider, self.before.external_id), self.before.job_id, is_tombstone=True)
 
 
 @dataclass(frozen=True, slots=True)

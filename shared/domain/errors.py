@@ -182,6 +182,16 @@ class StaleWrite(CloudJobsError):
         self.delivery_ids = frozenset(delivery_ids)
 
 
+class ChangeTooLargeError(CloudJobsError):
+    """A job's change fits no transaction, so that no further try can write it."""
+
+    code = "change_too_large"
+
+    def __init__(self, job_id: str, detail: str) -> None:
+        super().__init__(detail)
+        self.job_id = job_id
+
+
 class WebhookRejected(CloudJobsError):
     """Any doubt about a webhook's signature; callers learn nothing more (T27). `reason` is for metrics only."""
 

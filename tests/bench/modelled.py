@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+from shared.adapters.dynamo.fill_transactions import items_of
 from shared.domain.change import JobChange, RemoteId, Snapshot
 from shared.domain.errors import StaleWrite
 from shared.domain.event import LogHead
 from shared.domain.job import Job
 from shared.ports import Clock
-from shared.services.recording.fill_transactions import items_of
 from tests.fakes.stores import FakeJobStore, FakeStores
 
 SMALL_TRANSACTION_SECONDS = 0.025
@@ -46,14 +46,13 @@ class ModelledJobStore(FakeJobStore):
         self,
         remote_ids: Collection[RemoteId] = (),
         *,
-        of: Mapping[RemoteId, str] = {},
         job_ids: Collection[str] = (),
         delivery_ids: Collection[str] = (),
     ) -> Snapshot:
         time.sleep(
             READ_SECONDS * math.ceil((1 + 2 * len(remote_ids) + len(job_ids) + len(delivery_ids)) / KEYS_A_REQUEST)
         )
-        return super().snapshot(remote_ids, of=of, job_ids=job_ids, delivery_ids=delivery_ids)
+        return super().snapshot(remote_ids, job_ids=job_ids, delivery_ids=delivery_ids)
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
         if not any(change.events for change in changes):

@@ -10,7 +10,6 @@ from typing import Any
 from shared.domain.change import Claim, JobChange, RemoteId
 from shared.domain.event import LogHead, deletion_event, status_event
 from shared.domain.job import Job, JobStatus, Transition
-from shared.services.recording.fill_transactions import fill_transactions
 from tests.builders import a_job
 from tests.contract.conftest import Stores
 
@@ -70,6 +69,6 @@ def many_jobs(stores: Stores, count: int, status: JobStatus = JobStatus.QUEUED, 
         created_at = stores.clock.now()
         stores.clock.advance(1)
         jobs.append(a_job(f"job{number:05d}abcdef", status, created_at=created_at, **fields))
-    for changes in fill_transactions([found(job) for job in jobs]):
+    for changes in stores.jobs.batches([found(job) for job in jobs]):
         head = stores.jobs.commit(changes, head=head, at=stores.clock.now())
     return jobs

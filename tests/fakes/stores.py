@@ -11,12 +11,13 @@ import math
 import secrets
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
+from shared.adapters.dynamo.fill_transactions import check_size, fill_transactions
 from shared.domain import state_keys
 from shared.domain.change import Claim, JobChange, RemoteId, Snapshot
 from shared.domain.connection import Connection
@@ -32,7 +33,6 @@ from tests.fakes.faults import Faults
 EVENT_LIFE = timedelta(days=8)
 DELIVERY_ID_LIFE = timedelta(days=7)
 TOMBSTONE_LIFE = timedelta(days=400)
-MAX_TRANSACTION_ITEMS = 100
 KEYS_A_REQUEST = 100
 OWN_PREFIXES = state_keys.JOB_STORE_PREFIXES
 
@@ -233,38 +233,27 @@ class FakeJobStore:
         self,
         remote_ids: Collection[RemoteId] = (),
         *,
-        of: Mapping[RemoteId, str] = {},
         job_ids: Collection[str] = (),
         delivery_ids: Collection[str] = (),
     ) -> Snapshot:
         with self._db.read("jobs.snapshot") as usage:
             now = self._db.clock.now()
-            claims: dict[RemoteId, Claim] = {}
-            wanted = dict.fromkeys(job_ids) | dict.fromkeys(of.get(key, key.external_id) for key in remote_ids)
-            reads = [1 + len(wanted) + len(set(delivery_ids)), 0, 0]
-            for key in dict.fromkeys(remote_ids):
-                hinted = self._db.job_rows.get(of[key]) if key in of else None
-                if hinted and (hinted.provider, hinted.external_id) == (key.provider, key.external_id):
-                    claims[key] = Claim(key, hinted.job_id)
-                    continue
-                reads[1 if key in of else 0] += 1
-                claim = self._live_claim(key, now)
-                if claim is None:
-                    continue
-                claims[key] = claim
-                if not claim.is_tombstone and claim.job_id not in wanted:
-                    wanted[claim.job_id] = None
-                    reads[2 if key in of else 1] += 1
+            near = dict.fromkeys([*job_ids, *(remote_id.external_id for remote_id in remote_ids)])
+            claims = {key: claim for key in remote_ids if (claim := self._live_claim(key, now))}
+            claimed = [claim.job_id for claim in claims.values() if not claim.is_tombstone]
+            far = dict.fromkeys(job_id for job_id in claimed if job_id not in near)
+            reads = [1 + len(near) + len(set(remote_ids)) + len(set(delivery_ids)), len(far)]
             usage.requests += sum(_requests_for(read) for read in reads if read) - 1
             usage.items_read += sum(reads)
             return Snapshot(
                 head=self._db.begun_head(),
-                jobs={job_id: self._db.job_rows[job_id] for job_id in wanted if job_id in self._db.job_rows},
+                jobs={job_id: self._db.job_rows[job_id] for job_id in {**near, **far} if job_id in self._db.job_rows},
                 claims=claims,
-                delivery_ids=frozenset(
-                    delivery_id for delivery_id in delivery_ids if self._is_delivered(delivery_id, now)
-                ),
+                delivery_ids=frozenset(one for one in delivery_ids if self._is_delivered(one, now)),
             )
+
+    def batches(self, changes: Iterable[JobChange]) -> Iterator[Sequence[JobChange]]:
+        return fill_transactions(changes)
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
         self._db.run_before_commit(changes)
@@ -351,7 +340,7 @@ class _Plan:
 
     @classmethod
     def of(cls, changes: Sequence[JobChange], at: datetime) -> _Plan:
-        """Raises ValueError for what DynamoDB refuses: the same item twice, or more than 100 items."""
+        """Raises ValueError for an item twice, ChangeTooLargeError for what one transaction cannot hold."""
         counts: Counter[tuple[str, JobStatus]] = Counter()
         for change in changes:
             for job, step in ((change.before, -1), (change.after, 1)):
@@ -360,7 +349,7 @@ class _Plan:
         plan = cls(
             changes=tuple(changes),
             events=tuple(event for change in changes for event in change.events),
-            claims=tuple(claim for change in changes for claim in _claims_of(change)),
+            claims=tuple(change.written_claim for change in changes if change.written_claim),
             delivery_ids=tuple(dict.fromkeys(delivery_id for change in changes for delivery_id in change.delivery_ids)),
             totals=day_differences([(change.before, change.after) for change in changes]),
             counts=Counter({key: number for key, number in counts.items() if number}),
@@ -368,8 +357,7 @@ class _Plan:
         for keys in ([change.job_id for change in plan.changes], [claim.remote_id for claim in plan.claims]):
             if len(set(keys)) < len(keys):
                 raise ValueError("A transaction holds no item twice.")
-        if plan.item_count > MAX_TRANSACTION_ITEMS:
-            raise ValueError(f"A transaction holds at most {MAX_TRANSACTION_ITEMS} items, not {plan.item_count}.")
+        check_size(changes, plan.item_count)
         return plan
 
     @property
@@ -380,16 +368,6 @@ class _Plan:
     def item_count(self) -> int:
         parts = (self.changes, self.events, self.claims, self.delivery_ids, self.totals)
         return sum(len(part) for part in parts) + self.touches_head
-
-
-def _claims_of(change: JobChange) -> tuple[Claim, ...]:
-    """What a change writes about the remote job: a deletion leaves a tombstone, else the claim it takes."""
-    if change.after is not None:
-        return (change.claim,) if change.claim else ()
-    before = change.before
-    if before is None or before.external_id is None:
-        return ()
-    return (Claim(RemoteId(before.provider, before.external_id), before.job_id, is_tombstone=True),)
 
 
 def _is_of(found: Claim, written: Claim) -> bool:

@@ -10,6 +10,7 @@ from functions.work import commit_queued
 from shared.adapters.providers.replicate.answers import observation_from_body
 from shared.domain import state_keys
 from shared.domain.change import JobChange
+from shared.domain.errors import ChangeTooLargeError
 from shared.domain.job import JobStatus
 from shared.domain.observation import merge_observations
 from shared.services.recording.commit_queued import LEASE
@@ -90,7 +91,7 @@ def test_a_change_that_fits_no_transaction_holds_no_other_up(engine: Engine) -> 
 
     def refuse(changes: Sequence[JobChange], **how: object) -> object:
         if any(change.job_id == "aaaaaaaa0001" for change in changes):
-            raise ValueError("too large for one transaction")
+            raise ChangeTooLargeError("aaaaaaaa0001", "A transaction holds at most 100 items.")
         return real(changes, **how)  # type: ignore[arg-type]
 
     engine.system.stores.jobs.commit = refuse  # type: ignore[method-assign, assignment]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain import state_keys
 from shared.domain.change import Claim, RemoteId
-from shared.domain.errors import InvalidRequestError
+from shared.domain.errors import ChangeTooLargeError
 from shared.domain.event import LOG_NAME, EventType, JobDeleted, JobEvent, JobStatusChanged, LoggedEvent, LogHead
 from shared.domain.job import (
     MIN_PREFIX_LENGTH,
@@ -93,7 +93,7 @@ def created_key(job: Job) -> str:
 def encode_job(job: Job) -> Item:
     """The item of a job, at most 2 kB: when everything else is long, the error message gets the room that is left.
 
-    Raises InvalidRequestError when the metadata is larger than 256 bytes of JSON.
+    Raises ChangeTooLargeError when the metadata is larger than 256 bytes of JSON.
     """
     item: Item = {
         "job_id": text(job.job_id),
@@ -117,7 +117,7 @@ def encode_job(job: Job) -> Item:
         user_id=job.user_id,
         model=job.model,
         provider_status=job.provider_status,
-        metadata=_encode_metadata(job.metadata),
+        metadata=_encode_metadata(job),
         transitions=_encode_transitions(job),
     )
     _put_moments(
@@ -267,10 +267,7 @@ def claim_key(remote_id: RemoteId) -> Item:
     return {"key": text(state_keys.claim(remote_id.provider, remote_id.external_id))}
 
 
-def decode_claim(remote_id: RemoteId, item: Attributes, now: datetime) -> Claim | None:
-    """None for a tombstone that has expired."""
-    if not is_live(item, now):
-        return None
+def decode_claim(remote_id: RemoteId, item: Attributes) -> Claim:
     return Claim(remote_id, item["job_id"]["S"], is_tombstone="tombstone" in item)
 
 
@@ -313,12 +310,12 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
     return 1 if kind == "BOOL" else len(content)
 
 
-def _encode_metadata(metadata: Mapping[str, object]) -> str | None:
-    if not metadata:
+def _encode_metadata(job: Job) -> str | None:
+    if not job.metadata:
         return None
-    encoded = _storable(json.dumps(metadata, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
+    encoded = _storable(json.dumps(job.metadata, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
     if len(encoded.encode()) > MAX_METADATA_BYTES:
-        raise InvalidRequestError(f"A job's metadata may hold {MAX_METADATA_BYTES} bytes of JSON at most.")
+        raise ChangeTooLargeError(job.job_id, f"A job's metadata may hold {MAX_METADATA_BYTES} bytes of JSON at most.")
     return encoded
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from shared.adapters.dynamo.batches import batch_get, query
 from shared.adapters.dynamo.client import ClientFactory, dynamo_client
 from shared.adapters.dynamo.errors import raise_canceled, translated
 from shared.adapters.dynamo.events import begin_log
+from shared.adapters.dynamo.fill_transactions import fill_transactions
 from shared.adapters.dynamo.items import (
     SCOPE,
     Attributes,
@@ -31,7 +32,7 @@ from shared.adapters.dynamo.items import (
     total_key,
 )
 from shared.adapters.dynamo.transaction import Tables, build_transaction
-from shared.domain.change import Claim, JobChange, RemoteId, Snapshot
+from shared.domain.change import JobChange, RemoteId, Snapshot
 from shared.domain.event import LogHead
 from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, ActiveJob, IndexPage, Job, JobStatus
 from shared.domain.totals import DayTotal
@@ -110,28 +111,32 @@ class DynamoJobStore:
         self,
         remote_ids: Collection[RemoteId] = (),
         *,
-        of: Mapping[RemoteId, str] = {},
         job_ids: Collection[str] = (),
         delivery_ids: Collection[str] = (),
     ) -> Snapshot:
-        reading = _Reading(self._tables, self._clock.now())
-        reading.want_jobs(job_ids)
-        for remote_id in dict.fromkeys(remote_ids):
-            reading.want_jobs([of.get(remote_id, remote_id.external_id)])
-            if remote_id not in of:
-                reading.want_claim(remote_id)
-        reading.want_delivery_ids(delivery_ids)
-        reading.take(batch_get(self._client(), self._clock, [(self._tables.events, head_key()), *reading.open()]))
-        for remote_id in remote_ids:
-            reading.claim_or_want(remote_id, of.get(remote_id))
-        reading.want_jobs(claim.job_id for claim in reading.claims.values() if not claim.is_tombstone)
-        while missing := reading.open():
-            reading.take(batch_get(self._client(), self._clock, missing))
-            reading.want_jobs(claim.job_id for claim in reading.claims.values() if not claim.is_tombstone)
-        head = reading.head or begin_log(self._client(), self._tables.events)
-        return Snapshot(
-            head=head, jobs=reading.jobs, claims=reading.claims, delivery_ids=frozenset(reading.delivery_ids)
+        tables, now = self._tables, self._clock.now()
+        near = dict.fromkeys([*job_ids, *(remote_id.external_id for remote_id in remote_ids)])
+        claim_of_item = {_name(claim_key(remote_id)): remote_id for remote_id in remote_ids}
+        delivery_of_item = {_name(delivery_key(delivery_id)): delivery_id for delivery_id in delivery_ids}
+        found = self._read(
+            (tables.events, head_key()),
+            *((tables.jobs, _job_key(job_id)) for job_id in near),
+            *((tables.state, {"key": text(name)}) for name in {**claim_of_item, **delivery_of_item}),
         )
+        live = {_name(item): item for item in found[tables.state] if is_live(item, now)}
+        claims = [decode_claim(claim_of_item[name], live[name]) for name in live if name in claim_of_item]
+        far = {claim.job_id: None for claim in claims if not claim.is_tombstone and claim.job_id not in near}
+        items = found[tables.jobs] + self._read(*((tables.jobs, _job_key(job_id)) for job_id in far))[tables.jobs]
+        heads = [decode_head(item) for item in found[tables.events]]
+        return Snapshot(
+            head=heads[0] if heads else begin_log(self._client(), tables.events),
+            jobs={job.job_id: job for job in map(decode_job, items)},
+            claims={claim.remote_id: claim for claim in claims},
+            delivery_ids=frozenset(delivery_of_item[name] for name in live if name in delivery_of_item),
+        )
+
+    def batches(self, changes: Iterable[JobChange]) -> Iterator[Sequence[JobChange]]:
+        return fill_transactions(changes)
 
     def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
         transaction = build_transaction(self._tables, changes, head=head, at=at)
@@ -154,6 +159,9 @@ class DynamoJobStore:
         found = batch_get(self._client(), self._clock, wanted)
         return tuple(sorted((decode_total(item) for item in found[self._tables.state]), key=lambda total: total.day))
 
+    def _read(self, *wanted: tuple[str, Item]) -> dict[str, list[Attributes]]:
+        return batch_get(self._client(), self._clock, wanted)
+
     def _with_status(self, status: JobStatus, provider: str) -> Iterable[Attributes]:
         return query(
             self._client(),
@@ -166,74 +174,10 @@ class DynamoJobStore:
         )
 
 
-class _Reading:
-    """A snapshot while it is read: what is wanted, what was found, and what is still open."""
-
-    def __init__(self, tables: Tables, now: datetime) -> None:
-        self._tables = tables
-        self._now = now
-        self._open: dict[tuple[str, str], Item] = {}
-        self._asked: set[tuple[str, str]] = set()
-        self._claims_by_item: dict[str, RemoteId] = {}
-        self._delivery_ids_by_item: dict[str, str] = {}
-        self.head: LogHead | None = None
-        self.jobs: dict[str, Job] = {}
-        self.claims: dict[RemoteId, Claim] = {}
-        self.delivery_ids: set[str] = set()
-
-    def want_jobs(self, job_ids: Iterable[str]) -> None:
-        for job_id in job_ids:
-            self._want(self._tables.jobs, job_id, _job_key(job_id))
-
-    def want_claim(self, remote_id: RemoteId) -> None:
-        item_key = claim_key(remote_id)
-        self._claims_by_item[item_key["key"]["S"]] = remote_id
-        self._want(self._tables.state, item_key["key"]["S"], item_key)
-
-    def want_delivery_ids(self, delivery_ids: Iterable[str]) -> None:
-        for delivery_id in delivery_ids:
-            item_key = delivery_key(delivery_id)
-            self._delivery_ids_by_item[item_key["key"]["S"]] = delivery_id
-            self._want(self._tables.state, item_key["key"]["S"], item_key)
-
-    def claim_or_want(self, remote_id: RemoteId, job_id: str | None) -> None:
-        """A hinted job that says itself which remote job it is needs no look at the claim."""
-        if remote_id in self.claims:
-            return
-        job = self.jobs.get(job_id) if job_id else None
-        if job and (job.provider, job.external_id) == (remote_id.provider, remote_id.external_id):
-            self.claims[remote_id] = Claim(remote_id, job.job_id)
-        else:
-            self.want_claim(remote_id)
-
-    def open(self) -> list[tuple[str, Item]]:
-        """What is wanted and was not asked for yet; from now on it counts as asked for."""
-        wanted = [(table, key) for (table, _), key in self._open.items()]
-        self._asked |= set(self._open)
-        self._open.clear()
-        return wanted
-
-    def take(self, found: Mapping[str, Iterable[Attributes]]) -> None:
-        for item in found.get(self._tables.events, ()):
-            self.head = decode_head(item)
-        for item in found.get(self._tables.jobs, ()):
-            job = decode_job(item)
-            self.jobs[job.job_id] = job
-        for item in found.get(self._tables.state, ()):
-            name = item["key"]["S"]
-            if name in self._delivery_ids_by_item:
-                if is_live(item, self._now):
-                    self.delivery_ids.add(self._delivery_ids_by_item[name])
-                continue
-            remote_id = self._claims_by_item[name]
-            claim = decode_claim(remote_id, item, self._now)
-            if claim:
-                self.claims[remote_id] = claim
-
-    def _want(self, table: str, name: str, key: Item) -> None:
-        if (table, name) not in self._asked:
-            self._open[table, name] = key
-
-
 def _job_key(job_id: str) -> Any:
     return {"job_id": text(job_id)}
+
+
+def _name(item: Attributes) -> str:
+    """The key of an item of the state table."""
+    return str(item["key"]["S"])

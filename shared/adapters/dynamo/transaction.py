@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.dynamo.errors import Guard, Guarded
+from shared.adapters.dynamo.fill_transactions import check_size
 from shared.adapters.dynamo.items import (
     COUNT_PREFIX,
     Item,
@@ -23,7 +24,7 @@ from shared.adapters.dynamo.items import (
     text,
     total_key,
 )
-from shared.domain.change import Claim, JobChange, RemoteId
+from shared.domain.change import Claim, JobChange
 from shared.domain.event import LOG_NAME, JobEvent, LogHead
 from shared.domain.job import JobStatus
 from shared.domain.totals import DayTotal, day_differences
@@ -31,7 +32,6 @@ from shared.domain.totals import DayTotal, day_differences
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-MAX_ITEMS = 100
 EVENT_LIFE = timedelta(days=8)
 DELIVERY_ID_LIFE = timedelta(days=7)
 TOMBSTONE_LIFE = timedelta(days=400)
@@ -58,7 +58,7 @@ class Transaction:
 
 
 def build_transaction(tables: Tables, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> Transaction:
-    """Raises ValueError for what DynamoDB would refuse as a whole: an item twice, or more than 100 items."""
+    """Raises ChangeTooLargeError for what DynamoDB would refuse, ValueError for an item twice, which is a mistake."""
     builder = _Builder(tables, at)
     for change in changes:
         builder.add_job(change)
@@ -75,8 +75,7 @@ def build_transaction(tables: Tables, changes: Sequence[JobChange], *, head: Log
         builder.add_head(head, after, counts)
     for difference in day_differences([(change.before, change.after) for change in changes]):
         builder.add_total(difference)
-    if len(builder.items) > MAX_ITEMS:
-        raise ValueError(f"A transaction holds at most {MAX_ITEMS} items, not {len(builder.items)}.")
+    check_size(changes, len(builder.items))
     if len({guard.item for guard in builder.guards}) < len(builder.guards):
         raise ValueError("A transaction holds no item twice.")
     return Transaction(builder.items, builder.guards, after)
@@ -120,13 +119,10 @@ class _Builder:
             self._add(guard, {"Put": {"Item": encode_job(replace(change.after, version=version)), **write}})
 
     def add_claim(self, change: JobChange) -> None:
-        """A deletion leaves a tombstone of its remote job, whoever else took a claim takes it for good."""
-        if change.after is not None:
-            if change.claim is not None:
-                self._put_claim(change.claim)
-        elif change.before is not None and change.before.external_id is not None:
-            key = RemoteId(change.before.provider, change.before.external_id)
-            self._bury_claim(Claim(key, change.before.job_id, is_tombstone=True))
+        """Whoever takes a claim takes it for good; only a deletion writes its tombstone over it."""
+        claim = change.written_claim
+        if claim is not None:
+            (self._bury_claim if claim.is_tombstone else self._put_claim)(claim)
 
     def add_delivery_id(self, delivery_id: str) -> None:
         item: Item = {**delivery_key(delivery_id), "expires_at": number(epoch_seconds(self.at + DELIVERY_ID_LIFE))}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.domain import state_keys
-from shared.domain.errors import InvalidRequestError, StaleWrite, StoreUnavailableError
+from shared.domain.errors import ChangeTooLargeError, InvalidRequestError, StaleWrite, StoreUnavailableError
 from shared.ports import Clock, StateStore, Telemetry
 from shared.services.recording.messages import ObservationMessage, decode_observation
 from shared.services.recording.record_observations import RecordObservations
@@ -53,14 +53,14 @@ class CommitQueued:
         except StoreUnavailableError as error:
             self.telemetry.warning("observations stay queued", reason=error.detail)
             return list(read)
-        except ValueError:
+        except ChangeTooLargeError:
             return [place for place, message in read.items() if not self._is_recorded(message)]
         return []
 
     def _is_recorded(self, message: ObservationMessage) -> bool:
         try:
             self._record_together([message])
-        except (StoreUnavailableError, ValueError) as error:
+        except (StoreUnavailableError, ChangeTooLargeError) as error:
             self.telemetry.warning("observation stays queued", reason=str(error))
             return False
         return True

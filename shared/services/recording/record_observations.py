@@ -16,7 +16,6 @@ from shared.domain.metric import Metric
 from shared.domain.observation import Observation, first_observed, merge_observations
 from shared.ports import Clock, JobStore, Telemetry, WorkQueue
 from shared.services.providers.provider_settings import ProviderSettings
-from shared.services.recording.fill_transactions import fill_transactions
 from shared.services.recording.messages import encode_observation
 
 OWN_TRIES = 2
@@ -101,7 +100,8 @@ class RecordObservations:
 
     def look(self, observations: Sequence[Observation], *, of: Mapping[RemoteId, str] = {}) -> Snapshot:
         """What `run` will decide on, read ahead. Raises StoreUnavailableError."""
-        return self.jobs.snapshot([seen.remote_id for seen in observations], of=of)
+        remote_ids = {seen.remote_id: None for seen in observations}
+        return self.jobs.snapshot(remote_ids, job_ids=[of[key] for key in remote_ids if key in of])
 
     def run(
         self,
@@ -176,8 +176,9 @@ class RecordObservations:
         """
         if snapshot is None:
             delivery_ids = [delivery_id for group in groups for delivery_id in group.delivery_ids]
-            of = {group.remote_id: group.job_id for group in groups if group.job_id}
-            snapshot = self.jobs.snapshot([group.remote_id for group in groups], of=of, delivery_ids=delivery_ids)
+            job_ids = [group.job_id for group in groups if group.job_id]
+            remote_ids = [group.remote_id for group in groups]
+            snapshot = self.jobs.snapshot(remote_ids, job_ids=job_ids, delivery_ids=delivery_ids)
         decided: dict[str, tuple[_Group, JobChange]] = {}
         again: list[_Group] = []
         for given in groups:
@@ -196,7 +197,7 @@ class RecordObservations:
             exhausted.extend(group for group, _ in decided.values())
             return again
         head = snapshot.head
-        for batch in fill_transactions([change for _, change in decided.values()]):
+        for batch in self.jobs.batches([change for _, change in decided.values()]):
             head, overtaken, colliding = self._commit(batch, head, recorded)
             again.extend(decided[change.job_id][0] for change in overtaken)
             exhausted.extend(decided[change.job_id][0] for change in colliding)

@@ -30,7 +30,7 @@ from shared.adapters.dynamo.items import (
     moment_of,
 )
 from shared.adapters.providers.replicate.profile import KINDS, PREDICTION
-from shared.domain.errors import InvalidRequestError
+from shared.domain.errors import ChangeTooLargeError
 from shared.domain.event import JobDeleted, JobEvent, JobStatusChanged, LoggedEvent
 from shared.domain.job import (
     MAX_ERROR_LENGTH,
@@ -167,7 +167,7 @@ def test_an_ordinary_error_message_is_kept_whole() -> None:
 
 
 def test_metadata_that_is_too_large_is_refused_with_the_limit() -> None:
-    with pytest.raises(InvalidRequestError, match="256 bytes"):
+    with pytest.raises(ChangeTooLargeError, match="256 bytes"):
         encode_job(replace(a_job(), metadata={"k": "x" * MAX_METADATA_BYTES}))
 
 

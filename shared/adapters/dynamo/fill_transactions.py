@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 
 from shared.domain.change import JobChange
+from shared.domain.errors import ChangeTooLargeError
 from shared.domain.event import JobEvent
 from shared.domain.job import Job
 from shared.domain.totals import day_differences
@@ -29,11 +30,7 @@ def items_of(change: JobChange) -> int:
 
     The log's head and the totals of its day come on top, once a transaction.
     """
-    if change.after is None:
-        claims = 1 if change.before is not None and change.before.external_id is not None else 0
-    else:
-        claims = 1 if change.claim is not None else 0
-    return 1 + len(change.events) + claims + len(change.delivery_ids)
+    return 1 + len(change.events) + (change.written_claim is not None) + len(change.delivery_ids)
 
 
 def bytes_of(change: JobChange) -> int:
@@ -44,12 +41,12 @@ def bytes_of(change: JobChange) -> int:
 
 
 def fill_transactions(
-    changes: Sequence[JobChange], *, max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES
+    changes: Iterable[JobChange], *, max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES
 ) -> Iterator[list[JobChange]]:
     """Cut changes, in their order, into the fewest runs that each fit one transaction.
 
     Of one change's delivery ids only as many as fit are kept, the newest ones: a delivery without it that comes again
-    is merged again, which changes nothing. Raises ValueError when a change cannot fit even so.
+    is merged again, which changes nothing. A change that fits no transaction stands alone.
     """
     filling = _Filling(max_items, max_bytes)
     for whole in changes:
@@ -57,11 +54,20 @@ def fill_transactions(
         if filling.changes and not filling.takes(load):
             yield filling.changes
             filling = _Filling(max_items, max_bytes)
-        if not filling.takes(load):
-            raise ValueError(f"The change of job {whole.job_id} is too large for one transaction.")
         filling.add(load)
     if filling.changes:
         yield filling.changes
+
+
+def check_size(changes: Sequence[JobChange], items: int) -> None:
+    """Raises ChangeTooLargeError, which names the largest of them, when their `items` fit no transaction."""
+    if items > MAX_ITEMS:
+        largest = max(changes, key=items_of)
+        raise ChangeTooLargeError(largest.job_id, f"A transaction holds at most {MAX_ITEMS} items, not {items}.")
+    size = sum(map(bytes_of, changes))
+    if size > MAX_BYTES:
+        largest = max(changes, key=bytes_of)
+        raise ChangeTooLargeError(largest.job_id, f"A transaction holds at most {MAX_BYTES} bytes, not {size}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +82,13 @@ class _Load:
 
 def _load_of(whole: JobChange, max_items: int) -> _Load:
     """A change with only as many delivery ids, the newest ones, as fit a transaction of its own."""
-    days = frozenset((total.provider, total.day) for total in day_differences([(whole.before, whole.after)]))
-    excess = _HEAD_ITEMS + items_of(whole) + len(days) - max_items
-    change = replace(whole, delivery_ids=whole.delivery_ids[excess:]) if excess > 0 else whole
+    load = _weigh(whole)
+    excess = _HEAD_ITEMS + load.items + len(load.days) - max_items
+    return _weigh(replace(whole, delivery_ids=whole.delivery_ids[excess:])) if excess > 0 else load
+
+
+def _weigh(change: JobChange) -> _Load:
+    days = frozenset((total.provider, total.day) for total in day_differences([(change.before, change.after)]))
     return _Load(change, items_of(change), bytes_of(change), days)
 
 

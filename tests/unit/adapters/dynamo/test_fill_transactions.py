@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters.dynamo.fill_transactions import bytes_of, check_size, fill_transactions, items_of
 from shared.domain.change import Claim, JobChange, RemoteId
+from shared.domain.errors import ChangeTooLargeError
 from shared.domain.event import status_event
 from shared.domain.job import Job, JobStatus
 from shared.domain.totals import day_differences
-from shared.services.recording.fill_transactions import bytes_of, fill_transactions, items_of
 from tests.builders import a_job, after
 
 
@@ -59,9 +60,12 @@ def test_large_changes_are_cut_by_bytes() -> None:
     assert sizes(changes) == [3, 3, 1]
 
 
-def test_a_change_too_large_for_any_transaction_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="too large"):
-        list(fill_transactions([JobChange(before=None, after=a_job(metadata={"k": "x" * 4_000_000}))]))
+def test_a_change_too_large_for_any_transaction_stands_alone_and_is_named() -> None:
+    large = JobChange(before=None, after=a_job(metadata={"k": "x" * 4_000_000}))
+    assert sizes([a_change(1), large, a_change(2)]) == [1, 1, 1]
+    with pytest.raises(ChangeTooLargeError, match="bytes") as caught:
+        check_size([a_change(1), large], items=6)
+    assert caught.value.job_id == large.job_id
 
 
 def test_of_too_many_delivery_ids_the_newest_are_kept() -> None:
