@@ -79,8 +79,8 @@ class StatusMachine(RuleBasedStateMachine):
             retention=None,
         )
 
-    def _observation(self, remote_id: str, status: JobStatus | None, hint: str | None = None) -> Observation:
-        return an_observation(remote_id, status, observed_at=self.clock.now(), job_id=hint)
+    def _observation(self, remote_id: str, status: JobStatus | None) -> Observation:
+        return an_observation(remote_id, status, observed_at=self.clock.now())
 
     def _change(self, job_id: str, decide: Callable[[Job | None], JobChange | None]) -> None:
         """A deliberate change, tried once."""
@@ -90,10 +90,13 @@ class StatusMachine(RuleBasedStateMachine):
             if change is not None:
                 self.jobs.commit([change], head=snapshot.head, at=self.clock.now())
 
-    def _record(self, looks: Sequence[Observation], delivery_ids: Sequence[str | None] = ()) -> Recorded | None:
+    def _record(
+        self, looks: Sequence[Observation], delivery_ids: Sequence[str | None] = (), hint: str | None = None
+    ) -> Recorded | None:
         """None when the process died or the store was down: the caller was not told yes."""
+        of = {seen.remote_id: hint for seen in looks} if hint else {}
         with suppress(Crash, StoreUnavailableError):
-            return self.recorder.run(looks, delivery_ids=delivery_ids)
+            return self.recorder.run(looks, of=of, delivery_ids=delivery_ids)
         return None
 
     @rule(local_id=local_ids)
@@ -126,7 +129,7 @@ class StatusMachine(RuleBasedStateMachine):
         remote_id, status, hint = self.deliveries.setdefault(webhook_id, (remote_id, status, hint))
         before = len(self.stores.event_rows)
         known = webhook_id in self.stores.delivery_rows
-        self._record([self._observation(remote_id, status, hint)], [webhook_id])
+        self._record([self._observation(remote_id, status)], [webhook_id], hint)
         if known:
             assert len(self.stores.event_rows) == before, "a webhook id had an effect twice"
 
@@ -138,8 +141,9 @@ class StatusMachine(RuleBasedStateMachine):
     def race(self, remote_id: str, first: JobStatus | None, second: JobStatus | None, hint: str | None) -> None:
         """A second writer commits between this one's read and its write."""
         other = self._recorder(FakeQueue())
-        looks = [self._observation(remote_id, second, hint)]
-        self.stores.before_commit(lambda changes: self._quietly(lambda: other.run(looks)))
+        looks = [self._observation(remote_id, second)]
+        of = {looks[0].remote_id: hint} if hint else {}
+        self.stores.before_commit(lambda changes: self._quietly(lambda: other.run(looks, of=of)))
         self._record([self._observation(remote_id, first)])
 
     @staticmethod
@@ -170,7 +174,11 @@ class StatusMachine(RuleBasedStateMachine):
         for _ in range(2 if twice else 1):
             messages = [decode_observation(text) for text in batch]
             with suppress(Crash, StoreUnavailableError):
-                self.committer.run([m.observation for m in messages], delivery_ids=[m.delivery_id for m in messages])
+                self.committer.run(
+                    [m.observation for m in messages],
+                    of={m.observation.remote_id: m.job_id for m in messages if m.job_id},
+                    delivery_ids=[m.delivery_id for m in messages],
+                )
                 self.queue.messages.clear()
 
     @rule(write=st.integers(1, 3), after=st.booleans())
