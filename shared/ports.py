@@ -116,7 +116,7 @@ class JobTexts(Protocol):
 
 
 class StateStore(Protocol):
-    """Leases, places, settings, preferences, tickets, slots, breakers: JSON values by key, each with a version."""
+    """Leases, places, settings, preferences, tickets, slots, holds: JSON values by key, each with a version."""
 
     def get(self, key: str, *, now: datetime) -> StateItem | None: ...
 

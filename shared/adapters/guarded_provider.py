@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from shared.domain import state_keys
 from shared.domain.account import Account
@@ -21,7 +24,6 @@ from shared.domain.errors import (
     StaleWrite,
     StoreUnavailableError,
 )
-from shared.domain.job import from_iso, to_iso
 from shared.domain.observation import Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Clock, Provider, StateStore
@@ -36,71 +38,32 @@ FAILURES_UNTIL_OPEN = 5
 FIRST_OPENING_SECONDS = 10.0
 LONGEST_OPENING_SECONDS = 300.0
 PROBE_SECONDS = 20.0
-"""Longer than any call takes; a probe that has not reported by then is given to another."""
+"""Longer than any call takes; when a probe has not reported by then, another call is let through."""
 
-FORGET_AFTER = timedelta(hours=1)
-"""No hold is longer, so that one that seems to be is forgotten."""
+LONGEST_HOLD = timedelta(hours=1)
 
 _ANSWERS = (
     ProviderAnswerInvalidError,
     ProviderJobNotFoundError,
     ProviderRefusedError,
+    ProviderThrottledError,
     ProviderTokenRejectedError,
 )
 """Errors that prove that the provider answers: none of them opens the breaker, each of them closes it."""
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class _Hold:
-    """What all functions share about a provider; everything None: all is well.
-
-    `not_before` follows a 429, `open_until` the `openings`-th failure in a row, `probe_until` is the time that one
-    caller has to find out whether the provider is back.
-    """
-
-    not_before: datetime | None = None
-    open_until: datetime | None = None
-    openings: int = 0
-    probe_until: datetime | None = None
-
-    def to_value(self) -> dict[str, object]:
-        moments = {"not_before": self.not_before, "open_until": self.open_until, "probe_until": self.probe_until}
-        return {"openings": self.openings} | {name: to_iso(at) for name, at in moments.items() if at is not None}
-
-    @staticmethod
-    def of(value: Mapping[str, object]) -> _Hold:
-        """Whatever cannot be read holds nobody back."""
-        openings = value.get("openings")
-        return _Hold(
-            not_before=_moment(value.get("not_before")),
-            open_until=_moment(value.get("open_until")),
-            openings=int(openings) if isinstance(openings, int | float) else 0,
-            probe_until=_moment(value.get("probe_until")),
-        )
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """When this may be forgotten; well after its last moment, since stores round expiry to seconds."""
-        moments = [at for at in (self.not_before, self.open_until, self.probe_until) if at is not None]
-        return max(moments) + FORGET_AFTER if moments else None
+Chance = Callable[[], float]
+"""Numbers from 0 to 1 that spread the moments at which functions come back."""
 
 
 class GuardedProvider:
     """`ports.Provider` around another, safe to share between threads.
 
-    Shared by all functions through the state store (one read per CACHE_SECONDS and process, no write while all is
-    well): after a 429 nobody calls before Retry-After has passed; after FAILURES_UNTIL_OPEN calls in a row without
-    an answer the provider is left alone for a growing, jittered time, then one caller alone tries it. A rejected
-    token, a 404 or a refusal is an answer and never opens the breaker.
+    A call waits for its turn (`_Pace`), is refused during a 429's hold (`_Hold`, shared by all functions) and while
+    the provider does not answer (`_Breaker`, this process's own).
 
-    `account` and `cancel` pass an open breaker, though never a 429: a person who stores another token must see at
-    once whether it is good, and a job that can't be cancelled costs money. Their success closes the breaker.
-
-    Pacing is of this process: `requests_per_second` is its share of the provider's 50. Calls wait for their turn up
-    to LONGEST_WAIT_SECONDS, then ProviderThrottledError. A state store that is down guards nothing beyond this
-    process, but stops no call.
+    `account` and `cancel` pass an open breaker, though never a hold: a person who stores another token must see at
+    once whether it is good, and a job that can't be cancelled costs money.
     """
 
     def __init__(
@@ -110,21 +73,13 @@ class GuardedProvider:
         state: StateStore,
         clock: Clock,
         requests_per_second: float = REQUESTS_PER_SECOND,
-        chance: Callable[[], float] = random.random,
+        chance: Chance = random.random,
     ) -> None:
-        """`chance` gives numbers from 0 to 1 and spreads the moments at which functions come back."""
+        """`requests_per_second` is this process's share of what the provider allows."""
         self._inner = inner
-        self._state = state
-        self._clock = clock
-        self._chance = chance
-        self._key = state_keys.provider_hold(inner.name)
-        self._pace = _Pace(requests_per_second, BURST)
-        self._lock = threading.Lock()
-        self._hold = _Hold()
-        self._version = 0
-        self._is_shared = True
-        self._read_at: float | None = None
-        self._failures = 0
+        self._pace = _Pace(requests_per_second, BURST, inner.label, clock)
+        self._hold = _Hold(state_keys.provider_hold(inner.name), inner.label, state, clock, chance)
+        self._breaker = _Breaker(inner.label, clock, chance)
 
     @property
     def profile(self) -> ProviderProfile:
@@ -159,177 +114,173 @@ class GuardedProvider:
         return self._guarded(self._inner.webhook_secret)
 
     def _guarded(self, call: Callable[[], Result], *, passes_breaker: bool = False) -> Result:
-        with self._lock:
-            self._refuse_if_held(passes_breaker=passes_breaker)
-        self._wait_for_turn()
-        with self._lock:
-            self._refuse_if_held(passes_breaker=passes_breaker)
-            may_close = passes_breaker or self._begin_probe()
+        self._hold.check()
+        if not passes_breaker:
+            self._breaker.check()
+        self._pace.wait_for_turn()
+        self._hold.check()
+        is_probe = not passes_breaker and self._breaker.begin()
         try:
             result = call()
-        except ProviderThrottledError as error:
-            self._throttled(error.retry_after, may_close=may_close)
-            raise
         except ProviderUnavailableError:
-            self._failed(is_probe=may_close and not passes_breaker)
+            self._breaker.failed(is_probe=is_probe)
             raise
-        except _ANSWERS:
-            self._answered(may_close=may_close)
+        except _ANSWERS as error:
+            if isinstance(error, ProviderThrottledError):
+                self._hold.extend(error.retry_after)
+            self._breaker.answered()
             raise
-        self._answered(may_close=may_close)
+        self._breaker.answered()
         return result
-
-    def _wait_for_turn(self) -> None:
-        with self._lock:
-            wait = self._pace.reserve(self._clock.monotonic())
-        if wait > LONGEST_WAIT_SECONDS:
-            raise self._throttling_error(wait)
-        if wait > 0:
-            self._clock.sleep(wait)
-
-    def _refuse_if_held(self, *, passes_breaker: bool) -> None:
-        hold, now = self._known_hold(), self._clock.now()
-        if hold.not_before is not None and _is_ahead(hold.not_before, now):
-            raise self._throttling_error((hold.not_before - now).total_seconds())
-        if passes_breaker or hold.open_until is None:
-            return
-        until = max(hold.open_until, hold.probe_until or hold.open_until)
-        if _is_ahead(until, now):
-            seconds = (until - now).total_seconds()
-            raise ProviderUnavailableError(
-                f"{self.label} has not been answering; it will be asked again in {seconds:.0f} seconds."
-            )
-
-    def _begin_probe(self) -> bool:
-        """Whether this call is the one that finds out; with several at once the store decides who it is."""
-        hold, now = self._hold, self._clock.now()
-        if hold.open_until is None:
-            return False
-        claimed = replace(hold, probe_until=now + timedelta(seconds=PROBE_SECONDS))
-        try:
-            self._put(claimed)
-        except StaleWrite:
-            self._read_at = None
-            raise ProviderUnavailableError(f"{self.label} is being tried again just now; please wait.") from None
-        return True
-
-    def _answered(self, *, may_close: bool) -> None:
-        with self._lock:
-            self._failures = 0
-            if not may_close or self._hold.open_until is None:
-                return
-            try:
-                self._state.delete(self._key, now=self._clock.now(), if_version=self._version)
-            except (StaleWrite, StoreUnavailableError):
-                # Another function knows better, or the item lapses by itself.
-                self._read_at = None
-            self._hold, self._version = _Hold(), 0
-
-    def _failed(self, *, is_probe: bool) -> None:
-        with self._lock:
-            self._failures += 1
-            if not is_probe and (self._failures < FAILURES_UNTIL_OPEN or self._known_hold().open_until is not None):
-                return
-            self._change(lambda hold: self._opened(hold, is_probe=is_probe))
-
-    def _opened(self, hold: _Hold, *, is_probe: bool) -> _Hold:
-        """Leave the provider alone twice as long as the last time, less up to a half by chance."""
-        if hold.open_until is not None and not is_probe:
-            return hold
-        longest = min(FIRST_OPENING_SECONDS * 2.0 ** min(hold.openings, 16), LONGEST_OPENING_SECONDS)
-        until = self._clock.now() + timedelta(seconds=longest * (1 - self._chance() / 2))
-        return replace(hold, open_until=until, openings=hold.openings + 1, probe_until=None)
-
-    def _throttled(self, retry_after: float, *, may_close: bool) -> None:
-        """Hold all functions back for `retry_after` seconds and up to a tenth more."""
-        with self._lock:
-            self._failures = 0
-            now = self._clock.now()
-            earliest = now + timedelta(seconds=retry_after)
-            held_until = earliest + timedelta(seconds=retry_after * self._chance() / 10)
-
-            def held(hold: _Hold) -> _Hold:
-                kept = _Hold() if may_close else hold
-                known = hold.not_before
-                is_long_enough = known is not None and known >= earliest and _is_ahead(known, now)
-                return replace(kept, not_before=hold.not_before if is_long_enough else held_until)
-
-            self._change(held)
-
-    def _known_hold(self) -> _Hold:
-        """The shared state, at most CACHE_SECONDS old; what is known already where the store does not answer."""
-        now = self._clock.monotonic()
-        if self._read_at is None or now - self._read_at >= CACHE_SECONDS:
-            self._read()
-        return self._hold
-
-    def _read(self) -> None:
-        self._read_at = self._clock.monotonic()
-        try:
-            item = self._state.get(self._key, now=self._clock.now())
-        except StoreUnavailableError:
-            return
-        if item is not None:
-            self._hold, self._version, self._is_shared = _Hold.of(item.value), item.version, True
-        elif self._is_shared:
-            self._hold, self._version = _Hold(), 0
-
-    def _change(self, change: Callable[[_Hold], _Hold]) -> None:
-        """Change the shared state; once more over the newer one when another function was first."""
-        for _ in range(2):
-            changed = change(self._hold)
-            if changed == self._hold:
-                return
-            try:
-                self._put(changed)
-                return
-            except StaleWrite:
-                self._read()
-
-    def _put(self, hold: _Hold) -> None:
-        """Write over the version that is known. Raises StaleWrite; with the store down it counts in this process."""
-        now = self._clock.now()
-        try:
-            self._version = self._state.put(
-                self._key, hold.to_value(), now=now, expires_at=hold.expires_at, if_version=self._version
-            )
-            self._is_shared = True
-        except StoreUnavailableError:
-            self._is_shared = False
-        self._hold = hold
-        self._read_at = self._clock.monotonic()
-
-    def _throttling_error(self, seconds: float) -> ProviderThrottledError:
-        return ProviderThrottledError(
-            f"{self.label} limits how often it may be asked; it will be asked again in {max(seconds, 1):.0f} seconds.",
-            retry_after=seconds,
-        )
-
-
-def _is_ahead(moment: datetime, now: datetime) -> bool:
-    """Whether a moment is still to come; one beyond every hold is the mistake of a clock that was ahead."""
-    return now < moment <= now + FORGET_AFTER
 
 
 class _Pace:
     """A token bucket by the time of its next free place: `burst` at once, then `rate` a second."""
 
-    def __init__(self, rate: float, burst: int) -> None:
+    def __init__(self, rate: float, burst: int, label: str, clock: Clock) -> None:
         self._interval = 1 / rate
         self._ahead = (burst - 1) * self._interval
+        self._label = label
+        self._clock = clock
+        self._lock = threading.Lock()
         self._next = 0.0
 
-    def reserve(self, now: float) -> float:
-        """Seconds to wait for one's place; beyond LONGEST_WAIT_SECONDS no place was taken."""
-        place = max(self._next, now)
-        wait = max(0.0, place - self._ahead - now)
-        if wait <= LONGEST_WAIT_SECONDS:
+    def wait_for_turn(self) -> None:
+        """Raises ProviderThrottledError, and takes no place, where that would last longer than LONGEST_WAIT_SECONDS."""
+        with self._lock:
+            now = self._clock.monotonic()
+            place = max(self._next, now)
+            wait = place - self._ahead - now
+            if wait > LONGEST_WAIT_SECONDS:
+                raise _throttled(self._label, wait)
             self._next = place + self._interval
-        return wait
+        if wait > 0:
+            self._clock.sleep(wait)
 
 
-def _moment(value: object) -> datetime | None:
-    try:
-        return from_iso(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
+@dataclass(frozen=True, slots=True)
+class _StoredHold:
+    not_before: AwareDatetime
+
+
+_STORED_HOLD = TypeAdapter(_StoredHold)
+_NONE = datetime.min.replace(tzinfo=UTC)
+
+
+class _Hold:
+    """After a 429 nobody calls before Retry-After has passed: all functions share this moment in the state store.
+
+    It is read at most once in CACHE_SECONDS, and written by a 429 alone. A store that is down leaves what this process
+    knows, and stops no call.
+    """
+
+    def __init__(self, key: str, label: str, state: StateStore, clock: Clock, chance: Chance) -> None:
+        self._key = key
+        self._label = label
+        self._state = state
+        self._clock = clock
+        self._chance = chance
+        self._lock = threading.Lock()
+        self._not_before = _NONE
+        self._read_at: float | None = None
+
+    def check(self) -> None:
+        """Raises ProviderThrottledError while the provider may not be asked."""
+        with self._lock:
+            now, seconds = self._clock.now(), self._clock.monotonic()
+            self._not_before = _credible(self._not_before, now)
+            if self._read_at is None or seconds - self._read_at >= CACHE_SECONDS:
+                self._read_at = seconds
+                with suppress(StoreUnavailableError):
+                    self._not_before = max(self._not_before, self._stored(now)[0])
+            if self._not_before > now:
+                raise _throttled(self._label, (self._not_before - now).total_seconds())
+
+    def extend(self, retry_after: float) -> None:
+        """Hold all functions back for `retry_after` seconds and up to a tenth more, unless they are held for longer."""
+        with self._lock:
+            now = self._clock.now()
+            earliest = now + timedelta(seconds=retry_after)
+            if _credible(self._not_before, now) >= earliest:
+                return
+            self._not_before = earliest + timedelta(seconds=retry_after * self._chance() / 10)
+            with suppress(StoreUnavailableError):
+                self._share(earliest, now)
+
+    def _share(self, earliest: datetime, now: datetime) -> None:
+        """Store the hold unless one as long is there; once more when another function was first."""
+        for _ in range(2):
+            stored, version = self._stored(now)
+            if stored >= earliest:
+                return
+            value = _STORED_HOLD.dump_python(_StoredHold(self._not_before), mode="json")
+            with suppress(StaleWrite):
+                self._state.put(self._key, value, now=now, expires_at=self._not_before, if_version=version)
+                return
+
+    def _stored(self, now: datetime) -> tuple[datetime, int]:
+        """What is stored and its version; whatever cannot be read holds nobody back."""
+        item = self._state.get(self._key, now=now)
+        if item is None:
+            return _NONE, 0
+        try:
+            return _credible(_STORED_HOLD.validate_python(item.value).not_before, now), item.version
+        except ValidationError:
+            return _NONE, item.version
+
+
+class _Breaker:
+    """Leaves a provider alone that has not answered FAILURES_UNTIL_OPEN calls in a row, for a growing, jittered time.
+
+    Then one call tries it: an answer, whatever it says, closes the breaker; another failure opens it for longer.
+    """
+
+    def __init__(self, label: str, clock: Clock, chance: Chance) -> None:
+        self._label = label
+        self._clock = clock
+        self._chance = chance
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._openings = 0
+        self._open_until = 0.0
+
+    def check(self) -> None:
+        """Raises ProviderUnavailableError while the provider is left alone, or being tried."""
+        seconds = self._open_until - self._clock.monotonic()
+        if self._openings and seconds > 0:
+            raise ProviderUnavailableError(
+                f"{self._label} has not been answering; it will be asked again in {seconds:.0f} seconds."
+            )
+
+    def begin(self) -> bool:
+        """Whether this call is the one that tries the provider; the others are refused meanwhile, as by `check`."""
+        with self._lock:
+            self.check()
+            if self._openings:
+                self._open_until = self._clock.monotonic() + PROBE_SECONDS
+            return self._openings > 0
+
+    def answered(self) -> None:
+        with self._lock:
+            self._failures = self._openings = 0
+
+    def failed(self, *, is_probe: bool) -> None:
+        """Count a call without an answer; an open breaker opens for longer only by the call that tried."""
+        with self._lock:
+            self._failures += 1
+            if is_probe if self._openings else self._failures >= FAILURES_UNTIL_OPEN:
+                longest = min(FIRST_OPENING_SECONDS * 2.0 ** min(self._openings, 16), LONGEST_OPENING_SECONDS)
+                self._open_until = self._clock.monotonic() + longest * (1 - self._chance() / 2)
+                self._openings += 1
+
+
+def _credible(moment: datetime, now: datetime) -> datetime:
+    """The moment until which to hold back; one beyond every hold is the mistake of a clock that was ahead."""
+    return moment if moment <= now + LONGEST_HOLD else _NONE
+
+
+def _throttled(label: str, seconds: float) -> ProviderThrottledError:
+    return ProviderThrottledError(
+        f"{label} limits how often it may be asked; it will be asked again in {max(seconds, 1):.0f} seconds.",
+        retry_after=seconds,
+    )

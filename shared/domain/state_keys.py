@@ -53,8 +53,8 @@ def provider_config(provider: str) -> str:
 
 
 def provider_hold(provider: str) -> str:
-    """What all functions share of a provider that throttles or fails."""
-    return f"breaker#{provider}"
+    """Until when no function may ask a provider that has answered 429."""
+    return f"provider-hold#{provider}"
 
 
 def system_status(provider: str) -> str:
