@@ -100,9 +100,9 @@ class ReceiveWebhook:
         self._check_source(delivery)
         headers = checked_headers(delivery.headers, self.clock.now())
         provider = delivery.provider
-        is_genuine = is_signed(headers, delivery.body, self.webhook_keys.of(provider)) or (
+        is_genuine = is_signed(headers, delivery.body, self.webhook_keys.read(provider)) or (
             # The secret may have been rotated a moment ago.
-            is_signed(headers, delivery.body, self.webhook_keys.renewed(provider))
+            is_signed(headers, delivery.body, self.webhook_keys.renew(provider))
         )
         if not is_genuine:
             raise WebhookRejected("signature")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
 from shared.domain import state_keys
 from shared.domain.errors import (
@@ -20,16 +23,31 @@ from shared.services.providers.provider_named import provider_named
 from shared.services.webhooks.verify_webhook import signing_key
 
 CACHE_SECONDS = 300.0
+REREAD_SECONDS = 5.0
+"""How often the secret store is read while no key is known, or none that fits."""
 FETCH_EVERY = timedelta(seconds=60)
 """The whole deployment asks the provider for its secret at most so often, however many forgeries come in."""
-REREAD_SECONDS = 5.0
 
 Keys = tuple[bytes, ...]
+Secret = TypeVar("Secret", str, bytes)
 
 
 def webhook_secret_name(provider: str) -> str:
     """The name in the secret store; its value is the current secret, then the previous one."""
     return f"{provider}_webhook_secret"
+
+
+@dataclass(slots=True)
+class KnownKeys:
+    """What this process knows of one provider.
+
+    `keys` are the current and the previous one; when the secret store was read and the provider asked is told in
+    monotonic seconds.
+    """
+
+    keys: Keys = ()
+    read_at: float = -math.inf
+    asked_at: float = -math.inf
 
 
 @dataclass
@@ -41,89 +59,90 @@ class WebhookKeys:
     clock: Clock
     telemetry: Telemetry
     providers: Mapping[str, Provider]
-    _known: dict[str, tuple[float, Keys]] = field(default_factory=dict)
-    _asked_at: dict[str, float] = field(default_factory=dict)
-    _reread_at: dict[str, float] = field(default_factory=dict)
+    _known: dict[str, KnownKeys] = field(default_factory=lambda: defaultdict(KnownKeys))
 
-    def of(self, provider: str) -> Keys:
-        """Raises SigningKeyUnavailableError when there is no key to judge by."""
-        known = self._known.get(provider)
-        if known is not None and self.clock.monotonic() - known[0] < CACHE_SECONDS:
-            return known[1]
-        keys = self._keep(provider, self._stored(provider)) or self._fetched(provider)
-        if not keys and known is not None:
-            # Better a key that may have rotated than none; the secret store is left in peace for a while.
-            self._known[provider] = (self.clock.monotonic() - CACHE_SECONDS + REREAD_SECONDS, known[1])
-            return known[1]
-        if not keys:
+    def read(self, provider: str) -> Keys:
+        """Raises SigningKeyUnavailableError when there is no key to judge by.
+
+        Better a key that may have rotated than none: what is known counts while the secret store does not answer.
+        """
+        known = self._known[provider]
+        if self._is_past(known.read_at, CACHE_SECONDS if known.keys else REREAD_SECONDS):
+            self._reread(provider, known)
+        if not known.keys:
+            self._fetch(provider, known)
+        if not known.keys:
             self.telemetry.count(Metric.WEBHOOK_KEY_MISSING)
             raise SigningKeyUnavailableError("No webhook signing secret is at hand; please send this again later.")
-        return keys
+        return known.keys
 
-    def renewed(self, provider: str) -> Keys:
+    def renew(self, provider: str) -> Keys:
         """Keys that this process did not know: stored by another, or fresh from the provider. Empty: there are none."""
-        known = self._known.get(provider, (0.0, ()))[1]
-        seconds = self.clock.monotonic()
-        if provider not in self._reread_at or seconds - self._reread_at[provider] >= REREAD_SECONDS:
-            self._reread_at[provider] = seconds
-            stored = self._keep(provider, self._stored(provider, fresh=True))
-            if stored and stored != known:
-                return stored
-        return self._fetched(provider)
+        known = self._known[provider]
+        before = known.keys
+        if self._is_past(known.read_at, REREAD_SECONDS):
+            self._reread(provider, known)
+        if known.keys == before:
+            self._fetch(provider, known)
+        return known.keys if known.keys != before else ()
 
-    def _fetched(self, provider: str) -> Keys:
-        """The keys with the provider's present one first; empty when it may not be asked now, or does not answer."""
-        if not self._may_ask(provider):
-            return ()
+    def _reread(self, provider: str, known: KnownKeys) -> None:
+        self._keep(provider, known, self._stored(provider, known) or ())
+
+    def _fetch(self, provider: str, known: KnownKeys) -> None:
+        """Ask the provider, if it may be asked now, and keep its present secret before the one that was so far."""
+        if not self._may_ask(provider, known):
+            return
         try:
             secret = provider_named(self.providers, provider).webhook_secret()
-            signing_key(secret)
+            key = signing_key(secret)
         except (ProviderError, SigningKeyUnavailableError) as error:
             self.telemetry.warning("webhook secret not fetched", provider=provider, reason=error.detail)
-            return ()
-        secrets = self._stored(provider, fresh=True)
-        if secrets is None:
-            before = self._known.get(provider, (0.0, ()))[1]
-            return self._remember(provider, [signing_key(secret), *before])
-        if secrets[:1] != [secret]:
-            secrets = [secret, *(old for old in secrets if old != secret)][:2]
+            return
+        stored = self._stored(provider, known)
+        if stored is None:
+            known.keys = _newest_two([key, *known.keys])
+            return
+        secrets = _newest_two([secret, *stored])
+        if stored[:1] != [secret]:
             try:
                 self.secrets.put(webhook_secret_name(provider), " ".join(secrets))
             except CloudJobsError as error:
                 self.telemetry.warning("webhook secret not kept", provider=provider, reason=error.detail)
-        return self._keep(provider, secrets)
+        self._keep(provider, known, secrets)
 
-    def _stored(self, provider: str, *, fresh: bool = False) -> list[str] | None:
+    def _stored(self, provider: str, known: KnownKeys) -> list[str] | None:
         """None while the secret store does not answer; the provider may all the same."""
+        known.read_at = self.clock.monotonic()
         try:
-            return (self.secrets.get(webhook_secret_name(provider), fresh=fresh) or "").split()
+            return (self.secrets.get(webhook_secret_name(provider), fresh=True) or "").split()
         except StoreUnavailableError as error:
             self.telemetry.warning("webhook secret not read", provider=provider, reason=error.detail)
             return None
 
-    def _keep(self, provider: str, secrets: list[str] | None) -> Keys:
+    def _keep(self, provider: str, known: KnownKeys, secrets: Iterable[str]) -> None:
         keys = []
-        for secret in secrets or ():
+        for secret in secrets:
             try:
                 keys.append(signing_key(secret))
             except SigningKeyUnavailableError:
                 self.telemetry.warning("webhook secret unusable", provider=provider)
-        return self._remember(provider, keys)
+        known.keys = _newest_two(keys) or known.keys
 
-    def _remember(self, provider: str, keys: Sequence[bytes]) -> Keys:
-        """The present and the previous key, each once."""
-        kept = tuple(dict.fromkeys(keys))[:2]
-        if kept:
-            self._known[provider] = (self.clock.monotonic(), kept)
-        return kept
-
-    def _may_ask(self, provider: str) -> bool:
+    def _may_ask(self, provider: str, known: KnownKeys) -> bool:
         """One process in a deployment, once per FETCH_EVERY; a store that is down leaves the process's own bound."""
-        seconds = self.clock.monotonic()
-        if provider in self._asked_at and seconds - self._asked_at[provider] < FETCH_EVERY.total_seconds():
+        if not self._is_past(known.asked_at, FETCH_EVERY.total_seconds()):
             return False
-        self._asked_at[provider] = seconds
+        known.asked_at = self.clock.monotonic()
         try:
             return self.leases.take(state_keys.webhook_secret_asked(provider), life=FETCH_EVERY) is not None
         except StoreUnavailableError:
             return True
+
+    def _is_past(self, moment: float, seconds: float) -> bool:
+        return self.clock.monotonic() - moment >= seconds
+
+
+def _newest_two(found: Iterable[Secret]) -> tuple[Secret, ...]:
+    """The present and the previous one, each once."""
+    return tuple(dict.fromkeys(found))[:2]
