@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pydantic import TypeAdapter
+
 from shared.domain import state_keys
 from shared.domain.access import Principal
 from shared.ports import Clock, StateStore
 
 TICKET_LIFE = timedelta(seconds=60)
-TRANSPORT = "websocket"
+TICKET_HOLDER = TypeAdapter(Principal)
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,6 @@ class IssueTicket:
         """A ticket for one WebSocket of this principal, good for 60 s."""
         ticket = self.new_secret()
         now = self.clock.now()
-        value = {
-            "transport": TRANSPORT,
-            "user_id": principal.user_id,
-            "role": principal.role.value,
-            "key_id": principal.key_id,
-        }
+        value = TICKET_HOLDER.dump_python(principal, mode="json")
         self.state.put(state_keys.ticket(ticket), value, now=now, expires_at=now + TICKET_LIFE, if_version=0)
         return ticket

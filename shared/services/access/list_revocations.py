@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from pydantic import AwareDatetime, TypeAdapter
+
 from shared.domain import state_keys
 from shared.domain.connection import Connection
-from shared.domain.job import from_iso
 from shared.ports import Clock, StateStore
 
 CONNECTION_LIFE = timedelta(hours=2, minutes=10)
 """API Gateway ends a WebSocket after two hours; the rest is slack for the registry."""
 KEPT_FOR = CONNECTION_LIFE + timedelta(minutes=10)
+STORED_REVOCATIONS = TypeAdapter(dict[str, AwareDatetime])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,4 @@ class ListRevocations:
     def run(self) -> Revocations:
         """One read."""
         item = self.state.get(state_keys.REVOCATIONS, now=self.clock.now())
-        return Revocations(revoked_moments(item.value) if item else {})
-
-
-def revoked_moments(value: Mapping[str, object]) -> dict[str, datetime]:
-    return {name: from_iso(str(moment)) for name, moment in value.items()}
+        return Revocations(STORED_REVOCATIONS.validate_python(item.value) if item else {})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.domain import state_keys
-from shared.domain.access import Principal, Role
+from shared.domain.access import Principal
 from shared.ports import Clock, StateStore
-from shared.services.access.issue_ticket import TRANSPORT
+from shared.services.access.issue_ticket import TICKET_HOLDER
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,4 @@ class RedeemTicket:
     def run(self, ticket: str) -> Principal | None:
         """Whose ticket it was; None for a wrong, used or expired one. Of many uses at once exactly one wins."""
         item = self.state.delete(state_keys.ticket(ticket), now=self.clock.now())
-        if item is None or item.value.get("transport") != TRANSPORT:
-            return None
-        key_id = item.value["key_id"]
-        return Principal(str(item.value["user_id"]), Role(str(item.value["role"])), str(key_id) if key_id else None)
+        return TICKET_HOLDER.validate_python(item.value) if item else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain import state_keys
 from shared.domain.errors import ConnectionGone, SendFailed
-from shared.domain.job import to_iso
 from shared.domain.stored import StateItem
 from shared.ports import Clock, Connections, Sender, StateStore
-from shared.services.access.list_revocations import KEPT_FOR, Revocations, revoked_moments
+from shared.services.access.list_revocations import KEPT_FOR, STORED_REVOCATIONS, Revocations
 from shared.services.update_state import update_state
 
 
@@ -43,9 +43,10 @@ class RevokeAccess:
             return
 
     def _add(self, names: list[str], now: datetime) -> None:
-        def listed(item: StateItem | None) -> dict[str, object]:
-            known = revoked_moments(item.value) if item else {}
+        def listed(item: StateItem | None) -> Mapping[str, object]:
+            known = STORED_REVOCATIONS.validate_python(item.value) if item else {}
             kept = {name: moment for name, moment in known.items() if moment > now - KEPT_FOR}
-            return {name: to_iso(moment) for name, moment in (kept | dict.fromkeys(names, now)).items()}
+            value: Mapping[str, object] = STORED_REVOCATIONS.dump_python(kept | dict.fromkeys(names, now), mode="json")
+            return value
 
         update_state(self.state, self.clock, state_keys.REVOCATIONS, listed, life=KEPT_FOR)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from pydantic import TypeAdapter, ValidationError
+
 from shared.domain import state_keys
 from shared.domain.job import ActiveJob, Job, JobStatus
 from shared.ports import Clock, EventLog, JobStore, Provider, StateStore
@@ -31,6 +33,9 @@ class QueueLimits:
     user_max_concurrent: int = 2
     team_max_concurrent: int = 10
     enable_fair_share: bool = False
+
+
+_STORED_LIMITS = TypeAdapter(QueueLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +97,10 @@ class ReadQueue:
 
     def limits(self) -> QueueLimits:
         item = self.state.get(state_keys.QUEUE_LIMITS, now=self.clock.now())
-        stored = item.value if item else {}
-        default = QueueLimits()
-        return QueueLimits(
-            max_concurrent=_whole(stored.get("max_concurrent"), default.max_concurrent),
-            user_max_concurrent=_whole(stored.get("user_max_concurrent"), default.user_max_concurrent),
-            team_max_concurrent=_whole(stored.get("team_max_concurrent"), default.team_max_concurrent),
-            enable_fair_share=stored.get("enable_fair_share") is True,
-        )
+        try:
+            return _STORED_LIMITS.validate_python(item.value if item else {})
+        except ValidationError:
+            return QueueLimits()
 
     def _entry(self, job: Job, position: int, usual: Decimal) -> QueueEntry:
         return QueueEntry(job, position, job.cost_at(self.clock.now()) or usual)
@@ -132,7 +133,3 @@ class ReadQueue:
 
 def _mean(values: Sequence[float]) -> float | None:
     return round(sum(values) / len(values), 1) if values else None
-
-
-def _whole(value: object, default: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
