@@ -10,7 +10,7 @@ from shared.domain.account import Account
 from shared.domain.change import JobChange, RemoteId, Snapshot
 from shared.domain.connection import Connection
 from shared.domain.event import LoggedEvent, LogHead
-from shared.domain.job import ActiveJob, IndexPage, Job, JobStatus
+from shared.domain.job import IndexPage, Job, JobStatus
 from shared.domain.metric import Metric
 from shared.domain.observation import Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
@@ -48,8 +48,11 @@ class JobStore(Protocol):
     def page(self, *, status: JobStatus | None, after: str | None, limit: int) -> IndexPage:
         """One page of an index, newest first; `after` is the sort key where the page before ended."""
 
-    def active(self, provider: str) -> tuple[ActiveJob, ...]:
-        """All active jobs of a provider, oldest first, following every page."""
+    def active(self, provider: str) -> tuple[Job, ...]:
+        """All active jobs of a provider, oldest first, following every page, each as it was at a moment just past.
+
+        They come from an index, which lags behind (AWS-24): one that has ended since may still be there.
+        """
 
     def snapshot(
         self,

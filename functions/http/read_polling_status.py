@@ -12,7 +12,7 @@ from functions.http._answers import PollingSet, PollingStatus, ProviderPolling
 from functions.http._app import lambda_handler_for
 from shared.domain.job import to_iso
 from shared.services.polling.decide_polling import DecidePolling, PollingDecision, overall
-from shared.services.polling.poll_provider import PollState, read_poll_state
+from shared.services.polling.poll_state import PollState, read_poll_state
 from shared.wiring import wiring
 
 FAULT_SHOWN_FOR = timedelta(hours=1)

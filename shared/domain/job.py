@@ -142,21 +142,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveJob:
-    """What a poll needs to know of an active job, from the index alone."""
-
-    job_id: str
-    provider: str
-    external_id: str | None
-    kind: str
-    status: JobStatus
-    created_at: datetime
-    is_lost: bool
-    last_miss_at: datetime | None
-    webhook_covered: bool
-
-
-@dataclass(frozen=True, slots=True)
 class IndexPage:
     """Job ids newest first, each with its sort key; `next_key` None: there are no more."""
 

@@ -28,7 +28,8 @@ from shared.domain.errors import StoreUnavailableError
 from shared.domain.job import JobStatus
 from shared.enterprise_config import EnterpriseConfig
 from shared.ports import Clock
-from shared.services.polling.poll_provider import PollProvider, TickOutcome, read_poll_state
+from shared.services.polling.poll_provider import PollProvider, TickOutcome
+from shared.services.polling.poll_state import read_poll_state
 from shared.services.recording.commit_queued import CommitQueued
 from shared.services.recording.record_observations import RecordObservations
 from shared.services.webhooks.receive_webhook import Delivery, ReceiveWebhook
@@ -177,7 +178,7 @@ def poll_rounds(bench: Bench) -> tuple[float, int]:
 
 
 def _has_place(bench: Bench) -> bool:
-    return read_poll_state(bench.stores.state, PROFILE.name, now=bench.wiring.clock.now()).place is not None
+    return read_poll_state(bench.stores.state, PROFILE.name, now=bench.wiring.clock.now()).resume is not None
 
 
 def bench_ticks(bench: Bench) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 from shared.adapters.providers.replicate.profile import HARDWARE
 from shared.domain import state_keys
 from shared.domain.job import JobStatus
-from shared.services.polling.poll_provider import PollState, encode_poll_state
+from shared.services.polling.poll_state import PollState, encode_poll_state
 from tests.browser.page_server import PageServer
 
 ADVANCED = "simpletuner/advanced-trainer-"

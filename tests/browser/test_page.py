@@ -19,7 +19,7 @@ from shared.domain.job import JobStatus
 from shared.services.access.authenticate import Authenticate
 from shared.services.jobs.delete_job import DeleteJob
 from shared.services.polling.decide_polling import DecidePolling
-from shared.services.polling.poll_provider import PollFault, PollState, encode_poll_state
+from shared.services.polling.poll_state import PollFault, PollState, encode_poll_state
 from tests.browser.browsers import PHONE, Visit
 from tests.browser.page_server import PageServer
 from tests.browser.scenery import training_log

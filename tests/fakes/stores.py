@@ -23,7 +23,7 @@ from shared.domain.change import Claim, JobChange, RemoteId, Snapshot
 from shared.domain.connection import Connection
 from shared.domain.errors import StaleWrite
 from shared.domain.event import JobEvent, LoggedEvent, LogHead, consecutive
-from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, ActiveJob, IndexPage, Job, JobStatus, to_iso
+from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, IndexPage, Job, JobStatus, to_iso
 from shared.domain.stored import StateItem, StoredText
 from shared.domain.totals import DayTotal, day_differences
 from shared.ports import Clock
@@ -219,7 +219,7 @@ class FakeJobStore:
             usage.items_read += len(entries)
             return IndexPage(entries, entries[-1][1] if len(keys) > limit and entries else None)
 
-    def active(self, provider: str) -> tuple[ActiveJob, ...]:
+    def active(self, provider: str) -> tuple[Job, ...]:
         with self._db.read("jobs.active") as usage:
             usage.requests += len(ACTIVE_STATUSES) - 1
             found = sorted(
@@ -227,7 +227,7 @@ class FakeJobStore:
                 key=_created_key,
             )
             usage.items_read += len(found)
-            return tuple(_as_active(job) for job in found)
+            return tuple(found)
 
     def snapshot(
         self,
@@ -391,20 +391,6 @@ def _sum_of(known: DayTotal | None, difference: DayTotal) -> DayTotal:
 
 def _epoch_seconds(moment: datetime) -> int:
     return math.ceil(moment.timestamp())
-
-
-def _as_active(job: Job) -> ActiveJob:
-    return ActiveJob(
-        job_id=job.job_id,
-        provider=job.provider,
-        external_id=job.external_id,
-        kind=job.kind,
-        status=job.status,
-        created_at=job.created_at,
-        is_lost=job.is_lost,
-        last_miss_at=job.absence.last_miss_at,
-        webhook_covered=job.webhook_covered,
-    )
 
 
 class FakeEventLog:

@@ -16,7 +16,7 @@ import pytest
 from functions.work import poll_provider, start_ticks
 from shared.adapters.providers.replicate.profile import PREDICTION, TRAINING
 from shared.domain import state_keys
-from shared.domain.change import JobChange, RemoteId, Snapshot
+from shared.domain.change import JobChange
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
     ProviderError,
@@ -27,20 +27,24 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.event import LogHead
-from shared.domain.job import JobStatus
+from shared.domain.job import JobStatus, to_iso
 from shared.domain.observation import Look, ObservationPage
+from shared.domain.stored import StateItem
 from shared.services.health.check_health import CheckHealth
 from shared.services.polling import refresh_active
 from shared.services.polling.poll_provider import (
     TICK_BUDGET,
     PollProvider,
-    PollState,
     TickOutcome,
+)
+from shared.services.polling.poll_state import (
+    PollFault,
+    PollState,
     decode_poll_state,
     encode_poll_state,
     read_poll_state,
 )
-from shared.services.polling.refresh_active import Place
+from shared.services.polling.resume_point import ListCursor, SinglesCursor
 from shared.services.polling.start_ticks import Tick
 from shared.services.recording.record_observations import RecordObservations
 from tests.engine import WEBHOOK_URL, Engine, an_engine
@@ -296,8 +300,8 @@ def test_a_clock_a_little_behind_neither_breaks_a_lease_nor_a_round(engine: Engi
     active_jobs(engine, 2)
     system = engine.system
     now = system.clock.now()
-    place = Place(singles=("job000000001",))
-    held = PollState(lease_until=now + timedelta(seconds=40), last_tick_at=now + timedelta(seconds=10), place=place)
+    resume = SinglesCursor(singles=("job000000001",))
+    held = PollState(lease_until=now + timedelta(seconds=40), last_tick_at=now + timedelta(seconds=10), resume=resume)
     version = system.stores.state.put(state_keys.poll("replicate"), encode_poll_state(held), now=now)
     assert system.wiring.use(PollProvider).run(system.provider, interval=30) is TickOutcome.BUSY
     free = encode_poll_state(replace(held, lease_until=None))
@@ -349,7 +353,7 @@ def test_every_active_job_is_seen_whatever_their_number(engine: Engine, count: i
     assert engine.system.stores.events.head().seq == 2 * count
 
 
-def test_what_moves_between_the_look_ahead_and_its_writing_is_decided_anew(
+def test_what_moves_between_the_look_at_the_index_and_its_writing_is_decided_anew(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refresh_active, "RECORD_EVERY", 20)
@@ -357,25 +361,8 @@ def test_what_moves_between_the_look_ahead_and_its_writing_is_decided_anew(
     end_all(engine)
     oldest = engine.system.provider.jobs[ids[0]]
     failed = replace(oldest, status=JobStatus.FAILED, provider_status="failed", error="CUDA out of memory")
-    jobs, commit = engine.system.stores.jobs, engine.system.stores.jobs.commit
-    looks: list[int] = []
-
-    def commit_late(changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
-        while len(looks) < 3:
-            time.sleep(0.001)
-        monkeypatch.setattr(jobs, "commit", commit)
-        engine.system.wiring.use(RecordObservations).run([failed])
-        return commit(changes, head=head, at=at)
-
-    snapshot = jobs.snapshot
-
-    def counted_look(keys: Sequence[RemoteId] = (), **options: Any) -> Snapshot:
-        found = snapshot(keys, **options)
-        looks.append(len(keys))
-        return found
-
-    monkeypatch.setattr(jobs, "commit", commit_late)
-    monkeypatch.setattr(jobs, "snapshot", counted_look)
+    record = engine.system.wiring.use(RecordObservations)
+    engine.system.stores.before_commit(lambda _: record.run([failed]))
     engine.tick(Tick("replicate", engine.system.clock.now().timestamp(), 30).encode())
     assert engine.job(ids[0]).status is JobStatus.FAILED
     assert {engine.job(external_id).status for external_id in ids[1:]} == {JobStatus.COMPLETED}
@@ -442,7 +429,7 @@ def test_a_round_that_was_broken_off_for_long_begins_anew_and_makes_no_long_inte
     slow(engine, seconds=3)
     start_ticks.handler({}, None)
     engine.tick(engine.ticks.drain()[0])
-    assert state_of(engine).place is not None
+    assert state_of(engine).resume is not None
     end_all(engine)
     engine.system.sync()
     engine.system.clock.advance(86_400)
@@ -467,7 +454,7 @@ def test_the_time_in_which_the_provider_held_us_back_is_no_part_of_a_round(engin
 
     provider.list_page = list_page  # type: ignore[method-assign]
     engine.run(16)
-    assert state_of(engine).place is None
+    assert state_of(engine).resume is None
     assert state_of(engine).effective_interval(30) <= 90
 
 
@@ -621,22 +608,52 @@ def test_no_call_begins_after_the_budget(engine: Engine) -> None:
     assert engine.system.clock.monotonic() - begun <= TICK_BUDGET + 8
 
 
-def test_the_place_survives_its_storage() -> None:
+@pytest.mark.parametrize(
+    "resume",
+    [
+        None,
+        ListCursor(kind=TRAINING),
+        ListCursor(kind=TRAINING, page="cursor=x", horizon=FakeClock().now(), singles=("a", "b")),
+        SinglesCursor(singles=("a", "b"), rest_after="2026#a"),
+    ],
+)
+def test_the_resume_point_survives_its_storage(resume: ListCursor | SinglesCursor | None) -> None:
     now = FakeClock().now()
     state = PollState(
         lease_until=now,
         round_began_at=now - timedelta(seconds=3),
         last_tick_at=now,
         round_seconds=1.5,
-        place=Place(kind=TRAINING, page="cursor=x", horizon=now, singles=("a", "b"), rest_after="2026#a"),
+        resume=resume,
         failed=("c",),
+        fault=PollFault("down", "Replicate did not answer.", now),
     )
-    assert decode_poll_state(json.loads(json.dumps(encode_poll_state(state)))) == state
+    assert decode_poll_state(StateItem(json.loads(json.dumps(encode_poll_state(state))), 1)) == state
 
 
-@pytest.mark.parametrize("value", [{}, {"place": 7, "lease_until": "soon", "failed": "x", "fault": []}])
-def test_a_place_that_cannot_be_read_begins_a_new_round(value: dict[str, object]) -> None:
-    assert decode_poll_state(value) == PollState()
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"resume": 7, "lease_until": "soon", "failed": "x", "fault": []},
+        {"resume": {"at": "elsewhere"}},
+        {"resume": {"kind": "prediction"}},
+        {"lease_until": "2026-01-01T00:00:00"},
+        {"round_seconds": "inf"},
+    ],
+)
+def test_a_state_that_cannot_be_read_begins_a_new_round(value: dict[str, object]) -> None:
+    assert decode_poll_state(StateItem(value, 1)) == PollState()
+
+
+def test_a_round_left_by_an_earlier_release_begins_anew(engine: Engine) -> None:
+    active_jobs(engine, 2)
+    now = to_iso(engine.system.clock.now())
+    place: dict[str, object] = {"kind": "prediction", "page": "7", "horizon": now, "singles": [], "rest_after": None}
+    older = {"round_began_at": now, "last_tick_at": now, "round_seconds": 1.5, "place": place}
+    engine.system.stores.state.put(state_keys.poll("replicate"), older, now=engine.system.clock.now())
+    engine.run(1)
+    assert engine.system.provider.calls["list_page"] > 0
 
 
 def test_a_job_waiting_here_is_never_asked_for(engine: Engine) -> None:

@@ -62,6 +62,33 @@ def test_table_of_an_older_version_is_refused_with_advice(client: DynamoDBClient
         create_tables(client, prefix)
 
 
+def test_an_index_of_an_older_version_is_built_anew_over_the_kept_items(client: DynamoDBClient) -> None:
+    name = local_table_name("JobsTable", "narrow-")
+    wanted: Any = table_definitions()["JobsTable"]
+    narrow: Any = [
+        {key: index[key] for key in ("IndexName", "KeySchema")} | {"Projection": {"ProjectionType": "KEYS_ONLY"}}
+        for index in wanted["GlobalSecondaryIndexes"]
+    ]
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=wanted["AttributeDefinitions"],
+        KeySchema=wanted["KeySchema"],
+        GlobalSecondaryIndexes=narrow,
+    )
+    item: Any = {key: {"S": key} for key in ("job_id", "status", "created_key", "provider")}
+    client.put_item(TableName=name, Item=item)
+    create_tables(client, "narrow-")
+    found = client.query(
+        TableName=name,
+        IndexName="by_status",
+        KeyConditionExpression="#status = :status",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":status": {"S": "status"}},
+    )
+    assert found["Items"] == [item]
+
+
 def _by_name(entries: list[Any], key: str) -> dict[str, Any]:
     return {entry[key]: entry for entry in entries}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,8 +62,45 @@ def _keys_of(description: Mapping[str, Any]) -> dict[str, Any]:
     return {"": description["KeySchema"], **{index["IndexName"]: index["KeySchema"] for index in indexes}}
 
 
+def _projections(description: Mapping[str, Any]) -> dict[str, tuple[str, frozenset[str]]]:
+    indexes = description.get("GlobalSecondaryIndexes") or []
+    projections = {index["IndexName"]: index["Projection"] for index in indexes}
+    return {
+        name: (given["ProjectionType"], frozenset(given.get("NonKeyAttributes", ())))
+        for name, given in projections.items()
+    }
+
+
+def _renew_indexes(client: DynamoDBClient, description: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
+    stored = _projections(description)
+    for name, wanted in _projections(properties).items():
+        if stored[name] == wanted:
+            continue
+        arguments = _create_arguments(description["TableName"], properties)
+        index = next(one for one in arguments["GlobalSecondaryIndexes"] if one["IndexName"] == name)
+        steps: tuple[Any, ...] = ({"Delete": {"IndexName": name}}, {"Create": index})
+        for step in steps:
+            client.update_table(
+                TableName=description["TableName"],
+                AttributeDefinitions=properties["AttributeDefinitions"],
+                GlobalSecondaryIndexUpdates=[step],
+            )
+            _wait_for_indexes(client, description["TableName"])
+
+
+def _wait_for_indexes(client: DynamoDBClient, table: str) -> None:
+    while any(
+        index["IndexStatus"] != "ACTIVE"
+        for index in client.describe_table(TableName=table)["Table"].get("GlobalSecondaryIndexes", [])
+    ):
+        time.sleep(0.05)
+
+
 def create_tables(client: DynamoDBClient, prefix: str = LOCAL_PREFIX) -> dict[str, str]:
-    """Creates what is missing; logical ids to names. Raises TableDiffersError when a kept table has other keys."""
+    """Creates what is missing; logical ids to names. Raises TableDiffersError when a kept table has other keys.
+
+    A kept index that holds other attributes is built anew.
+    """
     existing = set(client.list_tables()["TableNames"])
     names: dict[str, str] = {}
     for logical_id, properties in table_definitions().items():
@@ -74,6 +112,7 @@ def create_tables(client: DynamoDBClient, prefix: str = LOCAL_PREFIX) -> dict[st
                     f"The stored table {name} has other keys than infra/storage.yml: "
                     "move DATA_DIR away (or choose another one) and start again."
                 )
+            _renew_indexes(client, description, properties)
             continue
         client.create_table(**_create_arguments(name, properties))
         if expiry := properties.get("TimeToLiveSpecification"):

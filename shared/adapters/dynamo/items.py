@@ -20,7 +20,6 @@ from shared.domain.job import (
     MIN_PREFIX_LENGTH,
     PRESENT,
     Absence,
-    ActiveJob,
     Job,
     JobStatus,
     Transition,
@@ -169,22 +168,6 @@ def decode_job(item: Attributes) -> Job:
         absence=_decode_absence(item),
         metadata=json.loads(item["metadata"]["S"]) if "metadata" in item else {},
         transitions=_decode_transitions(_text(has("transitions")) or "", created_at),
-    )
-
-
-def decode_active(item: Attributes) -> ActiveJob:
-    """A row of the index by status."""
-    has = item.get
-    return ActiveJob(
-        job_id=item["job_id"]["S"],
-        provider=item["provider"]["S"],
-        external_id=_text(has("external_id")),
-        kind=item["kind"]["S"],
-        status=JobStatus(item["status"]["S"]),
-        created_at=from_iso(item["created_key"]["S"].partition("#")[0]),
-        is_lost="lost_at" in item,
-        last_miss_at=_moment(has("last_miss_at")),
-        webhook_covered="webhook_covered" in item,
     )
 
 

@@ -20,7 +20,6 @@ from shared.adapters.dynamo.items import (
     Attributes,
     Item,
     claim_key,
-    decode_active,
     decode_claim,
     decode_head,
     decode_job,
@@ -34,7 +33,7 @@ from shared.adapters.dynamo.items import (
 from shared.adapters.dynamo.transaction import Tables, build_transaction
 from shared.domain.change import JobChange, RemoteId, Snapshot
 from shared.domain.event import LogHead
-from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, ActiveJob, IndexPage, Job, JobStatus
+from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, IndexPage, Job, JobStatus
 from shared.domain.totals import DayTotal
 from shared.ports import Clock
 
@@ -99,12 +98,12 @@ class DynamoJobStore:
         entries = tuple((row["job_id"]["S"], row["created_key"]["S"]) for row in rows[:limit])
         return IndexPage(entries, entries[-1][1] if len(rows) > limit else None)
 
-    def active(self, provider: str) -> tuple[ActiveJob, ...]:
+    def active(self, provider: str) -> tuple[Job, ...]:
         # In the order of life: a job that moves on between two of the reads is taken as it is later.
-        found: dict[str, ActiveJob] = {}
+        found: dict[str, Job] = {}
         for status in ACTIVE_STATUSES:
             for row in self._with_status(status, provider):
-                found[row["job_id"]["S"]] = decode_active(row)
+                found[row["job_id"]["S"]] = decode_job(row)
         return tuple(sorted(found.values(), key=lambda job: (job.created_at, job.job_id)))
 
     def snapshot(

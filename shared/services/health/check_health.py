@@ -9,7 +9,7 @@ from datetime import timedelta
 from shared.domain import state_keys
 from shared.domain.errors import CloudJobsError, ProviderError, ProviderNotConfiguredError
 from shared.ports import Clock, EventLog, Provider, StateStore
-from shared.services.polling.poll_provider import decode_poll_state
+from shared.services.polling.poll_state import decode_poll_state
 from shared.services.polling.start_ticks import read_schedule
 
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
@@ -86,7 +86,7 @@ class CheckHealth:
         now = self.clock.now()
         names = {state_keys.poll(name): name for name in self.providers}
         states = self.state.get_many(list(names), now=now)
-        ticks = {names[key]: decode_poll_state(item.value).last_tick_at for key, item in states.items()}
+        ticks = {names[key]: decode_poll_state(item).last_tick_at for key, item in states.items()}
         return {name: max(0.0, (now - at).total_seconds()) for name, at in ticks.items() if at is not None}
 
     def _provider(self, provider: Provider) -> Component:

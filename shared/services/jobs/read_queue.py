@@ -10,7 +10,7 @@ from decimal import Decimal
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain import state_keys
-from shared.domain.job import ActiveJob, Job, JobStatus
+from shared.domain.job import Job, JobStatus
 from shared.ports import Clock, EventLog, JobStore, Provider, StateStore
 
 WAITING = frozenset({JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.QUEUED})
@@ -105,7 +105,7 @@ class ReadQueue:
     def _entry(self, job: Job, position: int, usual: Decimal) -> QueueEntry:
         return QueueEntry(job, position, job.cost_at(self.clock.now()) or usual)
 
-    def _active(self) -> list[ActiveJob]:
+    def _active(self) -> list[Job]:
         found = [job for name in self.providers for job in self.jobs.active(name)]
         return sorted(found, key=lambda job: (job.created_at, job.job_id))
 

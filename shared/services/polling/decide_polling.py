@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.domain import state_keys
-from shared.domain.job import ActiveJob
+from shared.domain.job import Job
 from shared.ports import Clock, StateStore
 from shared.services.providers.provider_settings import ProviderSettings
 
@@ -47,7 +47,7 @@ class PollingDecision:
     interval_seconds: float
     reconcile_seconds: float
 
-    def rounds(self, active: Iterable[ActiveJob]) -> Rounds | None:
+    def rounds(self, active: Iterable[Job]) -> Rounds | None:
         """What comes to its active jobs; None when there are none that it knows, or nothing looks at them."""
         known = [job for job in active if job.external_id is not None]
         if not known:

@@ -11,13 +11,13 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from shared.domain import state_keys
 from shared.domain.errors import InvalidRequestError, StaleWrite
-from shared.domain.job import ACTIVE_STATUSES, ActiveJob
+from shared.domain.job import ACTIVE_STATUSES, Job
 from shared.domain.metric import Metric
 from shared.domain.observation import is_too_soon
 from shared.domain.stored import StateItem
 from shared.ports import Clock, EventLog, JobStore, StateStore, Telemetry, WorkQueue
 from shared.services.polling.decide_polling import DecidePolling, overall
-from shared.services.polling.poll_provider import PollState, read_poll_state
+from shared.services.polling.poll_state import PollState, read_poll_state
 
 WINDOW = 60.0
 CONTINUE_EVERY = 30.0
@@ -115,7 +115,7 @@ class StartTicks:
             self._keep(ScheduleState(now, last), item)
         return sent
 
-    def _with_work(self, providers: Sequence[str]) -> dict[str, list[ActiveJob]]:
+    def _with_work(self, providers: Sequence[str]) -> dict[str, list[Job]]:
         """The jobs to look at; the head's counts spare the question while nothing is active.
 
         A lost job makes work only in the minute in which its hour is over.
@@ -146,10 +146,10 @@ class StartTicks:
             self.telemetry.info(sentence)
 
 
-def _is_work(job: ActiveJob, minute_end: datetime) -> bool:
+def _is_work(job: Job, minute_end: datetime) -> bool:
     if job.external_id is None:
         return False
-    return not (job.is_lost and is_too_soon(job.last_miss_at, minute_end, is_lost=True))
+    return not (job.is_lost and is_too_soon(job.absence.last_miss_at, minute_end, is_lost=True))
 
 
 def _spacing(poll: PollState, interval: float) -> float:

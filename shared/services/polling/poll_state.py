@@ -1,0 +1,161 @@
+"""What the ticks of one provider leave to each other and to the status page, and how a tick changes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from pydantic import AwareDatetime, FiniteFloat, TypeAdapter, ValidationError
+
+from shared.domain import state_keys
+from shared.domain.errors import ProviderError, ProviderThrottledError
+from shared.domain.stored import StateItem
+from shared.ports import StateStore
+from shared.services.polling.resume_point import KEPT_IDS, ResumePoint, SinglesCursor
+
+if TYPE_CHECKING:
+    from shared.services.polling.refresh_active import Refreshed
+
+LEASE = timedelta(seconds=30)
+"""Longer than the function may run (28 s), so that only a frozen process can be overtaken."""
+ROUND_FACTOR = 3
+LONGEST_ROUND = 600.0
+"""Seconds that a round may count for: a machine that slept within one must not stop polling for days."""
+RESUMED_WITHIN = timedelta(minutes=3)
+"""A round goes on within seconds, or a minute at most; one that was broken off for longer begins anew."""
+JITTER = 2.0
+"""Seconds that a tick may be early: SQS delays whole seconds, and schedules are not exact."""
+MAX_DETAIL = 300
+
+
+class Step(StrEnum):
+    """What a tick does. An unfinished round goes on before a new one begins."""
+
+    BEGIN = "begin a round"
+    GO_ON = "go on with a round"
+    RETRY = "ask again, between two rounds, for the jobs whose own request failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PollFault:
+    """Why the last tick did not look at all that it should."""
+
+    code: str
+    detail: str
+    at: AwareDatetime
+
+    @classmethod
+    def of(cls, error: ProviderError, now: datetime) -> PollFault:
+        return cls(error.code, error.detail[:MAX_DETAIL], now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollState:
+    """`round_began_at` is the start of the round that `resume` belongs to, else of the last one.
+
+    None: that came to nothing. `failed` are the external ids whose own request failed in it. Durations are seconds.
+    """
+
+    lease_until: AwareDatetime | None = None
+    round_began_at: AwareDatetime | None = None
+    round_seconds: FiniteFloat = 0
+    last_tick_at: AwareDatetime | None = None
+    resume: ResumePoint | None = None
+    failed: tuple[str, ...] = ()
+    fault: PollFault | None = None
+
+    def is_leased(self, now: datetime) -> bool:
+        """Whether a tick is at it; a lease far longer than any is the mistake of a clock that was ahead."""
+        return self.lease_until is not None and now < self.lease_until <= now + 2 * LEASE
+
+    def effective_interval(self, configured: float) -> float:
+        """A round that takes long leaves the provider in peace twice as long as it took."""
+        return max(configured, float(math.ceil(ROUND_FACTOR * min(self.round_seconds, LONGEST_ROUND))))
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether the last tick left something to do: a part of its round, failed requests, or all of it."""
+        came_to_nothing = self.last_tick_at is not None and self.round_began_at is None
+        return self.resume is not None or bool(self.failed) or came_to_nothing
+
+    def next_step(self, now: datetime, interval: float) -> Step | None:
+        """What a tick of this interval has to do now, None: nothing yet.
+
+        While rounds are short, one may begin half an interval before its time.
+        """
+        if self.resume is not None and not self._is_broken_off(now):
+            return Step.GO_ON
+        effective = self.effective_interval(interval)
+        early = interval / 2 if effective <= interval else JITTER
+        is_due = (
+            self.resume is not None
+            or self.round_began_at is None
+            or self.round_began_at > now
+            or (now - self.round_began_at).total_seconds() + early >= effective
+        )
+        if is_due:
+            return Step.BEGIN
+        return Step.RETRY if self.failed else None
+
+    def begin(self, step: Step, now: datetime) -> PollState:
+        """A tick takes the lease."""
+        taken = replace(self, lease_until=now + LEASE, last_tick_at=now)
+        if step is Step.BEGIN:
+            return replace(taken, round_began_at=now, resume=None, failed=())
+        return replace(taken, round_began_at=self._began_without_hold(now)) if step is Step.GO_ON else taken
+
+    def look_from(self, step: Step) -> ResumePoint | None:
+        return SinglesCursor(singles=self.failed) if step is Step.RETRY else self.resume
+
+    def end(self, step: Step, result: Refreshed, now: datetime) -> PollState:
+        """It gives the lease back, with what it came to."""
+        after = replace(self, lease_until=None, fault=PollFault.of(result.error, now) if result.error else None)
+        if step is Step.RETRY:
+            return replace(after, failed=tuple(sorted(result.unseen)))
+        if step is Step.BEGIN and result.error and not result.looked_at and result.resume is None:
+            return replace(after, round_began_at=None)
+        failed = tuple(dict.fromkeys((*self.failed, *result.failed)))[:KEPT_IDS]
+        after = replace(after, resume=result.resume, failed=failed)
+        if result.resume is not None or self.round_began_at is None:
+            return after
+        return replace(after, round_seconds=(now - self.round_began_at).total_seconds())
+
+    def give_up(self, now: datetime) -> PollState:
+        """The tick that found this could not record what it saw: all it had to do is left to the next one."""
+        began_at = self.round_began_at if self.resume is not None else None
+        return replace(self, lease_until=None, last_tick_at=now, round_began_at=began_at)
+
+    def _is_broken_off(self, now: datetime) -> bool:
+        """Whether a round was left in its midst, because polling was off or nothing was active."""
+        return self.last_tick_at is None or abs(now - self.last_tick_at) > RESUMED_WITHIN
+
+    def _began_without_hold(self, now: datetime) -> datetime | None:
+        """The time for which the provider held a round's last tick back is no part of the round."""
+        was_held = self.fault is not None and self.fault.code == ProviderThrottledError.code
+        if not was_held or self.round_began_at is None or self.last_tick_at is None:
+            return self.round_began_at
+        return self.round_began_at + (now - self.last_tick_at)
+
+
+_STATE = TypeAdapter(PollState)
+
+
+def encode_poll_state(state: PollState) -> Mapping[str, object]:
+    encoded: Mapping[str, object] = _STATE.dump_python(state, mode="json", exclude_none=True)
+    return encoded
+
+
+def decode_poll_state(item: StateItem | None) -> PollState:
+    """What cannot be read is as good as never written: the next round begins at the start."""
+    try:
+        return _STATE.validate_python(item.value) if item else PollState()
+    except ValidationError:
+        return PollState()
+
+
+def read_poll_state(state: StateStore, provider: str, *, now: datetime) -> PollState:
+    return decode_poll_state(state.get(state_keys.poll(provider), now=now))
