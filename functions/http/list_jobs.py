@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -11,14 +12,12 @@ from functions.http._app import lambda_handler_for
 from functions.http._job_body import job_body
 from functions.http._parameters import Switch, known_provider
 from shared.domain.errors import InvalidInputError
-from shared.domain.job import Job, JobStatus
+from shared.domain.job import JobStatus
 from shared.services.jobs.list_jobs import MAX_LIMIT, MAX_OFFSET, JobFilter, ListJobs
-from shared.services.polling.refresh_active import RefreshActive
-from shared.services.providers.provider_named import provider_named
+from shared.services.polling.refresh_active import Refreshed
+from shared.services.polling.sync_active import SyncActive
 from shared.wiring import wiring
 
-SYNC_BUDGET_SECONDS = 9.0
-"""No look begins later than this, so that a request ends within 25 s although a look may take 15."""
 INCOMPLETE_HEADER = "X-Sync-Incomplete"
 JOB_TYPES = ("cloud", "local")
 
@@ -42,10 +41,9 @@ def list_jobs(
     wanted = JobFilter(
         statuses=_statuses(status), provider=known_provider(provider), job_type=_job_type(job_type), text=q or None
     )
-    observed: dict[str, Job] = {}
-    if sync_active:
-        names = [wanted.provider] if wanted.provider else list(parts.providers)
-        observed = _refresh(names, response)
+    refreshed = parts.use(SyncActive).run(wanted.provider) if sync_active else {}
+    _tell_incomplete(refreshed, response)
+    observed = {job_id: job for result in refreshed.values() for job_id, job in result.observed.items()}
     page = parts.use(ListJobs).run(wanted, limit=limit, offset=offset, cursor=cursor or None, observed=observed)
     now = parts.clock.now()
     return {
@@ -55,22 +53,15 @@ def list_jobs(
     }
 
 
-def _refresh(names: list[str], response: Response) -> dict[str, Job]:
-    """Look at the active jobs within the request's time; what could not be refreshed is told in a header."""
-    parts = wiring()
-    observed: dict[str, Job] = {}
-    left = []
-    for name in names:
-        result = parts.use(RefreshActive).run(
-            provider_named(parts.providers, name), budget_seconds=SYNC_BUDGET_SECONDS / len(names)
-        )
-        observed |= result.observed
-        if not result.is_complete:
-            reason = result.error.code if result.error else "out_of_time"
-            left.append(f"{name}; unrefreshed={len(result.unseen)}; reason={reason}")
+def _tell_incomplete(refreshed: Mapping[str, Refreshed], response: Response) -> None:
+    """What could not be refreshed in time is told in a header."""
+    left = [
+        f"{name}; unrefreshed={len(result.unseen)}; reason={result.error.code if result.error else 'out_of_time'}"
+        for name, result in refreshed.items()
+        if not result.is_complete
+    ]
     if left:
         response.headers[INCOMPLETE_HEADER] = ", ".join(left)
-    return observed
 
 
 def _statuses(given: str | None) -> frozenset[JobStatus]:

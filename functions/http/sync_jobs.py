@@ -11,9 +11,7 @@ from functions.http._access import Operator
 from functions.http._answers import SyncAnswer
 from functions.http._app import lambda_handler_for
 from functions.http._parameters import known_provider
-from shared.domain.errors import ProviderError, ProviderNotConfiguredError
-from shared.services.polling.sync_provider import Synced, SyncProvider, sync_message
-from shared.services.providers.provider_named import provider_named
+from shared.services.polling.sync_jobs import SyncJobs
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -31,27 +29,8 @@ def sync_jobs(caller: Operator, request: Annotated[SyncRequest | None, Body()] =
 
     A provider that could not be read in full is an error that says so; what was read is kept.
     """
-    parts = wiring()
-    named = known_provider(request.provider) if request else None
-    providers = [provider_named(parts.providers, named)] if named else list(parts.providers.values())
-    results = [parts.use(SyncProvider).run(provider) for provider in providers]
-    configured = [result for result in results if not isinstance(result.error, ProviderNotConfiguredError)]
-    for result in configured or results:
-        if result.error is not None:
-            raise _incomplete(result, result.error)
-    return {
-        "synced": sum(result.discovered for result in configured),
-        "updated": sum(result.updated for result in configured),
-        "message": sync_message(configured),
-    }
-
-
-def _incomplete(result: Synced, error: ProviderError) -> ProviderError:
-    """The provider's own reason, and what was kept all the same."""
-    if result.discovered or result.updated:
-        kept = f"{result.discovered} new and {result.updated} changed jobs"
-        error.detail = f"{error.detail.removesuffix('.')}; what was read is kept: {kept}."
-    return error
+    synced = wiring().use(SyncJobs).run(known_provider(request.provider) if request else None)
+    return {"synced": synced.discovered, "updated": synced.updated, "message": synced.message}
 
 
 handler = lambda_handler_for(router)

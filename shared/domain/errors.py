@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class CloudJobsError(Exception):
@@ -105,6 +105,12 @@ class ProviderError(CloudJobsError):
     """The provider could not be read in full."""
 
     code = "provider_error"
+
+    def with_detail(self, detail: str) -> Self:
+        """The same error in other words."""
+        told = type(self).__new__(type(self), detail)
+        told.__dict__.update(self.__dict__, detail=detail)
+        return told
 
 
 class ProviderNotConfiguredError(ProviderError):

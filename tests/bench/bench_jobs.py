@@ -132,7 +132,7 @@ def bench_sync(stores: BenchStores | FakeStores, column: str) -> None:
         if isinstance(stores, BenchStores):
             stores.requests.reset()
         started = time.perf_counter()
-        result = syncer.run(provider)
+        result = syncer.run(provider, budget_seconds=8)
         seconds = time.perf_counter() - started
         sent = f"requests {dict(stores.requests.sent)}, " if isinstance(stores, BenchStores) else ""
         print(

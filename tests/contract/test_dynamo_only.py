@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from shared.config import AuthMode, Settings
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.job import JobStatus
-from tests.builders import a_job
+from shared.enterprise_config import EnterpriseConfig
+from shared.services.polling.poll_provider import PollProvider, TickOutcome
+from shared.wiring import Wiring
+from tests.builders import a_job, an_observation
 from tests.contract.changes import commit, found, key_of, known, many_jobs, moved
 from tests.contract.conftest import DynamoTables, dynamo_stores
+from tests.fakes import FakeProvider, FakeQueue, FakeTelemetry
 
 
 class TamperedClient:
@@ -159,6 +164,28 @@ def test_empty_pages_are_followed_to_the_end(dynamo: DynamoTables) -> None:
     page = store.page(status=None, after=None, limit=10)
     assert [job_id for job_id, _ in page.entries] == [job.job_id for job in reversed(jobs)]
     assert len(store.active("replicate")) == 3
+
+
+def test_a_round_over_jobs_that_are_as_they_were_reads_the_index_and_nothing_else_of_them(dynamo: DynamoTables) -> None:
+    stores = dynamo_stores(dynamo)
+    provider = FakeProvider(dynamo.clock)
+    for job in many_jobs(stores, 150, JobStatus.RUNNING):
+        provider.put(an_observation(str(job.external_id), created_at=job.created_at, observed_at=job.created_at))
+    wiring = Wiring(
+        Settings(auth_mode=AuthMode.NONE),
+        clock=dynamo.clock,
+        telemetry=FakeTelemetry(),
+        jobs=stores.jobs,
+        events=stores.events,
+        state=stores.state,
+        observations_queue=FakeQueue(),
+        enterprise=EnterpriseConfig(),
+    )
+    wiring.use(PollProvider).run(provider, interval=30)
+    dynamo.clock.advance(30)
+    dynamo.engine.sent.clear()
+    assert wiring.use(PollProvider).run(provider, interval=30) is TickOutcome.RAN
+    assert dynamo.engine.sent == {"Query": 4, "GetItem": 2, "UpdateItem": 2}
 
 
 def test_attributes_of_a_newer_release_are_passed_over(dynamo: DynamoTables) -> None:

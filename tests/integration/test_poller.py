@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from shared.domain.errors import (
 )
 from shared.domain.event import LogHead
 from shared.domain.job import JobStatus, to_iso
-from shared.domain.observation import Look, ObservationPage
+from shared.domain.observation import Look, Observation, ObservationPage
 from shared.domain.stored import StateItem
 from shared.services.health.check_health import CheckHealth
 from shared.services.polling import refresh_active
@@ -410,6 +411,80 @@ def test_a_round_in_which_nothing_changed_writes_nothing_but_its_lease(engine: E
     assert usage.pop("state.put").calls == 2
     assert sum(one.items_written for one in usage.values()) == 0
     assert engine.system.provider.calls.total() <= 12
+
+
+@pytest.mark.parametrize("have_ended", [False, True])
+def test_a_round_reads_no_job_beside_the_index(engine: Engine, have_ended: bool) -> None:
+    """Neither one that is as it was, nor one that has ended: one read of the head for each 240 of them."""
+    active_jobs(engine, 1000)
+    if have_ended:
+        end_all(engine)
+    engine.system.stores.reset_usage()
+    assert engine.system.wiring.use(PollProvider).run(engine.system.provider, interval=30) is TickOutcome.RAN
+    usage = engine.system.stores.usage
+    assert usage.pop("jobs.active").items_read == 1000
+    assert usage.pop("events.head").items_read == 5
+    assert usage.pop("state.get").items_read <= 2
+    assert sum(one.items_read for one in usage.values()) == 0
+    assert set(engine.statuses().values()) == {JobStatus.COMPLETED if have_ended else JobStatus.RUNNING}
+
+
+def test_an_end_that_the_index_does_not_show_yet_stays_as_it_was(engine: Engine) -> None:
+    ids = active_jobs(engine, 2)
+    system = engine.system
+    record = system.wiring.use(RecordObservations)
+    system.stores.faults.index_lag = timedelta(minutes=5)
+    for external_id in ids:
+        record.run([replace(system.provider.jobs[external_id], status=JobStatus.FAILED, error="CUDA out of memory")])
+    succeeded = replace(system.provider.jobs[ids[1]], status=JobStatus.COMPLETED)
+    system.provider.put(succeeded)
+    engine.run(2)
+    assert [engine.job(external_id).status for external_id in ids] == [JobStatus.FAILED] * 2
+    assert system.stores.events.head().seq == 4
+
+
+def test_nothing_that_a_list_tells_is_lost_by_an_index_that_lags() -> None:
+    """Webhooks and polls cross each other; when all is quiet, the provider tells nothing that is not known."""
+    for seed in range(scaled(60)):
+        with an_engine() as engine:
+            chance, system = random.Random(seed), engine.system
+            ids = active_jobs(engine, 3)
+            record, poll = system.wiring.use(RecordObservations), system.wiring.use(PollProvider)
+            for _ in range(15):
+                system.stores.faults.index_lag = timedelta(seconds=chance.choice([0, 1, 20, 45, 90]))
+                seen = told_otherwise(system.provider.jobs[chance.choice(ids)], chance, system.clock.now())
+                system.provider.put(seen)
+                if chance.random() < 0.4:
+                    record.run([seen])
+                if chance.random() < 0.7:
+                    poll.run(system.provider, interval=5)
+                system.clock.advance(chance.choice([1, 6, 30, 61]))
+            system.stores.faults.clear()
+            engine.run(3)
+            recorded = record.run(list(system.provider.jobs.values()))
+            assert recorded.changed == set(), seed
+            for external_id, seen in system.provider.jobs.items():
+                assert seen.status in (None, engine.job(external_id).status), seed
+
+
+def told_otherwise(seen: Observation, chance: random.Random, now: datetime) -> Observation:
+    """What a provider may say next of a job: one more fact, a word that nobody knows, or its end."""
+    if seen.status is not None and seen.status.is_terminal:
+        return seen
+    seen = replace(seen, status=JobStatus.RUNNING, provider_status="processing", observed_at=now)
+    earlier = (seen.started_at or now) - timedelta(seconds=1)
+    succeeded = {"status": JobStatus.COMPLETED, "provider_status": "succeeded", "completed_at": now}
+    changes: list[dict[str, Any]] = [
+        {},
+        {"started_at": earlier},
+        {"model": "owner/name"},
+        {"output_url": "https://example.com/out"},
+        {"webhook_covered": True},
+        {"provider_status": "processing at last"},
+        {"status": None, "provider_status": "rebooting"},
+        succeeded | {"predict_seconds": Decimal(12)},
+    ]
+    return replace(seen, **chance.choice(changes))
 
 
 def test_a_round_longer_than_a_tick_goes_on_where_it_stopped(engine: Engine) -> None:
