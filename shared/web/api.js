@@ -137,8 +137,11 @@ export const syncJobs = () => request("POST", "api/cloud/jobs/sync");
  */
 export const readMetrics = (days) => request("GET", `api/cloud/metrics${query({ days })}`);
 
-/** @returns {Promise<types.CostLimit>} */
-export const readCostLimit = () => request("GET", "api/cloud/cost-limit/status");
+/**
+ * @param {string} provider
+ * @returns {Promise<types.CostLimit>}
+ */
+export const readCostLimit = (provider) => request("GET", `api/cloud/cost-limit/status${query({ provider })}`);
 
 /** @returns {Promise<types.PollingStatus>} */
 export const readPolling = () => request("GET", "api/cloud/polling/status");

@@ -1,5 +1,6 @@
 // Starts the page and ties its parts together: list, overview, details, live changes, language and theme.
 
+/** @import { Account } from "./service.js" */
 /** @import { JobEvent, JobStatus, LinkState, Provider, ToastKind } from "./types.d.ts" */
 
 import { ApiError, BASE, listen, listProviders, readMe, readPageProgress, signIn, signOut, syncJobs } from "./api.js";
@@ -19,6 +20,7 @@ import {
 import { ACTIVE, ENDED } from "./job.js";
 import { JobList } from "./jobs.js";
 import { Overview } from "./overview.js";
+import { knowProviders, ofProvider } from "./providers.js";
 
 const PROGRESS_EVERY_MS = 5000;
 const PROGRESS_AFTER_MS = 150;
@@ -116,6 +118,15 @@ function fill(select, options) {
   select.replaceChildren(...options);
   select.value = chosen;
 }
+
+/** @param {Account} account */
+const tokenButton = (account) =>
+  el("button", {
+    type: "button",
+    class: "primary",
+    text: ofProvider(account.act, account.provider),
+    on: { click: () => account.edit() },
+  });
 
 class Page {
   /** @param {Theme} theme */
@@ -240,11 +251,15 @@ class Page {
   async loadProviders() {
     try {
       this.providers = (await listProviders()).providers;
-      this.overview.service.takeProviders(this.providers);
-      fill(providerFilter, providerOptions(this.providers));
-    } catch {
-      // The list itself says when the service cannot be reached.
+    } catch (error) {
+      this.overview.missProviders(reasonOf(error));
+      return;
     }
+    knowProviders(this.providers);
+    fill(providerFilter, providerOptions(this.providers));
+    this.list.updateRows();
+    this.details.renew();
+    await this.overview.takeProviders(this.providers);
   }
 
   async loadWho() {
@@ -255,6 +270,11 @@ class Page {
     }
   }
 
+  /** What of the providers could not be read, or was not well when it was read. */
+  async loadMissing() {
+    await (this.providers.length ? this.overview.service.loadMissing() : this.loadProviders());
+  }
+
   async onProvider() {
     await Promise.all([this.list.load(), this.loadProviders()]);
     this.list.sayEmpty();
@@ -263,27 +283,31 @@ class Page {
   explainEmpty() {
     const { service } = this.overview;
     const sync = el("button", { type: "button", text: t("sync"), on: { click: () => this.sync() } });
-    if (service.isConnected !== false) {
+    const missing = service.accounts.filter((account) => account.isConnected === false);
+    const unread = missing.filter((account) => account.hasToken);
+    if (unread.length) {
       return [
-        el("p", { class: "strong", text: t("empty.none") }),
-        el("p", { text: t("empty.howTo") }),
-        el("p", {}, el("code", { text: "simpletuner cloud jobs submit <config>" })),
-        sync,
+        ...unread.flatMap(({ provider, state }) => [
+          el("p", { class: "strong", text: t("empty.unread", { provider: provider.name }) }),
+          el("p", { text: state }),
+        ]),
+        el("div", { class: "buttons" }, sync, ...unread.map(tokenButton)),
       ];
     }
-    const edit = el("button", {
-      type: "button",
-      class: "primary",
-      text: service.tokenAct,
-      on: { click: () => service.editToken() },
-    });
-    if (!service.hasToken) {
-      return [el("p", { class: "strong", text: t("empty.noProvider") }), el("p", { text: t("empty.addToken") }), edit];
+    if (missing.length && missing.length === service.accounts.length) {
+      return [
+        ...missing.map(({ provider }) =>
+          el("p", { class: "strong", text: t("empty.noProvider", { provider: provider.name }) }),
+        ),
+        el("p", { text: t("empty.addToken") }),
+        el("div", { class: "buttons" }, ...missing.map(tokenButton)),
+      ];
     }
     return [
-      el("p", { class: "strong", text: t("empty.unread") }),
-      el("p", { text: service.providerState }),
-      el("div", { class: "buttons" }, sync, edit),
+      el("p", { class: "strong", text: t("empty.none") }),
+      el("p", { text: t("empty.howTo") }),
+      el("p", {}, el("code", { text: "simpletuner cloud jobs submit <config>" })),
+      sync,
     ];
   }
 
@@ -293,16 +317,16 @@ class Page {
     syncButton.setAttribute("aria-busy", "true");
     try {
       const found = await syncJobs();
-      const provider = /from (.+)$/.exec(found.message)?.[1] ?? "Replicate";
-      const isOne = this.providers.filter((one) => one.configured).length <= 1;
-      toast(isOne ? t("discovered", { n: found.synced, provider: clean(provider) }) : clean(found.message));
+      const [one, ...others] = this.providers.filter((provider) => provider.configured);
+      const isOne = one && !others.length;
+      toast(isOne ? t("discovered", { n: found.synced, provider: one.name }) : clean(found.message));
     } catch (error) {
       toast(t("syncFailed", { why: clean(reasonOf(error)) }), "bad");
     } finally {
       syncButton.removeAttribute("aria-disabled");
       syncButton.removeAttribute("aria-busy");
     }
-    await Promise.all([this.list.load(), this.overview.loadMetrics(), this.overview.service.loadMissing()]);
+    await Promise.all([this.list.load(), this.overview.loadMetrics(), this.loadMissing()]);
     this.list.sayEmpty();
   }
 
@@ -329,7 +353,7 @@ class Page {
   async refreshOverview() {
     if (document.hidden) return;
     const { service } = this.overview;
-    await Promise.all([this.overview.loadMetrics(), service.loadPoller(), service.loadMissing()]);
+    await Promise.all([this.overview.loadMetrics(), service.loadPoller(), this.loadMissing()]);
     this.list.sayEmpty();
   }
 
@@ -359,7 +383,7 @@ class Page {
     await Promise.all([
       this.list.load({ syncActive: this.linkState === "polling" }),
       this.overview.loadMetrics(),
-      this.overview.service.loadMissing(),
+      this.loadMissing(),
     ]);
     this.list.sayEmpty();
     await this.details.loadJob();

@@ -5,12 +5,12 @@
 import { ApiError, cancelJob, deleteJob, readJob, readLog, readProgress } from "./api.js";
 import { LineChart } from "./charts.js";
 import { clean, data, dialog, el, link, safeAddress, setText, show } from "./dom.js";
-import { clock, duration, exact, figure, isNumber, money, number, percent, reasonOf, t } from "./i18n.js";
-import { costOf, isActive, nameOf, ProgressBar, providerName, StatusChip, secondsOf } from "./job.js";
+import { clock, duration, exact, figure, isNumber, longDuration, money, number, percent, reasonOf, t } from "./i18n.js";
+import { costOf, isActive, nameOf, ProgressBar, StatusChip, secondsOf } from "./job.js";
+import { addressAtProvider, providerName, providerOf } from "./providers.js";
 
 const LOG_EVERY_MS = 4000;
 const FINAL_LOG_EVERY_MS = 15_000;
-const FINAL_LOG_WITHIN_MS = 3_600_000;
 const PROGRESS_EVERY_MS = 5000;
 // Another reader may be asking the provider just now; what it finds is there a moment later.
 const FIRST_PROGRESS_MS = [600, 1200, 2400];
@@ -333,7 +333,8 @@ class Sheet {
     const nodes = [];
     if (isActive(job.status)) nodes.push(cancel);
     if (!isActive(job.status) || job.metadata.lost || this.isCancelling) nodes.push(remove);
-    if (address) nodes.push(link(address, t("openAt", { provider: "Replicate" }), { class: "button quiet" }));
+    if (address)
+      nodes.push(link(address, t("openAt", { provider: providerName(job.provider) }), { class: "button quiet" }));
     if (safeAddress(job.output_url)) nodes.push(link(job.output_url, t("openOutput"), { class: "button quiet" }));
     this.actions.replaceChildren(...nodes);
   }
@@ -504,10 +505,7 @@ class Sheet {
     const isMore = this.next > 0 && found.next > this.next && found.logs.length > LARGE_PIECE;
     if (found.logs) this.log.add(found.logs);
     this.next = found.next;
-    if (!this.log.text) {
-      const why = isActive(job.status) ? "log.notYet" : this.logMayCome(job) ? "log.soon" : "log.none";
-      setText(this.log.state, t(why));
-    }
+    if (!this.log.text) setText(this.log.state, isActive(job.status) ? t("log.notYet") : this.lackOfLog(job));
     return isMore;
   }
 
@@ -516,8 +514,22 @@ class Sheet {
    *
    * @param {Job} job
    */
-  logMayCome({ completed_at }) {
-    return !this.log.text && completed_at !== null && Date.now() - Date.parse(completed_at) < FINAL_LOG_WITHIN_MS;
+  logMayCome({ completed_at, provider }) {
+    const kept = providerOf(provider)?.log_kept_seconds;
+    if (this.log.text || completed_at === null || kept === undefined) return false;
+    return kept === null || Date.now() - Date.parse(completed_at) < kept * 1000;
+  }
+
+  /**
+   * Why an ended job has no log.
+   *
+   * @param {Job} job
+   */
+  lackOfLog(job) {
+    const kept = providerOf(job.provider)?.log_kept_seconds;
+    const mayCome = this.logMayCome(job);
+    if (!isNumber(kept)) return t(mayCome ? "log.soon" : "log.none");
+    return t(mayCome ? "log.soonUntil" : "log.noneAfter", { time: longDuration(kept) });
   }
 
   /** @param {Job} job */
@@ -604,6 +616,11 @@ export class Details {
     this.sheet?.tick();
   }
 
+  /** After what is known of the providers has changed. */
+  renew() {
+    if (this.sheet?.job) this.sheet.showJob(this.sheet.job);
+  }
+
   loadJob() {
     return this.sheet?.loadJob();
   }
@@ -612,16 +629,6 @@ export class Details {
   take(events) {
     this.sheet?.take(events);
   }
-}
-
-/**
- * The job's page at its provider, where it has one.
- *
- * @param {Job} job
- */
-function addressAtProvider({ provider, metadata }) {
-  const id = metadata.prediction_id ?? "";
-  return provider === "replicate" && /^[A-Za-z0-9_-]+$/.test(id) ? `https://replicate.com/p/${id}` : null;
 }
 
 /**

@@ -51,6 +51,7 @@ function formatsOf(name) {
       second: "2-digit",
     }),
     day: new Intl.DateTimeFormat(locale, { month: "short", day: "numeric", timeZone: "UTC" }),
+    list: new Intl.ListFormat(locale, { type: "conjunction" }),
     ago: new Intl.RelativeTimeFormat(locale, { numeric: "always", style: name === "ja" ? "long" : "short" }),
   };
 }
@@ -181,6 +182,13 @@ export function duration(seconds) {
   return t("durationSeconds", { s: whole });
 }
 
+/**
+ * Names as people list them.
+ *
+ * @param {string[]} names
+ */
+export const listed = (names) => formats.list.format(names);
+
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
 const UNITS = [
   ["year", 31536000],
@@ -189,6 +197,17 @@ const UNITS = [
   ["hour", 3600],
   ["minute", 60],
 ];
+
+/**
+ * A stretch of time in its largest whole unit: "1 hour", "90 minutes".
+ *
+ * @param {number} seconds
+ */
+export function longDuration(seconds) {
+  const [unit, size] = UNITS.find((known) => seconds >= known[1] && seconds % known[1] === 0) ?? ["second", 1];
+  const locale = formats.number.resolvedOptions().locale;
+  return (seconds / size).toLocaleString(locale, { style: "unit", unit, unitDisplay: "long" });
+}
 
 /**
  * @param {string} iso

@@ -16,9 +16,6 @@ export const ENDED = ["completed", "failed", "cancelled"];
  */
 export const isActive = (status) => ACTIVE.some((active) => active === status);
 
-/** @param {string} provider */
-export const providerName = (provider) => (provider === "replicate" ? "Replicate" : provider);
-
 /**
  * What a person would call the job.
  *

@@ -5,7 +5,8 @@
 import { listJobs, readJob } from "./api.js";
 import { data, el, hasChildren, place, setAttribute, setChildren, setText, show } from "./dom.js";
 import { ago, duration, exact, isNumber, money, number, percent, reasonOf, t } from "./i18n.js";
-import { ACTIVE, costOf, ENDED, isActive, nameOf, ProgressBar, providerName, StatusChip, secondsOf } from "./job.js";
+import { ACTIVE, costOf, ENDED, isActive, nameOf, ProgressBar, StatusChip, secondsOf } from "./job.js";
+import { providerName } from "./providers.js";
 
 const PAGE = 50;
 const ACTIVE_PAGE = 200;
@@ -640,9 +641,14 @@ export class JobList {
     for (const id of this.visible) this.rows.get(id)?.tick(this.progress.get(id), now);
   }
 
+  /** After what is known of the providers has changed. */
+  updateRows() {
+    for (const [id, row] of this.rows) row.update(row.job, this.progress.get(id));
+  }
+
   /** After the language has changed. */
   renew() {
-    for (const [id, row] of this.rows) row.update(row.job, this.progress.get(id));
+    this.updateRows();
     if (this.isLoaded) this.arrange(true);
   }
 }

@@ -1,13 +1,14 @@
 // Cost, jobs, spending limit, and the state of what keeps this page true.
 
-/** @import { CostLimit, JobStatus, LimitAction, LimitPeriod, Metrics, Toast } from "./types.d.ts" */
+/** @import { CostLimit, JobStatus, LimitAction, LimitPeriod, Metrics, Provider, Toast } from "./types.d.ts" */
 
 import { changeProviderConfig, readCostLimit, readMetrics } from "./api.js";
 import { BarChart } from "./charts.js";
-import { el, setAttribute, setText } from "./dom.js";
+import { el, setAttribute, setChildren, setText, show } from "./dom.js";
 import { field, formDialog } from "./form.js";
 import { day, duration, isNumber, money, number, reasonOf, t } from "./i18n.js";
-import { PROVIDER, Service } from "./service.js";
+import { ofProvider, sayButton } from "./providers.js";
+import { Service } from "./service.js";
 
 const DAYS = 30;
 /** @type {JobStatus[]} */
@@ -105,14 +106,19 @@ class Totals {
   }
 }
 
-/** What may be spent, and how much of it is. */
+/** What may be spent at a provider, and how much of it is. */
 class Limit {
-  /** @param {{ toast: Toast, onChanged: () => Promise<void> }} hooks */
-  constructor({ toast, onChanged }) {
+  /**
+   * @param {Provider} provider
+   * @param {{ toast: Toast, onChanged: () => Promise<void> }} hooks
+   */
+  constructor(provider, { toast, onChanged }) {
+    this.provider = provider;
     this.toast = toast;
     this.onChanged = onChanged;
     /** @type {CostLimit | null} */
     this.status = null;
+    this.owner = el("p", { class: "owner", text: provider.name });
     this.spent = el("p", { class: "big" });
     this.note = el("p", { class: "sub" });
     this.fill = el("span", { class: "fill" });
@@ -122,12 +128,12 @@ class Limit {
       this.fill,
     );
     this.button = el("button", { type: "button", class: "quiet", hidden: true, on: { click: () => this.edit() } });
-    this.card = new Card("limit", this.spent, this.bar, this.note, this.button);
+    this.node = el("section", { class: "budget" }, this.owner, this.spent, this.bar, this.note, this.button);
   }
 
   async load() {
     try {
-      this.status = await readCostLimit();
+      this.status = await readCostLimit(this.provider.id);
       this.show();
     } catch (error) {
       if (this.status) return;
@@ -137,18 +143,19 @@ class Limit {
   }
 
   show() {
-    setText(this.card.title, t("card.limit"));
+    const title = ofProvider(t("card.limit"), this.provider);
+    show(this.owner, title !== t("card.limit"));
     if (!this.status) return;
     const { enabled, current_spend, percent_used } = this.status;
-    this.card.node.dataset.state = this.state(this.status);
+    this.node.dataset.state = this.state(this.status);
     setText(this.spent, enabled ? money(current_spend) : "–");
     setText(this.note, this.noteOf(this.status));
     this.bar.hidden = !enabled;
     this.button.hidden = false;
     setAttribute(this.bar, "aria-valuenow", Math.min(100, percent_used));
-    setAttribute(this.bar, "aria-label", t("card.limit"));
+    setAttribute(this.bar, "aria-label", title);
     this.fill.style.transform = `scaleX(${Math.min(1, percent_used / 100)})`;
-    setText(this.button, enabled ? t("change") : t("limit.set"));
+    sayButton(this.button, enabled ? t("change") : t("limit.set"), this.provider);
   }
 
   /** @param {CostLimit} status */
@@ -186,10 +193,10 @@ class Limit {
     const action = choice(ACTIONS, status?.action, (value) => t(`action.${value}`));
     formDialog(
       {
-        title: t("limit.dialog"),
+        title: ofProvider(t("limit.dialog"), this.provider),
         toast: this.toast,
         submit: async () => {
-          await changeProviderConfig(PROVIDER, {
+          await changeProviderConfig(this.provider.id, {
             cost_limit_enabled: enabled.checked,
             cost_limit_amount: Number(amount.value),
             cost_limit_period: period.value(),
@@ -222,33 +229,80 @@ function choice(values, chosen, textOf) {
   return { node, value: () => values[node.selectedIndex] };
 }
 
+/** The spending limit of each provider. */
+class Limits {
+  /** @param {{ toast: Toast, onChanged: () => Promise<void> }} hooks */
+  constructor(hooks) {
+    this.hooks = hooks;
+    /** @type {Limit[]} */
+    this.limits = [];
+    this.unread = el("p", { class: "sub" });
+    this.card = new Card("limit", this.unread);
+  }
+
+  /** @param {Provider[]} providers */
+  async take(providers) {
+    const before = this.limits;
+    this.limits = providers.map(
+      (provider) => before.find((limit) => limit.provider.id === provider.id) ?? new Limit(provider, this.hooks),
+    );
+    setChildren(this.card.node, [this.card.title, ...this.limits.map((limit) => limit.node)]);
+    this.show();
+    await Promise.all(this.limits.filter((limit) => !before.includes(limit)).map((limit) => limit.load()));
+  }
+
+  async load() {
+    await Promise.all(this.limits.map((limit) => limit.load()));
+  }
+
+  show() {
+    setText(this.card.title, t("card.limit"));
+    for (const limit of this.limits) limit.show();
+  }
+}
+
 export class Overview {
   /**
    * @param {HTMLElement} root
-   * @param {{ toast: Toast, onProvider: () => void }} hooks `onProvider()` after the token has changed
+   * @param {{ toast: Toast, onProvider: () => void }} hooks `onProvider()` after a token has changed
    */
   constructor(root, { toast, onProvider }) {
     this.totals = new Totals();
-    this.limit = new Limit({ toast, onChanged: () => this.loadMetrics() });
+    this.limits = new Limits({ toast, onChanged: () => this.loadMetrics() });
     this.service = new Service({ toast, onProvider });
     this.serviceCard = new Card("service", this.service.node);
-    root.append(this.totals.cost.node, this.totals.jobs.node, this.limit.card.node, this.serviceCard.node);
+    root.append(this.totals.cost.node, this.totals.jobs.node, this.limits.card.node, this.serviceCard.node);
     this.show();
+  }
+
+  /** @param {Provider[]} providers */
+  async takeProviders(providers) {
+    await Promise.all([this.limits.take(providers), this.service.takeProviders(providers)]);
+  }
+
+  /**
+   * Nothing is known of the providers yet.
+   *
+   * @param {string} why
+   */
+  missProviders(why) {
+    setText(this.limits.unread, why);
+    this.service.missProviders(why);
   }
 
   show() {
     this.totals.show();
-    this.limit.show();
+    this.limits.show();
     setText(this.serviceCard.title, t("card.service"));
   }
 
   /** All at once; each part says for itself when it could not be read. */
   async load() {
-    await Promise.all([this.loadMetrics(), this.service.load()]);
+    await Promise.all([this.loadMetrics(), this.service.loadPoller()]);
   }
 
   async loadMetrics() {
-    await Promise.all([this.totals.load(), this.limit.load()]);
+    await Promise.all([this.totals.load(), this.limits.load()]);
   }
 
   /** After the language has changed. */

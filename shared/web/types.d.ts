@@ -149,6 +149,13 @@ export interface Provider {
   name: string;
   /** Whether it has a token. */
   configured: boolean;
+  has_webhooks: boolean;
+  /** Where its tokens come from. */
+  token_url: string;
+  /** A job's page there, with `{external_id}` in it. */
+  job_url: string | null;
+  /** How long after its end a job's log can be had there; null: always. */
+  log_kept_seconds: number | null;
 }
 
 export interface ProviderAccount {
@@ -194,6 +201,7 @@ export interface PollingStatus {
   /** Why it is on or off, in a sentence. */
   reason: string;
   last_errors: { provider: string; error: string; message: string; at: string }[];
+  providers: { provider: string; is_active: boolean }[];
 }
 
 export interface Metrics {

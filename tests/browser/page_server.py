@@ -16,12 +16,14 @@ import uvicorn
 
 from functions.http._whole_app import whole_app
 from shared.adapters.clock import SystemClock
+from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.config import AuthMode, Settings
 from shared.domain.account import Account
 from shared.domain.change import Claim, JobChange, RemoteId
 from shared.domain.errors import ProviderError
 from shared.domain.job import Job, JobStatus, Transition
 from shared.domain.observation import Observation
+from shared.domain.provider_profile import ProviderProfile
 from shared.services.recording.record_observations import RecordObservations
 from shared.telemetry import logger
 from shared.wiring import Wiring, use_wiring
@@ -42,15 +44,21 @@ class PageProvider(FakeProvider):
 
 
 class PageServer:
-    """`stores`, `provider` and `secrets` are the fakes behind the page at `url`."""
+    """`stores`, `provider` and `secrets` are the fakes behind the page at `url`.
 
-    def __init__(self, **settings: Any) -> None:
+    `providers` are that provider and one for each further profile, by name.
+    """
+
+    def __init__(self, *further: ProviderProfile, **settings: Any) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
         self.clock = SystemClock()
         self.stores = FakeStores(self.clock)
         self.provider = PageProvider(self.clock)
+        others = {profile.name: PageProvider(self.clock, profile) for profile in further}
+        self.providers = {REPLICATE.name: self.provider, **others}
+        profiles = {name: provider.profile for name, provider in self.providers.items()}
         self.secrets = FakeSecrets(replicate_api_token="r8_token-of-a-test")
         given = {"auth_mode": AuthMode.NONE, "stack": "local", "sse_hold_seconds": 5, "sse_connections_per_ip": 50}
         self.wiring = Wiring(
@@ -65,9 +73,11 @@ class PageServer:
             secrets=self.secrets,
             sender=FakeSender(),
             observations_queue=FakeQueue(),
-            providers={"replicate": self.provider},
-            account_of=lambda _provider, _token: self.provider.account(),
+            profiles=profiles,
+            providers=self.providers,
+            account_of=lambda name, _token: self.providers[name].account(),
         )
+        self.wiring.token_secrets = {name: profile.token_secret for name, profile in profiles.items()}
 
     @contextmanager
     def running(self) -> Iterator[PageServer]:
@@ -104,7 +114,7 @@ class PageServer:
             seconds = Decimal(round((ended - values["started_at"]).total_seconds(), 3))
             values |= {"completed_at": ended, "predict_seconds": seconds}
         seen = an_observation(external_id, status, **(values | fields))
-        self.provider.put(seen)
+        self.providers[seen.provider].put(seen)
         return seen
 
     def record(self, *seen: Observation) -> None:
@@ -114,13 +124,16 @@ class PageServer:
     def add(
         self, external_id: str, status: JobStatus, *, age: float = 600, name: str | None = None, **fields: Any
     ) -> Job:
-        """A job that this service knows, with its whole life so far; `fields` are the job's own."""
-        observed = {key: fields.pop(key) for key in ("model", "error", "lasts") if key in fields}
+        """A job that this service knows, with its whole life so far; `fields` are the job's own.
+
+        Its id is the external one unless `job_id` is given.
+        """
+        observed = {key: fields.pop(key) for key in ("model", "error", "lasts", "provider", "kind") if key in fields}
         seen = self.remote(external_id, status, age=age, **observed)
         known = Job(
             job_id=external_id,
             external_id=external_id,
-            provider="replicate",
+            provider=seen.provider,
             kind=seen.kind,
             status=JobStatus.PENDING,
             created_at=seen.created_at or self.now(),
@@ -131,13 +144,13 @@ class PageServer:
             transitions=(Transition(JobStatus.PENDING, seen.created_at or self.now()),),
         )
         known = replace(known, **fields)
-        key = RemoteId("replicate", external_id)
-        change = JobChange(before=None, after=known, claim=Claim(key, external_id))
+        key = RemoteId(known.provider, external_id)
+        change = JobChange(before=None, after=known, claim=Claim(key, known.job_id))
         self.stores.jobs.commit([change], head=self.stores.events.head(), at=self.now())
         stages = [JobStatus.QUEUED, JobStatus.RUNNING, status]
         for stage in dict.fromkeys(stages[: stages.index(status) + 1]):
             self.record(self._stage_of(seen, stage))
-        job = self.stores.jobs.get(external_id)
+        job = self.stores.jobs.get(known.job_id)
         assert job is not None
         return job
 

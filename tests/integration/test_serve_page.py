@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,12 @@ from starlette.testclient import TestClient
 
 from functions.http import serve_page
 from functions.http.serve_page import WEB, web_files
+from shared.adapters import providers
 from shared.config import AuthMode
 from tests.system import System, a_system
 
 SCRIPTS = sorted(WEB.glob("*.js"))
+PROVIDERS = [module.name for module in pkgutil.iter_modules(providers.__path__) if module.ispkg]
 
 
 @pytest.fixture
@@ -118,7 +121,13 @@ def test_no_script_makes_markup_from_text(path: Path) -> None:
         "DOMParser",
     ):
         assert word not in text
-    assert not re.search(r"https?://(?!replicate\.com/|www\.w3\.org/2000/svg|…)", text), "an address from elsewhere"
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg|…)", text), "an address from elsewhere"
+
+
+@pytest.mark.parametrize("path", sorted(WEB.iterdir()), ids=lambda path: path.name)
+def test_the_page_knows_no_provider_by_itself(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").casefold()
+    assert not [name for name in PROVIDERS if name in text]
 
 
 def test_both_languages_have_the_same_sentences_and_the_same_gaps_to_fill() -> None:
