@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -14,13 +15,17 @@ from shared.domain.errors import StoreUnavailableError
 from shared.ports import WorkQueue
 from tests.fakes.doubles import FakeQueue
 
+if TYPE_CHECKING:
+    from types_boto3_sqs.literals import QueueAttributeNameType
+
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue, everything that waits in it now, and a way to make it refuse."""
+    """A queue, everything that waits in it now, how many wait for their time, and a way to make it refuse."""
 
     send: WorkQueue
     waiting: Callable[[], list[str]]
+    delayed: Callable[[], int]
     break_it: Callable[[], None]
 
 
@@ -28,7 +33,12 @@ class Queue:
 def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     if request.param == "fake":
         fake = FakeQueue()
-        yield Queue(fake, fake.drain, lambda: setattr(fake, "is_down", True))
+        yield Queue(
+            fake,
+            fake.drain,
+            lambda: sum(1 for _, delay in fake.messages if delay),
+            lambda: setattr(fake, "is_down", True),
+        )
         return
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
@@ -42,10 +52,14 @@ def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
                 found += [message["Body"] for message in messages]
             return found
 
+        def delayed() -> int:
+            name: QueueAttributeNameType = "ApproximateNumberOfMessagesDelayed"
+            return int(client.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+
         def break_it() -> None:
             client.delete_queue(QueueUrl=url)
 
-        yield Queue(SqsWorkQueue(url, client=lambda: client), waiting, break_it)
+        yield Queue(SqsWorkQueue(url, client=lambda: client), waiting, delayed, break_it)
 
 
 def test_every_message_waits_once(queue: Queue) -> None:
@@ -57,6 +71,11 @@ def test_every_message_waits_once(queue: Queue) -> None:
 def test_the_same_message_twice_waits_twice(queue: Queue) -> None:
     queue.send.send(["same", "same"])
     assert queue.waiting() == ["same", "same"]
+
+
+def test_a_delayed_message_waits_for_its_time(queue: Queue) -> None:
+    queue.send.send([str(number) for number in range(12)], delay_seconds=900)
+    assert queue.delayed() == 12
 
 
 def test_nothing_sent_is_nothing_waiting(queue: Queue) -> None:
