@@ -16,12 +16,11 @@ from functions.http._app import STATUS_OF_ERROR
 from infra.local.stack.settings import read_settings
 from infra.templates import load_template
 from shared import enterprise_config
-from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.config import Settings
 from shared.domain.errors import CloudJobsError
 from shared.domain.event import EventType, deletion_event, status_event
 from shared.domain.metric import Metric
-from shared.services.providers.configure_provider import _S3_CHECKS, checks_of
+from shared.services.providers.config_changes import ConfigChanges, S3Delivery
 from tests.builders import a_job
 from tests.docs.pages import NOT_THERE_YET, ROOT, before, page, rows, section, ticked
 
@@ -107,10 +106,10 @@ def test_the_docs_name_every_key_of_the_operators_file_and_no_other(monkeypatch:
 
 def test_the_docs_name_every_setting_of_a_provider_and_no_other() -> None:
     told = section(page("settings.md"), "Of a provider")
-    assert not differences(checks_of(REPLICATE), first_cells(told))
+    assert not differences(ConfigChanges.model_fields, first_cells(told))
     bucket = re.search(r"\| `s3_delivery` \| `\{([^}]*)\}", told)
     assert bucket is not None
-    assert not differences(_S3_CHECKS, bucket[1].split(", "))
+    assert not differences(S3Delivery.model_fields, bucket[1].split(", "))
 
 
 def routes() -> Iterator[APIRoute]:
