@@ -27,11 +27,16 @@ class SecretsBackend(StrEnum):
     SSM = "ssm"
 
 
+BASE_URL_SUFFIX = "_API_BASE_URL"
+
 Seconds = Annotated[float, Field(ge=0)]
 
 
 class Settings(BaseModel):
-    """Field names in upper case are the names of the environment variables."""
+    """Field names in upper case are the names of the environment variables.
+
+    `provider_base_urls` are the other addresses at which providers are reached, by name: `<NAME>_API_BASE_URL`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,7 +62,7 @@ class Settings(BaseModel):
     secrets_prefix: str = "/simpletuner-cloud-jobs"
     secrets_file: Path | None = None
 
-    replicate_api_base_url: str = "https://api.replicate.com/v1"
+    provider_base_urls: Mapping[str, str] = {}
     simpletuner_enterprise_config: Path | None = None
     simpletuner_job_poll_interval: float | None = Field(default=None, ge=5, le=86400)
     simpletuner_job_retention_days: int = Field(default=90, ge=0)
@@ -73,12 +78,16 @@ class Settings(BaseModel):
     def _split_list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("replicate_api_base_url")
+    @field_validator("provider_base_urls")
     @classmethod
-    def _without_slash(cls, value: str) -> str:
-        if not value.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
-            raise ValueError("must begin with https:// (http:// only on loopback)")
-        return value.rstrip("/")
+    def _without_slash(cls, values: Mapping[str, str]) -> Mapping[str, str]:
+        for provider, url in values.items():
+            if not url.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+                raise ConfigurationError(
+                    f"The environment variable {provider.upper()}{BASE_URL_SUFFIX} is wrong: it must begin with "
+                    "https:// (http:// only on loopback)."
+                )
+        return {provider: url.rstrip("/") for provider, url in values.items()}
 
     @property
     def is_open(self) -> bool:
@@ -101,7 +110,14 @@ class Settings(BaseModel):
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read what is set and not empty. Raises ConfigurationError that names the variable and what was expected."""
         environment = os.environ if environment is None else environment
-        given = {name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper())}
+        given: dict[str, object] = {
+            name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper())
+        }
+        given["provider_base_urls"] = {
+            name.removesuffix(BASE_URL_SUFFIX).lower(): url
+            for name, url in environment.items()
+            if name.endswith(BASE_URL_SUFFIX) and url
+        }
         try:
             return cls.model_validate(given)
         except ValidationError as error:

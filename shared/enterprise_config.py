@@ -68,7 +68,7 @@ def parse_enterprise_config(text: str, file: str, environment: Mapping[str, str]
             reconcile.seconds("interval_seconds", MIN_RECONCILE_SECONDS, MAX_RECONCILE_SECONDS, or_zero=True),
             DEFAULT_RECONCILE_SECONDS,
         ),
-        provider_defaults=_provider_defaults(root.section("providers").section("replicate")),
+        provider_defaults=_provider_defaults(root.section("providers")),
     )
 
 
@@ -90,9 +90,9 @@ def _polling_interval(root: _Section, background: _Section, polling: _Section) -
     return next(iter(given.values()), None)
 
 
-def _provider_defaults(replicate: _Section) -> Mapping[str, Mapping[str, object]]:
-    url = replicate.url("webhook_url")
-    return {"replicate": {"webhook_url": url}} if url else {}
+def _provider_defaults(providers: _Section) -> Mapping[str, Mapping[str, object]]:
+    urls = {name: providers.section(name).url("webhook_url") for name in providers.names_of_sections()}
+    return {name: {"webhook_url": url} for name, url in urls.items() if url}
 
 
 def _or(value: float | None, default: float) -> float:
@@ -140,6 +140,9 @@ class _Section:
             if name not in only:
                 raise child.error(name, f"one of the keys {', '.join(only)}")
         return child
+
+    def names_of_sections(self) -> list[str]:
+        return [name for name, (_, node) in self._children.items() if isinstance(node, yaml.MappingNode)]
 
     def switch(self, key: str) -> bool | None:
         text = self._text(key)

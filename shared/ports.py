@@ -15,6 +15,7 @@ from shared.domain.metric import Metric
 from shared.domain.observation import Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
 from shared.domain.stored import StateItem, StoredText
+from shared.domain.system_status import SystemStatus
 from shared.domain.totals import DayTotal
 
 
@@ -164,15 +165,8 @@ class Provider(Protocol):
     @property
     def profile(self) -> ProviderProfile: ...
 
-    @property
-    def name(self) -> str:
-        """As in the profile."""
-
-    @property
-    def label(self) -> str:
-        """As in the profile."""
-
-    def account(self) -> Account: ...
+    def account(self, token: str | None = None) -> Account:
+        """Whom the stored token, or this one in its place, belongs to."""
 
     def list_page(
         self, kind: str, *, page: str | None = None, created_after: datetime | None = None
@@ -188,7 +182,14 @@ class Provider(Protocol):
     def cancel(self, external_id: str, kind: str) -> None:
         """Ask for the end; its answer is no observation."""
 
-    def webhook_secret(self) -> str: ...
+    def webhook_secret(self) -> str:
+        """The secret by which webhooks are signed. Raises ProviderError where there are none (`profile.webhooks`)."""
+
+    def read_webhook(self, raw: bytes) -> Look:
+        """What a genuine webhook's body tells. Raises ProviderAnswerInvalidError for one that is no job (T5)."""
+
+    def system_status(self) -> SystemStatus | None:
+        """What its status page says; None: it has none, or is simulated here."""
 
 
 class WorkQueue(Protocol):

@@ -6,13 +6,11 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from shared.config import SecretsBackend, Settings
-from shared.domain.account import Account
-from shared.domain.observation import Look
 from shared.domain.provider_profile import ProviderProfile
 from shared.ports import (
     Clock,
@@ -28,21 +26,14 @@ from shared.ports import (
     WebhookProbe,
     WorkQueue,
 )
-from shared.services.providers.provider_settings import ProviderSettings
 
 if TYPE_CHECKING:
     from shared.enterprise_config import EnterpriseConfig
-    from shared.services.providers.keep_token import AccountOf
-    from shared.services.webhooks.receive_webhook import ReadBody
 
 UseCase = TypeVar("UseCase")
 
-PROVIDER_PACKAGES = ("shared.adapters.providers.replicate",)
-"""Each holds a `profile`, which costs nothing to import, and a `provider`."""
-
-REPLICATE_TOKEN_SECRET = "replicate_api_token"  # noqa: S105 - the name of a secret, not one
-REPLICATE_API = "https://api.replicate.com/"
-REPLICATE_STATUS_PAGE = "https://www.replicatestatus.com"
+PROVIDERS = ("shared.adapters.providers.replicate",)
+"""One line a provider: a package with its `profile`, which costs nothing to import, and its `provider`."""
 
 
 class Parts(TypedDict, total=False):
@@ -66,8 +57,6 @@ class Parts(TypedDict, total=False):
     webhook_probe: WebhookProbe
     new_secret: Callable[[], str]
     enterprise: EnterpriseConfig
-    account_of: AccountOf
-    fetch_status_page: Callable[[], Mapping[str, object]] | None
 
 
 class Wiring:
@@ -153,7 +142,8 @@ class Wiring:
 
         settings = self.settings
         if settings.secrets_backend is SecretsBackend.FILE and settings.secrets_file is not None:
-            return EnvironmentFirstSecrets(FileSecrets(settings.secrets_file))
+            variables = {profile.token_secret: profile.token_variable for profile in self.profiles.values()}
+            return EnvironmentFirstSecrets(FileSecrets(settings.secrets_file), variables)
         return SsmSecrets(settings.secrets_prefix)
 
     @cached_property
@@ -183,7 +173,7 @@ class Wiring:
     def webhook_probe(self) -> WebhookProbe:
         from shared.adapters.http.webhook_probe import HttpWebhookProbe
 
-        return HttpWebhookProbe()
+        return HttpWebhookProbe(clock=self.clock)
 
     @cached_property
     def new_secret(self) -> Callable[[], str]:
@@ -199,7 +189,7 @@ class Wiring:
 
     @cached_property
     def provider_packages(self) -> tuple[str, ...]:
-        return PROVIDER_PACKAGES
+        return PROVIDERS
 
     @cached_property
     def profiles(self) -> Mapping[str, ProviderProfile]:
@@ -210,67 +200,23 @@ class Wiring:
     @cached_property
     def providers(self) -> Mapping[str, Provider]:
         """Every provider that is known here, configured or not, by name."""
-        return LazyProviders({"replicate": self._replicate})
+        named = zip(self.profiles, self.provider_packages, strict=True)
+        return LazyProviders({name: partial(self._provider, package) for name, package in named})
 
-    def _replicate(self) -> Provider:
+    def _provider(self, package: str) -> Provider:
         from shared.adapters.guarded_provider import GuardedProvider
-        from shared.adapters.http.bounded import HttpLimits
-        from shared.adapters.providers.replicate.provider import ReplicateProvider
+        from shared.adapters.providers.api import Connection
         from shared.telemetry import correlation_id
 
-        replicate = ReplicateProvider(
-            base_url=self.settings.replicate_api_base_url,
-            token=lambda: self.secrets.get(REPLICATE_TOKEN_SECRET),
+        profile: ProviderProfile = import_module(f"{package}.profile").PROFILE
+        connection = Connection(
+            base_url=self.settings.provider_base_urls.get(profile.name, profile.api_base_url),
+            token=lambda: self.secrets.get(profile.token_secret),
             clock=self.clock,
             correlation_id=correlation_id,
-            our_webhook_url=lambda: self.use(ProviderSettings).webhook_url("replicate"),
-            limits=HttpLimits(read_seconds=7, call_seconds=8),
         )
-        return GuardedProvider(replicate, state=self.state, clock=self.clock)
-
-    @cached_property
-    def token_secrets(self) -> Mapping[str, str]:
-        return {"replicate": REPLICATE_TOKEN_SECRET}
-
-    @cached_property
-    def account_of(self) -> AccountOf:
-        """Tries a token that is not stored yet."""
-
-        def account_of(provider: str, token: str) -> Account:
-            from shared.adapters.providers.replicate.provider import ReplicateProvider
-
-            base_url = self.settings.replicate_api_base_url
-            candidate = ReplicateProvider(base_url=base_url, token=lambda: token, clock=self.clock)
-            try:
-                return candidate.account()
-            finally:
-                candidate.close()
-
-        return account_of
-
-    @cached_property
-    def fetch_status_page(self) -> Callable[[], Mapping[str, object]] | None:
-        """None where the provider is simulated."""
-        if not self.settings.replicate_api_base_url.startswith(REPLICATE_API):
-            return None
-        from shared.adapters.http.status_page import StatusPage
-
-        return StatusPage(f"{REPLICATE_STATUS_PAGE}/api/v1/summary").summary
-
-    @cached_property
-    def status_page_url(self) -> str:
-        return REPLICATE_STATUS_PAGE
-
-    @cached_property
-    def webhook_readers(self) -> Mapping[str, ReadBody]:
-        """What a webhook's body of each provider tells."""
-        from shared.adapters.providers.replicate.answers import look_from_body
-
-        def read_replicate(body: Mapping[str, object]) -> Look:
-            url = self.use(ProviderSettings).webhook_url("replicate")
-            return look_from_body(body, observed_at=self.clock.now(), our_webhook_url=url)
-
-        return {"replicate": read_replicate}
+        provider: Provider = import_module(f"{package}.provider").build(connection)
+        return GuardedProvider(provider, state=self.state, clock=self.clock)
 
 
 class LazyProviders(Mapping[str, Provider]):

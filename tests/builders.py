@@ -60,7 +60,7 @@ def an_observation(
     if status in (JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED):
         values["started_at"] = after(60)
     if status is not None and status.is_terminal:
-        values |= {"completed_at": after(600), "predict_seconds": Decimal(540)}
+        values |= {"completed_at": after(600), "billed_seconds": Decimal(540)}
     if status is JobStatus.FAILED:
         values["error"] = "CUDA out of memory"
     return Observation(**(values | fields))

@@ -40,8 +40,8 @@ class System:
 
     def use_providers(self, *providers: Provider) -> None:
         """Let these providers stand in the place of `provider`, in a process that knows no other."""
-        self.parts["providers"] = {provider.name: provider for provider in providers}
-        self.parts["profiles"] = {provider.name: provider.profile for provider in providers}
+        self.parts["providers"] = {provider.profile.name: provider for provider in providers}
+        self.parts["profiles"] = {provider.profile.name: provider.profile for provider in providers}
         self.start_another_process()
 
     def start_another_process(self) -> None:

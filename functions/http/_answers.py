@@ -159,6 +159,7 @@ class CostLimitStatus(TypedDict):
 
 
 class HardwareOption(TypedDict):
+    provider: str
     id: str
     name: str
     cost_per_second: float

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 import functions.http
 from functions.http._app import HttpHandler, add_routes, build_app
@@ -21,9 +22,24 @@ def http_handlers() -> dict[str, HttpHandler]:
 
 
 def whole_app() -> FastAPI:
-    """Each route judged for access as its own function does."""
+    """Each route judged for access as its own function does.
+
+    As the gateway chooses, a path without a name in it comes before one that would take it, too.
+    """
+    routes = [
+        (route, handler.is_guarded)
+        for handler in http_handlers().values()
+        for router in handler.routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
     app = build_app()
-    for handler in http_handlers().values():
-        for router in handler.routers:
-            add_routes(app, router, access=handler.is_guarded)
+    for route, is_guarded in sorted(routes, key=lambda served: _order(served[0].path)):
+        router = APIRouter()
+        router.routes.append(route)
+        add_routes(app, router, access=is_guarded)
     return app
+
+
+def _order(path: str) -> tuple[bool, int]:
+    return path.endswith(":path}"), path.count("{")

@@ -44,7 +44,7 @@ class TokenRequest(BaseModel):
 @router.get("/api/cloud/providers")
 def list_providers() -> ProviderList:
     """`providers[]`: what each is called, whether it has a token, and what its hardware costs (US dollars)."""
-    return {"providers": [_provider(provider.profile) for provider in wiring().providers.values()]}
+    return {"providers": [_provider(profile) for profile in wiring().profiles.values()]}
 
 
 @router.get("/api/cloud/providers/{provider}/config")
@@ -52,7 +52,7 @@ def read_config(provider: str) -> ProviderConfig:
     """`provider`, `config`; keys of a bucket are never told."""
     parts = wiring()
     return {
-        "provider": provider_named(parts.providers, provider).name,
+        "provider": provider_named(parts.providers, provider).profile.name,
         "config": parts.use(ConfigureProvider).effective(provider),
     }
 
@@ -61,7 +61,7 @@ def read_config(provider: str) -> ProviderConfig:
 def change_config(provider: str, caller: Admin, changes: Annotated[dict[str, Any], Body()]) -> ProviderConfig:
     """`provider`, `config` as it is afterwards; null and "" clear a value, an absent key leaves it."""
     parts = wiring()
-    name = provider_named(parts.providers, provider).name
+    name = provider_named(parts.providers, provider).profile.name
     return {"provider": name, "config": parts.use(ConfigureProvider).change(name, changes)}
 
 
@@ -70,7 +70,7 @@ def change_config(provider: str, caller: Admin, changes: Annotated[dict[str, Any
 def keep_token(provider: str, caller: Admin, request: TokenRequest) -> TokenKept:
     """`success`, `error`, `file_path` (where it is kept, in words), `username`; 400 when the provider refuses it."""
     parts = wiring()
-    kept = parts.use(KeepToken).keep(provider_named(parts.providers, provider).name, request.value())
+    kept = parts.use(KeepToken).keep(provider_named(parts.providers, provider).profile.name, request.value())
     return {"success": True, "error": kept.warning, "file_path": kept.location, "username": kept.account.username}
 
 
@@ -79,7 +79,7 @@ def keep_token(provider: str, caller: Admin, request: TokenRequest) -> TokenKept
 def forget_token(provider: str, caller: Admin) -> TokenForgotten:
     """`success`, `error`, `file_path`; no success while the environment still sets a token."""
     parts = wiring()
-    left = parts.use(KeepToken).forget(provider_named(parts.providers, provider).name)
+    left = parts.use(KeepToken).forget(provider_named(parts.providers, provider).profile.name)
     return {
         "success": left is None,
         "error": left.warning if left else None,

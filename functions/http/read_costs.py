@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 
 from functions.http._answers import Balance, CostEstimate, CostLimitStatus, HardwareOptions
 from functions.http._app import lambda_handler_for
-from functions.http._parameters import DEFAULT_PROVIDER, known_provider
+from functions.http._parameters import known_provider, provider_meant
 from shared.services.costs.check_cost_limit import CheckCostLimit
 from shared.services.costs.estimate_cost import EstimateCost
 from shared.services.providers.provider_settings import ProviderSettings
@@ -22,7 +22,7 @@ router = APIRouter()
 def read_cost_limit(provider: str | None = None) -> CostLimitStatus:
     """Real spend of the period against the limit, in US dollars."""
     parts = wiring()
-    limit = parts.use(CheckCostLimit).run(known_provider(provider) or DEFAULT_PROVIDER)
+    limit = parts.use(CheckCostLimit).run(provider_meant(provider))
     return {
         "enabled": limit.is_enabled,
         "limit_amount": float(limit.amount),
@@ -38,19 +38,24 @@ def read_cost_limit(provider: str | None = None) -> CostLimitStatus:
 
 @router.get("/api/cloud/hardware-options")
 def list_hardware(provider: str | None = None) -> HardwareOptions:
-    """`hardware[]{id, name, cost_per_second, cost_per_hour, available}`, prices in US dollars."""
+    """`hardware[]{id, provider, name, cost_per_second, cost_per_hour, available}` of this provider, or of all.
+
+    Prices are US dollars.
+    """
     parts = wiring()
-    choices = parts.use(ProviderSettings).hardware_choices(known_provider(provider) or DEFAULT_PROVIDER)
+    named = known_provider(provider)
     return {
         "hardware": [
             {
                 "id": hardware.id,
+                "provider": name,
                 "name": hardware.label,
                 "cost_per_second": float(hardware.price_per_second),
                 "cost_per_hour": float(hardware.price_per_hour),
                 "available": True,
             }
-            for hardware in choices
+            for name in ([named] if named else parts.profiles)
+            for hardware in parts.use(ProviderSettings).hardware_choices(name)
         ]
     }
 
@@ -59,7 +64,7 @@ def list_hardware(provider: str | None = None) -> HardwareOptions:
 def estimate_cost(datasets: Annotated[list[Any] | None, Body()] = None, provider: str | None = None) -> CostEstimate:
     """By the mean duration of the last 90 days' jobs; which datasets are meant does not change that."""
     parts = wiring()
-    estimate = parts.use(EstimateCost).run(known_provider(provider) or DEFAULT_PROVIDER)
+    estimate = parts.use(EstimateCost).run(provider_meant(provider))
     body: CostEstimate = {
         "has_estimate": estimate.cost is not None,
         "estimated_cost_usd": None if estimate.cost is None else round(estimate.cost, 4),
@@ -75,7 +80,7 @@ def estimate_cost(datasets: Annotated[list[Any] | None, Body()] = None, provider
 @router.post("/api/cloud/billing/refresh")
 @router.post("/api/metrics/billing/refresh")
 def refresh_billing() -> Balance:
-    """Replicate publishes no balance."""
+    """No provider publishes a balance."""
     return {"credit_balance": None, "estimated_jobs_remaining": None, "error": None}
 
 

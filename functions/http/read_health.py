@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from functions.http._answers import HealthAnswer
 from functions.http._app import error_body, lambda_handler_for
-from functions.http._parameters import Switch
+from functions.http._parameters import Switch, is_switched_on
 from shared.services.health.check_health import UNHEALTHY, CheckHealth, Component, overall
 from shared.wiring import wiring
 
@@ -14,12 +14,16 @@ router = APIRouter()
 
 
 @router.get("/api/cloud/health")
-def read_health(response: Response, deep: Switch = False, include_replicate: Switch = False) -> HealthAnswer:
+def read_health(request: Request, response: Response, deep: Switch = False) -> HealthAnswer:
     """`status, uptime_seconds, components[]{name, status, message, latency_ms}, timestamp`; 503 when unhealthy.
 
-    Then with `detail`, as every error: SimpleTuner's CLI prints that.
+    `deep` asks every provider, `include_<provider>` that one. When unhealthy there is a `detail`, as in every error:
+    SimpleTuner's CLI prints that.
     """
-    return _report(response, wiring().use(CheckHealth).check(with_providers=deep or include_replicate))
+    switches = {name: f"include_{name}" for name in wiring().profiles}
+    given = request.query_params
+    named = [name for name, switch in switches.items() if is_switched_on(switch, given.get(switch))]
+    return _report(response, wiring().use(CheckHealth).check(list(switches) if deep else named))
 
 
 @router.get("/api/cloud/health/live")

@@ -1,4 +1,4 @@
-"""GET /api/cloud/replicate/status and /api/cloud/system-status: what Replicate's status page says."""
+"""GET /api/cloud/{provider}/status and /api/cloud/system-status: what a provider's status page says."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from fastapi import APIRouter
 
 from functions.http._answers import SystemStatus
 from functions.http._app import lambda_handler_for
+from functions.http._parameters import provider_meant
 from shared.services.providers.read_system_status import ReadSystemStatus
 from shared.wiring import wiring
 
 router = APIRouter()
 
 
-@router.get("/api/cloud/replicate/status")
-@router.get("/api/cloud/system-status")
-def read_system_status() -> SystemStatus:
+@router.get("/api/cloud/{provider}/status")
+def read_status_of_provider(provider: str) -> SystemStatus:
     """`operational`, `ongoing_incidents[]`, `in_progress_maintenances[]`, `scheduled_maintenances[]`, `error`, …"""
-    return cast("SystemStatus", wiring().use(ReadSystemStatus).run())
+    return cast("SystemStatus", wiring().use(ReadSystemStatus).run(provider))
+
+
+@router.get("/api/cloud/system-status")
+def read_system_status(provider: str | None = None) -> SystemStatus:
+    """The same, of the provider that `provider` names."""
+    return cast("SystemStatus", wiring().use(ReadSystemStatus).run(provider_meant(provider)))
 
 
 handler = lambda_handler_for(router)

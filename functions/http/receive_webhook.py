@@ -1,4 +1,4 @@
-"""POST /api/webhooks/replicate and /api/cloud/webhook/replicate (`?job=`): Replicate tells of its jobs."""
+"""POST /api/webhooks/{provider} and /api/cloud/webhook/{provider} (`?job=`): a provider tells of its jobs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ async def raw_body(request: Request) -> bytes:
     return await request.body()
 
 
-@router.post("/api/webhooks/replicate")
-@router.post("/api/cloud/webhook/replicate")
-def receive_webhook(request: Request, body: Annotated[bytes, Depends(raw_body)]) -> WebhookReceived:
+@router.post("/api/webhooks/{provider}")
+@router.post("/api/cloud/webhook/{provider}")
+def receive_webhook(provider: str, request: Request, body: Annotated[bytes, Depends(raw_body)]) -> WebhookReceived:
     """`status`: "received", also for a duplicate; `job_id`: the job it was about, null when that is deleted."""
     headers = request.headers
     received = (
@@ -34,7 +34,7 @@ def receive_webhook(request: Request, body: Annotated[bytes, Depends(raw_body)])
         .use(ReceiveWebhook)
         .run(
             Delivery(
-                provider="replicate",
+                provider=provider,
                 body=body,
                 headers=WebhookHeaders(
                     headers.get("webhook-id"), headers.get("webhook-timestamp"), headers.get("webhook-signature")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.http._access import Operator
 from functions.http._answers import WebhookTested
 from functions.http._app import lambda_handler_for
-from functions.http._parameters import DEFAULT_PROVIDER, known_provider
+from functions.http._parameters import provider_meant
 from shared.services.webhooks.probe_webhook import ProbeWebhook
 from shared.wiring import wiring
 
@@ -31,7 +31,7 @@ def probe_webhook(caller: Operator, request: Annotated[WebhookProbeRequest | Non
     """`success, error, latency_ms, status_code, method`; always 200: the answer is what is wrong."""
     parts = wiring()
     given = request or WebhookProbeRequest()
-    provider = known_provider(given.provider) or DEFAULT_PROVIDER
+    provider = provider_meant(given.provider)
     result = parts.use(ProbeWebhook).run(provider, given.webhook_url, (given.method or "POST").upper())
     return {
         "success": result.is_reached,

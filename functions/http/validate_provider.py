@@ -1,4 +1,4 @@
-"""GET /api/cloud/replicate/validate and …/providers/{provider}/validate: is the token good, and whose is it?"""
+"""GET /api/cloud/{provider}/validate and …/providers/{provider}/validate: is the token good, and whose is it?"""
 
 from __future__ import annotations
 

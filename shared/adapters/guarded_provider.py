@@ -26,6 +26,7 @@ from shared.domain.errors import (
 )
 from shared.domain.observation import Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
+from shared.domain.system_status import SystemStatus
 from shared.ports import Clock, Provider, StateStore
 
 REQUESTS_PER_SECOND = 40.0
@@ -77,24 +78,17 @@ class GuardedProvider:
     ) -> None:
         """`requests_per_second` is this process's share of what the provider allows."""
         self._inner = inner
-        self._pace = _Pace(requests_per_second, BURST, inner.label, clock)
-        self._hold = _Hold(state_keys.provider_hold(inner.name), inner.label, state, clock, chance)
-        self._breaker = _Breaker(inner.label, clock, chance)
+        name, label = inner.profile.name, inner.profile.label
+        self._pace = _Pace(requests_per_second, BURST, label, clock)
+        self._hold = _Hold(state_keys.provider_hold(name), label, state, clock, chance)
+        self._breaker = _Breaker(label, clock, chance)
 
     @property
     def profile(self) -> ProviderProfile:
         return self._inner.profile
 
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def label(self) -> str:
-        return self._inner.label
-
-    def account(self) -> Account:
-        return self._guarded(self._inner.account, passes_breaker=True)
+    def account(self, token: str | None = None) -> Account:
+        return self._guarded(lambda: self._inner.account(token), passes_breaker=True)
 
     def list_page(
         self, kind: str, *, page: str | None = None, created_after: datetime | None = None
@@ -112,6 +106,13 @@ class GuardedProvider:
 
     def webhook_secret(self) -> str:
         return self._guarded(self._inner.webhook_secret)
+
+    def read_webhook(self, raw: bytes) -> Look:
+        return self._inner.read_webhook(raw)
+
+    def system_status(self) -> SystemStatus | None:
+        """Its status page is no part of its API."""
+        return self._inner.system_status()
 
     def _guarded(self, call: Callable[[], Result], *, passes_breaker: bool = False) -> Result:
         self._hold.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,11 @@ class RemoteId:
 
     provider: str
     external_id: str
+
+    @property
+    def own_job_id(self) -> str:
+        """The id of the job that is found there while another one has its id: two providers may have equal ones."""
+        return hashlib.sha256(f"{self.provider}#{self.external_id}".encode()).hexdigest()[:26]
 
 
 @dataclass(frozen=True, slots=True)

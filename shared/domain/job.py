@@ -101,7 +101,7 @@ class Job:
     queued_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
-    predict_seconds: Decimal | None = None
+    billed_seconds: Decimal | None = None
     cost_usd: Decimal | None = None
     error_message: str | None = None
     output_url: str | None = None

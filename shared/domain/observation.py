@@ -37,7 +37,8 @@ class Observation:
 
     `status` is None when the provider's word is unknown to us; the word itself is `provider_status`.
     `kind` is the provider's word for the job's list, `hardware` the id of a hardware in its profile.
-    `found` False records a 404.
+    `billed_seconds` are what the provider bills at the job's price, `billed_usd` what it has billed: its adapter does
+    its arithmetic. `webhook_url` is where the provider reports to. `found` False records a 404.
     """
 
     provider: str
@@ -50,12 +51,13 @@ class Observation:
     created_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
-    predict_seconds: Decimal | None = None
+    billed_seconds: Decimal | None = None
+    billed_usd: Decimal | None = None
     error: str | None = None
     output_url: str | None = None
     model: str | None = None
     hardware: str | None = None
-    webhook_covered: bool | None = None
+    webhook_url: str | None = None
 
     @property
     def remote_id(self) -> RemoteId:
@@ -88,11 +90,13 @@ class Observed:
     unknown_statuses: int = 0
 
 
-def merge_observations(before: Job, observations: Sequence[Observation]) -> Observed:
+def merge_observations(
+    before: Job, observations: Sequence[Observation], *, our_webhook_url: str | None = None
+) -> Observed:
     """Fold observations of one remote job into it, in the order given. Pure; `before.version` is kept.
 
     A terminal status never changes, a rank never falls, a missing field never erases, facts that only an end
-    can know (completion, error, measured time) come from observations of that very end only.
+    can know (completion, error, what is billed) come from observations of that very end only.
     """
     job = before
     events: list[JobStatusChanged] = []
@@ -109,15 +113,21 @@ def merge_observations(before: Job, observations: Sequence[Observation]) -> Obse
             conflicts += 1
             continue
         previous = job.status
-        job = _with_facts(job, seen)
+        job = _with_facts(job, seen, our_webhook_url)
         if not previous.is_terminal and seen.status.rank > previous.rank:
             job = _with_status(job, seen.status, seen)
             events.append(status_event(job, previous))
     return Observed(job, _as_finally_known(job, events), conflicts, unknown)
 
 
-def first_observed(observations: Sequence[Observation], hardware: Hardware) -> Observed | None:
-    """A job found at the provider: its id is the provider's, its first event has no previous status.
+def first_observed(
+    observations: Sequence[Observation],
+    hardware: Hardware,
+    *,
+    is_id_taken: bool = False,
+    our_webhook_url: str | None = None,
+) -> Observed | None:
+    """A job found at the provider: its id is the provider's if that is free, its first event has no previous status.
 
     None when no look tells a status we understand: absence and unknown words create nothing (I4, I31).
     """
@@ -127,7 +137,7 @@ def first_observed(observations: Sequence[Observation], hardware: Hardware) -> O
     first = known[0]
     moments = (first.created_at, first.started_at, first.observed_at)
     base = Job(
-        job_id=first.external_id,
+        job_id=first.remote_id.own_job_id if is_id_taken else first.external_id,
         provider=first.provider,
         external_id=first.external_id,
         kind=first.kind,
@@ -137,12 +147,12 @@ def first_observed(observations: Sequence[Observation], hardware: Hardware) -> O
         price_per_second=hardware.price_per_second,
         metadata={"hardware_assumed": True} if hardware.is_assumed else {},
     )
-    outcome = merge_observations(base, observations)
+    outcome = merge_observations(base, observations, our_webhook_url=our_webhook_url)
     events = (replace(outcome.events[0], previous_status=None), *outcome.events[1:])
     return replace(outcome, events=events)
 
 
-def _with_facts(job: Job, seen: Observation) -> Job:
+def _with_facts(job: Job, seen: Observation, our_webhook_url: str | None) -> Job:
     """Everything but the status. Earliest times win, so that the order of looks does not matter (I5)."""
     ended = seen.status is not None and seen.status.is_terminal
     changed = replace(
@@ -150,20 +160,20 @@ def _with_facts(job: Job, seen: Observation) -> Job:
         started_at=_earliest(job.started_at, seen.started_at),
         model=job.model or shortened(seen.model, MAX_NAME_LENGTH),
         output_url=job.output_url or _cut_url(seen.output_url),
-        webhook_covered=job.webhook_covered or bool(seen.webhook_covered),
+        webhook_covered=job.webhook_covered or _is_ours(seen.webhook_url, our_webhook_url),
         absence=PRESENT,
     )
-    if job.job_id == job.external_id:
+    if job.job_id in (seen.external_id, seen.remote_id.own_job_id):
         changed = replace(changed, created_at=_earliest(job.created_at, seen.created_at) or job.created_at)
     if ended:
         changed = replace(
             changed,
             completed_at=_earliest(job.completed_at, seen.completed_at),
-            predict_seconds=_largest(job.predict_seconds, seen.predict_seconds),
+            billed_seconds=_largest(job.billed_seconds, seen.billed_seconds),
             error_message=job.error_message or shortened(seen.error, MAX_ERROR_LENGTH),
             provider_status=job.provider_status if job.status.is_terminal else seen.provider_status,
         )
-        changed = replace(changed, cost_usd=_final_cost(changed))
+        changed = replace(changed, cost_usd=_final_cost(changed, seen.billed_usd))
     elif seen.status is not None and not job.status.is_terminal and seen.status.rank >= job.status.rank:
         changed = replace(changed, provider_status=seen.provider_status)
     return changed
@@ -187,15 +197,18 @@ def _moment_of(job: Job, status: JobStatus, seen: Observation) -> datetime:
     return job.created_at
 
 
-def _final_cost(job: Job) -> Decimal | None:
-    """predict_time × price; nothing for `aborted`, which never ran; else null until a measured time is known."""
-    if job.predict_seconds is not None:
-        cost = to_money(max(Decimal(0), job.predict_seconds) * job.price_per_second)
-    elif job.provider_status == "aborted":
-        cost = Decimal(0)
-    else:
-        return job.cost_usd
-    return cost if job.cost_usd is None else max(cost, job.cost_usd)
+def _final_cost(job: Job, billed_usd: Decimal | None) -> Decimal | None:
+    """What is billed, or billed seconds × price; null until one of them is known. It never falls (I46)."""
+    by_time = None if job.billed_seconds is None else max(Decimal(0), job.billed_seconds) * job.price_per_second
+    told = [to_money(cost) for cost in (by_time, billed_usd, job.cost_usd) if cost is not None]
+    return max(told, default=None)
+
+
+def _is_ours(webhook_url: str | None, our_webhook_url: str | None) -> bool:
+    """Whether the provider reports to us: to our URL, or to it with the query that binds the job (`?job=`)."""
+    if not webhook_url or not our_webhook_url:
+        return False
+    return webhook_url == our_webhook_url or webhook_url.startswith((f"{our_webhook_url}?", f"{our_webhook_url}&"))
 
 
 def is_too_soon(last_miss_at: datetime | None, now: datetime, *, is_lost: bool) -> bool:

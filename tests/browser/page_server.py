@@ -37,10 +37,10 @@ class PageProvider(FakeProvider):
 
     account_error: ProviderError | None = None
 
-    def account(self) -> Account:
+    def account(self, token: str | None = None) -> Account:
         if self.account_error is not None:
             raise self.account_error
-        return super().account()
+        return super().account(token)
 
 
 class PageServer:
@@ -75,9 +75,7 @@ class PageServer:
             observations_queue=FakeQueue(),
             profiles=profiles,
             providers=self.providers,
-            account_of=lambda name, _token: self.providers[name].account(),
         )
-        self.wiring.token_secrets = {name: profile.token_secret for name, profile in profiles.items()}
 
     @contextmanager
     def running(self) -> Iterator[PageServer]:
@@ -112,7 +110,7 @@ class PageServer:
         if status.is_terminal:
             ended = created + timedelta(seconds=lasts or age * 0.8)
             seconds = Decimal(round((ended - values["started_at"]).total_seconds(), 3))
-            values |= {"completed_at": ended, "predict_seconds": seconds}
+            values |= {"completed_at": ended, "billed_seconds": seconds}
         seen = an_observation(external_id, status, **(values | fields))
         self.providers[seen.provider].put(seen)
         return seen
@@ -165,7 +163,7 @@ class PageServer:
             provider_status=stage.value,
             started_at=started,
             completed_at=None,
-            predict_seconds=None,
+            billed_seconds=None,
             error=None,
         )
 
@@ -173,7 +171,7 @@ class PageServer:
         """The job ends now, and this service sees it."""
         before = self.provider.jobs[external_id]
         seconds = Decimal(round((self.now() - (before.started_at or self.now())).total_seconds(), 3))
-        values: dict[str, Any] = {"completed_at": self.now(), "predict_seconds": seconds}
+        values: dict[str, Any] = {"completed_at": self.now(), "billed_seconds": seconds}
         ended = replace(
             before, status=status, provider_status=status.value, observed_at=self.now(), **(values | fields)
         )

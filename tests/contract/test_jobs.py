@@ -60,7 +60,7 @@ def a_full_job(stores: Stores) -> Job:
         queued_at=now + timedelta(seconds=1),
         started_at=now + timedelta(seconds=2),
         completed_at=now + timedelta(seconds=3),
-        predict_seconds=Decimal("1.123456789"),
+        billed_seconds=Decimal("1.123456789"),
         cost_usd=Decimal("0.001713"),
         error_message="CUDA out of memory",
         output_url="https://example.com/o.tar",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -20,7 +21,9 @@ from shared.config import Settings
 from shared.domain.errors import CloudJobsError
 from shared.domain.event import EventType, deletion_event, status_event
 from shared.domain.metric import Metric
+from shared.domain.provider_profile import ProviderProfile
 from shared.services.providers.config_changes import ConfigChanges, S3Delivery
+from shared.wiring import PROVIDERS
 from tests.builders import a_job
 from tests.docs.pages import NOT_THERE_YET, ROOT, before, page, rows, section, ticked
 
@@ -61,12 +64,17 @@ def variables() -> set[str]:
     """Every environment variable that the functions, the local stack or a template reads or sets."""
     local = Asked()
     read_settings(local)
-    names = {name.upper() for name in Settings.model_fields} | local.names
+    names = {name.upper() for name in Settings.model_fields if name != "provider_base_urls"} | local.names
+    names |= {name for profile in profiles() for name in (profile.base_url_variable, profile.token_variable)}
     for template in TEMPLATES:
         names |= set(_VARIABLE.findall(template.read_text(encoding="utf-8")))
         if template.parent.name == "environment":
             names |= set(load_template(template))
     return names
+
+
+def profiles() -> list[ProviderProfile]:
+    return [importlib.import_module(f"{package}.profile").PROFILE for package in PROVIDERS]
 
 
 def parameters() -> set[str]:
@@ -99,7 +107,8 @@ def test_the_docs_name_every_key_of_the_operators_file_and_no_other(monkeypatch:
         return read(section, key)
 
     monkeypatch.setattr(enterprise_config._Section, "_text", remember)
-    enterprise_config.parse_enterprise_config("", "file", {})
+    providers: dict[str, object] = {profile.name: {} for profile in profiles()}
+    enterprise_config.parse_enterprise_config(json.dumps({"providers": providers}), "file", {})
     told = ticked("".join(" ".join(cells) for cells in rows(section(page("settings.md"), enterprise_config.FILE_NAME))))
     assert not differences(asked, {name for name in told if re.fullmatch(r"[a-z_.]*(?:\.|_)[a-z_]+", name)})
 

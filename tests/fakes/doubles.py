@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from shared.adapters.providers.json_body import read_object
+from shared.adapters.providers.replicate.answers import look_from_body
 from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.domain.account import Account
 from shared.domain.errors import (
@@ -19,6 +21,7 @@ from shared.domain.errors import (
 from shared.domain.metric import Metric
 from shared.domain.observation import Look, Observation, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
+from shared.domain.system_status import SystemStatus
 from shared.ports import Clock
 
 
@@ -31,8 +34,6 @@ class FakeProvider:
     def __init__(self, clock: Clock, profile: ProviderProfile = REPLICATE, *, page_size: int = 100) -> None:
         self._clock = clock
         self.profile = profile
-        self.name = profile.name
-        self.label = profile.label
         self.page_size = page_size
         self.calls: Counter[str] = Counter()
         self.asked: list[str] = []
@@ -41,6 +42,8 @@ class FakeProvider:
         self.logs: dict[str, str | None] = {}
         self.after_cancel: dict[str, Observation] = {}
         self.user = Account("tester", "A Tester")
+        self.tried: list[str] = []
+        self.status: SystemStatus | None = None
         self.secret = "whsec_" + "dGVzdC1zZWNyZXQtb2YtYS1mYWtlLXByb3ZpZGVy"
         self._failures: dict[str, deque[Exception]] = defaultdict(deque)
 
@@ -53,10 +56,12 @@ class FakeProvider:
         self.jobs.pop(external_id, None)
 
     def fail(self, call: str, *errors: Exception, external_id: str | None = None) -> None:
-        """Raise these, one a call, from `account`, `list_page`, `get`, `full_log`, `cancel` or `webhook_secret`."""
+        """Raise these, one a call, from `account`, `list_page`, `get`, `full_log`, `cancel`, `webhook_secret`, …."""
         self._failures[f"{call}:{external_id}" if external_id else call].extend(errors)
 
-    def account(self) -> Account:
+    def account(self, token: str | None = None) -> Account:
+        if token is not None:
+            self.tried.append(token)
         self._begin("account")
         return self.user
 
@@ -98,6 +103,14 @@ class FakeProvider:
         self._begin("webhook_secret")
         return self.secret
 
+    def read_webhook(self, raw: bytes) -> Look:
+        """As Replicate's are read."""
+        return look_from_body(read_object(raw, self.profile, is_pushed=True), observed_at=self._clock.now())
+
+    def system_status(self) -> SystemStatus | None:
+        self._begin("system_status")
+        return self.status
+
     def _begin(self, call: str, external_id: str | None = None) -> None:
         self.calls[call] += 1
         for planned in (f"{call}:{external_id}", call):
@@ -108,7 +121,7 @@ class FakeProvider:
         try:
             return self.jobs[external_id]
         except KeyError:
-            raise ProviderJobNotFoundError(f"{self.label} does not know {external_id}.") from None
+            raise ProviderJobNotFoundError(f"{self.profile.label} does not know {external_id}.") from None
 
 
 class FakeSender:

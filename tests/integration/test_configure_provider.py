@@ -11,7 +11,6 @@ from starlette.testclient import TestClient
 
 from functions.http import configure_provider
 from shared.config import AuthMode
-from shared.domain.account import Account
 from shared.domain.errors import ProviderTokenRejectedError, ProviderUnavailableError
 from shared.services.providers.configure_provider import ConfigureProvider
 from shared.services.providers.provider_settings import ProviderSettings
@@ -197,28 +196,7 @@ def test_providers_tell_their_hardware_and_whether_they_have_a_token(system: Sys
     assert client_of(system).get("/api/cloud/providers").json()["providers"][0]["configured"] is True
 
 
-class Checker:
-    """Says whom a token belongs to, as told; remembers the tokens it was asked about."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-        self.asked: list[str] = []
-
-    def __call__(self, provider: str, token: str) -> Account:
-        self.asked.append(token)
-        if self.error:
-            raise self.error
-        return Account("tester")
-
-
-def with_checker(system: System, error: Exception | None = None) -> Checker:
-    checker = Checker(error)
-    system.wiring.__dict__["account_of"] = checker
-    return checker
-
-
 def test_a_token_is_tried_before_it_is_stored_and_never_told(system: System) -> None:
-    checker = with_checker(system)
     answer = client_of(system).put(TOKEN, json={"api_token": f" {CANARY}\n"})
     assert answer.json() == {
         "success": True,
@@ -226,13 +204,13 @@ def test_a_token_is_tried_before_it_is_stored_and_never_told(system: System) -> 
         "file_path": system.secrets.location(),
         "username": "tester",
     }
-    assert checker.asked == [CANARY]
+    assert system.provider.tried == [CANARY]
     assert system.secrets.get("replicate_api_token") == CANARY
     assert CANARY not in answer.text
 
 
 def test_a_token_that_the_provider_refuses_is_400_and_not_stored(system: System) -> None:
-    with_checker(system, ProviderTokenRejectedError("no"))
+    system.provider.fail("account", ProviderTokenRejectedError("no"))
     system.secrets.put("replicate_api_token", "the old one")
     answer = client_of(system).put(TOKEN, json={"api_token": CANARY})
     assert answer.status_code == 400
@@ -241,17 +219,16 @@ def test_a_token_that_the_provider_refuses_is_400_and_not_stored(system: System)
 
 
 def test_a_provider_that_cannot_be_asked_leaves_the_token_as_it_was(system: System) -> None:
-    with_checker(system, ProviderUnavailableError("down"))
+    system.provider.fail("account", ProviderUnavailableError("down"))
     assert client_of(system).put(TOKEN, json={"api_token": CANARY}).status_code == 503
     assert system.secrets.get("replicate_api_token") is None
 
 
 @pytest.mark.parametrize("token", ["", "short", "with blank inside", "new\nline-inside-token", "ü" * 20, "x" * 600])
 def test_what_is_no_token_is_400_without_asking_anyone(system: System, token: str) -> None:
-    checker = with_checker(system)
     answer = client_of(system).put(TOKEN, json={"api_token": token})
     assert answer.status_code == 400
-    assert not checker.asked
+    assert not system.provider.tried
 
 
 @pytest.mark.parametrize("body", [{"api_token": 5}, {"api_token": ["x"]}, [], {"api_token": "x" * 2000}])
@@ -262,7 +239,6 @@ def test_a_wrong_body_is_422_and_does_not_echo_it(system: System, body: object) 
 
 
 def test_simpletuner_s_cli_sets_and_deletes_a_token_its_own_way(system: System) -> None:
-    with_checker(system)
     client = client_of(system)
     assert client.post("/api/cloud/replicate/token", json={"token": CANARY}).json()["success"] is True
     assert client.request("DELETE", "/api/cloud/replicate/token").json()["success"] is True

@@ -192,7 +192,7 @@ def test_an_idle_schedule_writes_seldom_but_stays_healthy(engine: Engine) -> Non
     engine.system.stores.reset_usage()
     for _ in range(60):
         engine.minute()
-        poller = engine.system.wiring.use(CheckHealth).check(with_providers=False)[1]
+        poller = engine.system.wiring.use(CheckHealth).check()[1]
         assert poller.status == "healthy"
     assert engine.system.stores.usage["state.put"].calls <= 31
     assert engine.system.telemetry.counts["SchedulerRan"] == 60

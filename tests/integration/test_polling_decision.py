@@ -86,7 +86,7 @@ def test_a_provider_without_a_webhook_url_is_polled_and_another_with_one_is_not(
     other = FakeProvider(system.clock, replace(REPLICATE, name="other", label="Other"))
     system.use_providers(system.provider, other)
     engine.configure(webhook_url=WEBHOOK_URL)
-    seen = system.remote_job("abcdefgh1234", webhook_covered=True)
+    seen = system.remote_job("abcdefgh1234", webhook_url=WEBHOOK_URL)
     other.put(replace(seen, provider="other", external_id="efgh12345678"))
     system.wiring.use(RecordObservations).run([*system.provider.jobs.values(), *other.jobs.values()])
     engine.run(11)
@@ -137,7 +137,7 @@ def test_a_fault_of_the_last_round_is_shown(engine: Engine) -> None:
 
 def test_the_age_of_the_last_tick_is_told_by_health_and_metrics(engine: Engine) -> None:
     def told() -> tuple[str, str]:
-        poller = engine.system.wiring.use(CheckHealth).check(with_providers=False)[1]
+        poller = engine.system.wiring.use(CheckHealth).check()[1]
         answer = engine.system.client(read_metrics.router).get("/api/metrics/prometheus")
         ages = [line for line in answer.text.splitlines() if line.startswith("simpletuner_cloud_tick_age_seconds")]
         return poller.message, "".join(ages)

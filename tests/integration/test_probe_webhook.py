@@ -5,39 +5,36 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 
-import httpx
 import pytest
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, SSLError
 
 from functions.http import test_webhook as webhook_test
+from shared.adapters.http.bounded import Request
 from shared.adapters.http.webhook_probe import HttpWebhookProbe
 from tests.engine import WEBHOOK_URL, Engine, an_engine
+from tests.fakes.transport import FakeTransport, Scripted
 
 PUBLIC = "93.184.216.34"
 LOCAL_URL = "http://127.0.0.1:8001/api/webhooks/replicate"
 
 
-class Spy(httpx.BaseTransport):
-    """Keeps every request; answers with `status`."""
-
-    def __init__(self) -> None:
-        self.requests: list[httpx.Request] = []
-        self.status = 401
-        self.error: Exception | None = None
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        if self.error is not None:
-            raise self.error
-        return httpx.Response(self.status, headers={"location": "http://169.254.169.254/"})
-
-
 class World:
     def __init__(self, engine: Engine) -> None:
-        self.spy = Spy()
+        self.status = 401
+        self.error: Exception | None = None
+        self.transport = FakeTransport(self.answer)
         self.addresses: dict[str, Sequence[str]] = {"jobs.example.com": [PUBLIC], "127.0.0.1": ["127.0.0.1"]}
         self.engine = engine
-        engine.system.wiring.webhook_probe = HttpWebhookProbe(self.spy, resolve=self.resolve)
+        engine.system.wiring.webhook_probe = HttpWebhookProbe(
+            clock=engine.system.clock, transport=self.transport, resolve=self.resolve
+        )
         self.client = engine.system.client(webhook_test.router)
+
+    def answer(self, _request: Request) -> Scripted:
+        if self.error is not None:
+            raise self.error
+        return Scripted(self.status, b"never read", {"location": "http://169.254.169.254/"})
 
     def resolve(self, host: str, port: int) -> Sequence[str]:
         if host not in self.addresses:
@@ -64,9 +61,8 @@ def world() -> Iterator[World]:
 def test_the_configured_address_is_reached_at_its_pinned_address(world: World, path: str, given: str | None) -> None:
     result = world.test(path, webhook_url=given, provider="replicate", method="POST")
     assert (result["success"], result["status_code"], result["error"]) == (True, 401, None)
-    (request,) = world.spy.requests
-    assert (request.url.host, request.headers["host"]) == (PUBLIC, "jobs.example.com")
-    assert request.extensions["sni_hostname"] == "jobs.example.com"
+    (request,) = world.transport.requests
+    assert (request.url, request.address) == (WEBHOOK_URL, PUBLIC)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +89,7 @@ def test_no_other_address_is_contacted(world: World, url: str) -> None:
     result = world.test(webhook_url=url)
     assert result["success"] is False
     assert result["error"]
-    assert world.spy.requests == []
+    assert world.transport.requests == []
 
 
 @pytest.mark.parametrize(
@@ -117,7 +113,7 @@ def test_no_other_address_is_contacted(world: World, url: str) -> None:
 def test_a_name_that_leads_into_a_private_network_is_not_contacted(world: World, addresses: list[str]) -> None:
     world.addresses["jobs.example.com"] = addresses
     assert world.test()["success"] is False
-    assert world.spy.requests == []
+    assert world.transport.requests == []
 
 
 @pytest.mark.parametrize(
@@ -135,16 +131,16 @@ def test_a_name_that_leads_into_a_private_network_is_not_contacted(world: World,
 def test_a_configured_address_of_another_kind_is_not_contacted(world: World, configured: str) -> None:
     world.engine.configure(webhook_url=configured)
     assert world.test()["success"] is False
-    assert world.spy.requests == []
+    assert world.transport.requests == []
 
 
 def test_http_is_for_loopback_only(world: World) -> None:
     world.engine.configure(webhook_url=LOCAL_URL)
     assert world.test()["success"] is True
-    assert str(world.spy.requests[0].url) == LOCAL_URL
+    assert world.transport.urls == [LOCAL_URL]
     world.addresses["127.0.0.1"] = [PUBLIC]
     assert world.test()["success"] is False
-    assert len(world.spy.requests) == 1
+    assert len(world.transport.requests) == 1
 
 
 def test_this_deployments_own_address_needs_no_configuration() -> None:
@@ -156,18 +152,24 @@ def test_this_deployments_own_address_needs_no_configuration() -> None:
 
 @pytest.mark.parametrize(("status", "success"), [(200, True), (204, True), (401, True), (302, False), (404, False)])
 def test_the_status_tells_and_no_redirect_is_followed(world: World, status: int, success: bool) -> None:
-    world.spy.status = status
+    world.status = status
     result = world.test()
     assert (result["success"], result["status_code"]) == (success, status)
     assert bool(result["error"]) is not success
-    assert len(world.spy.requests) == 1
+    assert len(world.transport.requests) == 1
 
 
 @pytest.mark.parametrize(
-    "error", [httpx.ConnectError("refused"), httpx.ReadTimeout("late"), httpx.RemoteProtocolError("x")]
+    "error",
+    [
+        NewConnectionError(HTTPConnection("x"), "refused"),
+        ConnectTimeoutError("late"),
+        ProtocolError("x"),
+        SSLError("x"),
+    ],
 )
 def test_an_address_that_does_not_answer_is_told(world: World, error: Exception) -> None:
-    world.spy.error = error
+    world.error = error
     result = world.test()
     assert (result["success"], result["status_code"], result["latency_ms"]) == (False, None, None)
 
@@ -183,7 +185,7 @@ def test_only_harmless_methods_are_used(world: World, method: str) -> None:
         assert world.test(method=method)["success"] is False
     else:
         assert world.client.post("/api/webhooks/test", json={"method": method}).status_code == 422
-    assert world.spy.requests == []
+    assert world.transport.requests == []
 
 
 def test_without_a_body_the_configured_address_is_tested(world: World) -> None:

@@ -39,7 +39,7 @@ def ended(system: System, name: str, *, days_ago: float = 0, seconds: int = 1000
         created_at=at - timedelta(seconds=seconds + 60),
         started_at=at - timedelta(seconds=seconds),
         completed_at=at,
-        predict_seconds=Decimal(seconds),
+        billed_seconds=Decimal(seconds),
     )
 
 

@@ -37,7 +37,7 @@ def fill(engine: Engine) -> None:
     system.remote_job(
         "running00001", JobStatus.RUNNING, age=400, started_at=system.clock.now() - timedelta(seconds=100)
     )
-    system.remote_job("ended0000001", JobStatus.COMPLETED, age=900, predict_seconds=Decimal(2000))
+    system.remote_job("ended0000001", JobStatus.COMPLETED, age=900, billed_seconds=Decimal(2000))
     system.sync()
 
 

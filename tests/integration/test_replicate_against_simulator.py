@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from infra.simulators.replicate import FaultKind, RunningSimulator, Shape, running_simulator
 from shared.adapters.clock import SystemClock
 from shared.adapters.http.bounded import HttpLimits
+from shared.adapters.providers.api import Connection
 from shared.adapters.providers.replicate.profile import KINDS, PREDICTION
 from shared.adapters.providers.replicate.provider import ReplicateProvider
 from shared.domain.account import Account
@@ -39,19 +40,14 @@ def simulator() -> Iterator[RunningSimulator]:
         yield running
 
 
-@contextmanager
-def provider_at(base_url: str, *, token: str = TOKEN, limits: HttpLimits = SHORT) -> Iterator[ReplicateProvider]:
-    provider = ReplicateProvider(
-        base_url, lambda: token, clock=SystemClock(), limits=limits, our_webhook_url=lambda: "https://us.example/hook"
-    )
-    with closing(provider):
-        yield provider
+def provider_at(base_url: str, *, token: str = TOKEN, limits: HttpLimits = SHORT) -> ReplicateProvider:
+    connection = Connection(base_url=base_url, token=lambda: token, clock=SystemClock(), limits=limits)
+    return ReplicateProvider(connection)
 
 
 @pytest.fixture
-def replicate(simulator: RunningSimulator) -> Iterator[ReplicateProvider]:
-    with provider_at(simulator.base_url) as provider:
-        yield provider
+def replicate(simulator: RunningSimulator) -> ReplicateProvider:
+    return provider_at(simulator.base_url)
 
 
 def all_pages(provider: ReplicateProvider, kind: str, since: datetime | None = None) -> list[Observation]:
@@ -72,8 +68,8 @@ def test_the_account_and_the_webhook_secret_are_read(simulator: RunningSimulator
 
 
 def test_a_wrong_token_is_rejected(simulator: RunningSimulator) -> None:
-    with provider_at(simulator.base_url, token="r8_wrong") as provider, pytest.raises(ProviderTokenRejectedError):
-        provider.account()
+    with pytest.raises(ProviderTokenRejectedError):
+        provider_at(simulator.base_url, token="r8_wrong").account()
 
 
 @pytest.mark.parametrize("shape", [Shape.HOT, Shape.COLD])
@@ -93,7 +89,7 @@ def test_a_job_is_seen_through_its_life_in_both_shapes(
     look = replicate.get(job_id, kind)
     ended = look.observation
     assert ended.status is JobStatus.COMPLETED
-    assert ended.predict_seconds == pytest.approx(600, abs=1)
+    assert ended.billed_seconds == pytest.approx(600, abs=1)
     assert ended.output_url is not None
     full = replicate.full_log(job_id, kind)
     assert full is not None
@@ -109,7 +105,7 @@ def test_a_failed_and_an_aborted_job_end_without_measures(
     )
     aborted = simulator.control.create_job(age_seconds=90, boot_seconds=600, cancel_after_seconds=10)
     seen = replicate.get(failed, PREDICTION).observation
-    assert (seen.status, seen.error, seen.predict_seconds) == (JobStatus.FAILED, "CUDA out of memory", None)
+    assert (seen.status, seen.error, seen.billed_seconds) == (JobStatus.FAILED, "CUDA out of memory", None)
     seen = replicate.get(aborted, PREDICTION).observation
     assert (seen.status, seen.provider_status) == (JobStatus.CANCELLED, "aborted")
 
@@ -119,7 +115,7 @@ def test_removed_data_is_told_as_nothing(simulator: RunningSimulator, replicate:
     look = replicate.get(job_id, PREDICTION)
     seen = look.observation
     assert (seen.status, look.log_tail, seen.output_url) == (JobStatus.COMPLETED, None, None)
-    assert seen.predict_seconds is not None
+    assert seen.billed_seconds is not None
     assert replicate.full_log(job_id, PREDICTION) is None
 
 
@@ -310,31 +306,23 @@ def test_a_server_that_drips_for_ever_is_left_at_the_deadline(head: bytes, drop:
         drip(connection, head, drop)
 
     # Without the deadline the call would not end before this test's own time-out.
-    with (
-        listening(serve) as (address, _),
-        provider_at(f"{address}/v1") as provider,
-        pytest.raises(ProviderUnavailableError),
-    ):
-        provider.account()
+    with listening(serve) as (address, _), pytest.raises(ProviderUnavailableError):
+        provider_at(f"{address}/v1").account()
 
 
 def test_a_port_where_nobody_listens_is_unavailable_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with provider_at(f"http://127.0.0.1:{port}/v1") as provider, pytest.raises(ProviderUnavailableError):
-        provider.account()
+    with pytest.raises(ProviderUnavailableError):
+        provider_at(f"http://127.0.0.1:{port}/v1").account()
 
 
 def test_something_that_is_not_http_is_unavailable() -> None:
     def serve(connection: socket.socket) -> None:
         connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
 
-    with (
-        listening(serve) as (address, _),
-        provider_at(f"{address}/v1") as provider,
-        pytest.raises(ProviderUnavailableError),
-    ):
-        provider.account()
+    with listening(serve) as (address, _), pytest.raises(ProviderUnavailableError):
+        provider_at(f"{address}/v1").account()
 
 
 def test_one_connection_serves_call_after_call_and_is_made_anew_when_it_was_closed() -> None:
@@ -347,7 +335,8 @@ def test_one_connection_serves_call_after_call_and_is_made_anew_when_it_was_clos
             connection.recv(65_536)
             connection.sendall(answer)
 
-    with listening(serve) as (address, connections), provider_at(f"{address}/v1") as provider:
+    with listening(serve) as (address, connections):
+        provider = provider_at(f"{address}/v1")
         for _ in range(10):
             assert provider.account() == Account("someone")
         assert len(connections) == 1

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from functions.http import read_system_status
-from shared.adapters.http.status_page import MAX_BYTES, StatusPage
-from shared.domain.errors import ProviderAnswerInvalidError, ProviderUnavailableError
-from tests.system import a_system
+from shared.adapters.providers.replicate.status_page import status_from_summary
+from shared.domain.errors import ProviderUnavailableError
+from shared.domain.system_status import SystemStatus
+from tests.system import System, a_system
 
 INCIDENT = {
     "id": "i1",
@@ -20,72 +19,58 @@ INCIDENT = {
     "url": "javascript:alert(1)",
     "secret": "x",
 }
+PATHS = (
+    "/api/cloud/system-status",
+    "/api/cloud/replicate/status",
+    "/api/cloud/system-status?provider=replicate",
+)
 
 
-def ask(fetch: Callable[[], Any] | None, times: int = 1) -> dict[str, Any]:
-    with a_system() as system:
-        system.wiring.__dict__["fetch_status_page"] = fetch
-        client = system.client(read_system_status.router)
-        for path in ("/api/cloud/system-status", "/api/cloud/replicate/status")[:times]:
-            answer = client.get(path)
-        assert answer.status_code == 200
-        body: dict[str, Any] = answer.json()
-        return body
+def ask(system: System, path: str = PATHS[0]) -> dict[str, Any]:
+    answer = system.client(read_system_status.router).get(path)
+    assert answer.status_code == 200
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 def test_an_incident_is_told_with_known_fields_and_no_foreign_link() -> None:
-    body = ask(lambda: {"ongoing_incidents": [INCIDENT, 5, None], "scheduled_maintenances": "none"})
+    with a_system() as system:
+        summary = {"ongoing_incidents": [INCIDENT, 5, None], "scheduled_maintenances": "none"}
+        system.provider.status = status_from_summary(summary)
+        body = ask(system)
     assert body["operational"] is False
     assert body["ongoing_incidents"] == [{"id": "i1", "name": "GPUs  are short ", "status": "identified"}]
     assert body["scheduled_maintenances"] == []
+    assert body["status_page_url"] == "https://www.replicatestatus.com"
 
 
 def test_the_page_is_asked_once_a_minute_whatever_the_path() -> None:
-    asked: list[str] = []
-
-    def fetch() -> dict[str, Any]:
-        asked.append("once")
-        return {}
-
-    assert ask(fetch, times=2)["operational"] is True
-    assert asked == ["once"]
+    with a_system() as system:
+        system.provider.status = SystemStatus()
+        for path in PATHS:
+            assert ask(system, path)["operational"] is True
+        assert system.provider.calls["system_status"] == 1
+        system.clock.advance(61)
+        ask(system)
+        assert system.provider.calls["system_status"] == 2
 
 
 def test_a_page_that_fails_is_told_and_does_not_fail_the_answer() -> None:
-    def fetch() -> Any:
-        raise ProviderUnavailableError("The status page could not be reached.")
-
-    body = ask(fetch)
+    with a_system() as system:
+        system.provider.fail("system_status", ProviderUnavailableError("The status page could not be reached."))
+        body = ask(system)
     assert (body["operational"], body["error"]) == (True, "The status page could not be reached.")
 
 
-def test_a_simulated_provider_has_no_status_page() -> None:
-    assert "simulated" in ask(None)["error"]
+def test_a_provider_without_a_status_page_is_operational_and_says_so() -> None:
+    with a_system() as system:
+        body = ask(system)
+    assert (body["operational"], body["error"]) == (True, "No status page of Replicate is asked here.")
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [
-        httpx.Response(500),
-        httpx.Response(302, headers={"Location": "http://169.254.169.254/"}),
-        httpx.Response(200, text="<html>"),
-        httpx.Response(200, text="[]"),
-        httpx.Response(200, text="[" * 100_000),
-        httpx.Response(200, content=b"0" * (MAX_BYTES + 1)),
-    ],
+    ("path", "status"), [("/api/cloud/nobody/status", 404), ("/api/cloud/system-status?provider=nobody", 422)]
 )
-def test_strange_answers_are_refused(answer: httpx.Response) -> None:
-    page = StatusPage("https://status.example/api", httpx.MockTransport(lambda _request: answer))
-    with pytest.raises((ProviderUnavailableError, ProviderAnswerInvalidError)):
-        page.summary()
-
-
-def test_the_page_is_asked_without_credentials() -> None:
-    seen: list[httpx.Request] = []
-
-    def reply(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200, json={"ongoing_incidents": []})
-
-    StatusPage("https://status.example/api", httpx.MockTransport(reply)).summary()
-    assert "authorization" not in seen[0].headers
+def test_an_unknown_provider_has_none(path: str, status: int) -> None:
+    with a_system() as system:
+        assert system.client(read_system_status.router).get(path).status_code == status

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-AWS = {"boto3", "botocore", "httpx"}
+AWS = {"boto3", "botocore", "urllib3"}
 WEB = {"fastapi", "mangum", "starlette"}
 
 INNER = {"shared.services", "shared.domain", "shared.progress", "shared.config", "shared.telemetry"}

@@ -64,10 +64,10 @@ def test_a_field_that_nothing_bears_is_refused_by_its_name() -> None:
 
 
 def test_building_a_use_case_loads_no_provider() -> None:
-    """The webhook's function, say, asks the provider for nothing as a rule: httpx may wait."""
+    """The webhook's function, say, asks the provider for nothing as a rule: an HTTP client may wait."""
     code = (
         "import sys; from shared.wiring import Wiring; from shared.config import Settings;"
         "from shared.services.webhooks.receive_webhook import ReceiveWebhook;"
-        "Wiring(Settings()).use(ReceiveWebhook); sys.exit(int('httpx' in sys.modules))"
+        "Wiring(Settings()).use(ReceiveWebhook); sys.exit(int('shared.adapters.http.bounded' in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

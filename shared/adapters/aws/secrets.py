@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from botocore.config import Config
@@ -24,7 +23,6 @@ from shared.ports import SecretStore
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
 
-NAMES_IN_ENVIRONMENT: Mapping[str, str] = MappingProxyType({"replicate_api_token": "REPLICATE_API_TOKEN"})
 CACHE_SECONDS = 300.0
 ABSENT_CACHE_SECONDS = 10.0
 """A secret that was missing is looked for soon again: somebody is about to store it."""
@@ -174,11 +172,10 @@ class EnvironmentFirstSecrets:
     def __init__(
         self,
         inner: SecretStore,
+        variables: Mapping[str, str],
         environment: Mapping[str, str] | None = None,
-        *,
-        variables: Mapping[str, str] = NAMES_IN_ENVIRONMENT,
     ) -> None:
-        """`environment` None: that of the process; `variables` names the variable of each secret that may have one."""
+        """`variables` names the variable of each secret that may have one; `environment` None: that of the process."""
         self._inner = inner
         self._environment = os.environ if environment is None else environment
         self._variables = variables

@@ -129,7 +129,7 @@ def encode_job(job: Job) -> Item:
         unknown_since=job.absence.unknown_since,
         lost_at=job.absence.lost_at,
     )
-    _put_numbers(item, predict_seconds=job.predict_seconds, cost_usd=job.cost_usd, misses=job.absence.misses or None)
+    _put_numbers(item, billed_seconds=job.billed_seconds, cost_usd=job.cost_usd, misses=job.absence.misses or None)
     if job.webhook_covered:
         item["webhook_covered"] = {"BOOL": True}
     if job.error_message is not None:
@@ -156,7 +156,7 @@ def decode_job(item: Attributes) -> Job:
         queued_at=_moment(has("queued_at")),
         started_at=_moment(has("started_at")),
         completed_at=_moment(has("completed_at")),
-        predict_seconds=_decimal(has("predict_seconds")),
+        billed_seconds=_decimal(has("billed_seconds")),
         cost_usd=_decimal(has("cost_usd")),
         error_message=_text(has("error_message")),
         output_url=_text(has("output_url")),

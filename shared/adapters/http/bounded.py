@@ -1,27 +1,36 @@
-"""HTTP with every wait and every size bounded: one exchange, its body decoded under a cap, its faults as values."""
+"""HTTP with every wait and every size bounded: one exchange, its body decoded under a cap, its faults as values.
+
+urllib3 is loaded by botocore in every function anyway, so this costs a cold start nothing.
+"""
 
 from __future__ import annotations
 
-import ssl
+import http.client
+import io
+import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-import httpcore
-import httpx
+from botocore.httpsession import get_cert_path
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+from urllib3.exceptions import TimeoutError as WaitedTooLong
+from urllib3.util import parse_url
 
 from shared.ports import Clock
 
 USER_AGENT = "simpletuner-cloud-jobs"
+READ_BYTES = 65_536
 
-_deadline: ContextVar[float | None] = ContextVar("socket_deadline", default=None)
-"""The moment (time.monotonic) at which the exchange of this thread must be over, for the sockets below it."""
+_waits: ContextVar[tuple[float, float]] = ContextVar("waits")
+"""Of this thread's exchange: when it must be over (time.monotonic), and the seconds that one read may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +38,8 @@ class HttpLimits:
     """Seconds and bytes. `call_seconds` covers a call with its repeat, `body_bytes` the body before and after gzip."""
 
     connect_seconds: float = 3.0
-    read_seconds: float = 10.0
-    call_seconds: float = 15.0
+    read_seconds: float = 7.0
+    call_seconds: float = 8.0
     body_bytes: int = 10_000_000
 
 
@@ -46,105 +55,140 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer; `headers` with lower-case names."""
+    """An answer whose body was read to its end, or as far as was wanted; `headers` with lower-case names."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-class BoundedHttp:
-    """A client that is made at the first call and kept warm. Safe to share between threads.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`address` is the IP address to contact in place of those that the URL's host resolves to (T6)."""
 
-    Names are resolved by the operating system, whose own time-out is the one wait that is not bounded here.
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enough:
+    """When enough of a body that need not end has been read; what was read until then is the answer.
+
+    After so many bytes, after so many seconds without any, or with the line for which `is_last_line` holds.
     """
 
-    def __init__(self, *, clock: Clock, limits: HttpLimits, transport: httpx.BaseTransport | None = None) -> None:
-        self._clock = clock
-        self._limits = limits
-        self._transport = transport
-        self._client: httpx.Client | None = None
-        self._lock = threading.Lock()
+    body_bytes: int
+    idle_seconds: float | None = None
+    is_last_line: Callable[[bytes], bool] | None = None
 
-    def exchange(self, method: str, url: str, headers: Mapping[str, str], *, deadline: float) -> Answer | Fault:
-        """One request without redirects; `deadline` by the clock's monotonic time. Raises nothing of httpx (I39)."""
+    def end_in(self, body: bytes | bytearray, begin: int) -> int | None:
+        """Where the answer ends in what has been read, of which the lines from `begin` on are new; None: not yet."""
+        while self.is_last_line is not None and (newline := body.find(b"\n", begin)) >= 0:
+            if self.is_last_line(bytes(body[begin:newline])):
+                return min(newline + 1, self.body_bytes)
+            begin = newline + 1
+        return self.body_bytes if len(body) >= self.body_bytes else None
+
+
+Transport = Callable[[Request, Timeout], BaseHTTPResponse]
+"""Sends a request and hands out the answer with its body unread and undecoded; raises urllib3's HTTPError."""
+
+
+class BoundedHttp:
+    """A client whose connections are made when they are needed and kept warm. Safe to share between threads.
+
+    No redirect is followed, and no proxy or credential taken from the environment: the caller alone decides where a
+    token goes. Names are resolved by the operating system, whose own time-out is the one wait that is not bounded here.
+    """
+
+    def __init__(self, *, clock: Clock, limits: HttpLimits | None = None, transport: Transport | None = None) -> None:
+        self.limits = limits or HttpLimits()
+        self._clock = clock
+        self._transport = transport or _Connections()
+
+    def exchange(self, request: Request, *, deadline: float, enough: Enough | None = None) -> Answer | Fault:
+        """One request; `deadline` by the clock's monotonic time. Raises nothing of urllib3 (I39)."""
         remaining = deadline - self._clock.monotonic()
         if remaining <= 0:
             return Fault.TIMED_OUT
-        client = self._warm_client()
-        mark = _deadline.set(time.monotonic() + remaining)
-        has_begun = False
+        at = time.monotonic() + remaining
+        waits = _waits.set((at, self.limits.read_seconds))
+        response: BaseHTTPResponse | None = None
         try:
-            with client.stream(method, url, headers=headers) as response:
-                has_begun = True
-                if response.status_code >= 300:
-                    return self._read_problem(response, deadline)
-                return self._read(response, deadline)
-        except httpx.TimeoutException:
+            connect = min(self.limits.connect_seconds, remaining)
+            response = self._transport(request, Timeout(connect=connect, read=self.limits.read_seconds))
+            if response.status >= 300:
+                return self._read_problem(response, deadline)
+            if enough is not None and enough.idle_seconds is not None:
+                _waits.set((at, enough.idle_seconds))
+            return self._read(response, deadline, enough)
+        except NewConnectionError:
+            return Fault.CONNECTION
+        except WaitedTooLong:
             return Fault.TIMED_OUT
-        except httpx.RemoteProtocolError:
-            return Fault.TRUNCATED if has_begun else Fault.CONNECTION
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError):
+        except ProtocolError:
+            return Fault.TRUNCATED if response else Fault.CONNECTION
+        except (HTTPError, ValueError):
             return Fault.CONNECTION
         finally:
-            _deadline.reset(mark)
+            _waits.reset(waits)
+            if response is not None:
+                _let_go(response)
 
-    def close(self) -> None:
-        with self._lock:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
-
-    def _warm_client(self) -> httpx.Client:
-        with self._lock:
-            if self._client is None:
-                limits = self._limits
-                self._client = httpx.Client(
-                    transport=self._transport or DeadlineTransport(),
-                    timeout=httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds),
-                    # Only gzip: its output can be capped while it is unpacked.
-                    headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"},
-                    follow_redirects=False,
-                    # No proxy and no .netrc: nothing but this client's caller decides where a token goes.
-                    trust_env=False,
-                )
-            return self._client
-
-    def _read_problem(self, response: httpx.Response, deadline: float) -> Answer:
+    def _read_problem(self, response: BaseHTTPResponse, deadline: float) -> Answer:
         """What is no success is judged by its status; its body only explains, so it may be missing."""
         try:
-            read = self._read(response, deadline)
-        except httpx.HTTPError:
+            read = self._read(response, deadline, None)
+        except HTTPError:
             read = Fault.TRUNCATED
-        return read if isinstance(read, Answer) else Answer(response.status_code, _lower(response.headers), b"")
+        return read if isinstance(read, Answer) else Answer(response.status, _lower(response.headers), b"")
 
-    def _read(self, response: httpx.Response, deadline: float) -> Answer | Fault:
-        # A transport may hand over a body that httpx has read and unpacked already (httpx.MockTransport).
-        is_read = response.is_stream_consumed
-        unpacker = _Plain() if is_read else _unpacker(response.headers.get("content-encoding", ""))
+    def _read(self, response: BaseHTTPResponse, deadline: float, enough: Enough | None) -> Answer | Fault:
+        unpacker = _unpacker(response.headers.get("content-encoding", ""))
         if unpacker is None:
             return Fault.UNREADABLE
-        received = 0
-        parts: list[bytes] = []
-        room = self._limits.body_bytes
-        for chunk in [response.content] if is_read else response.iter_raw():
+        body = bytearray()
+        received = judged = 0
+        most = enough.body_bytes if enough else self.limits.body_bytes
+        end = enough.end_in(b"", 0) if enough else None
+        while end is None and (chunk := _chunk(response, enough)):
             received += len(chunk)
             try:
-                part = unpacker.unpack(chunk, room + 1)
+                body += unpacker.unpack(chunk, most + 1 - len(body))
             except zlib.error:
                 return Fault.UNREADABLE
-            room -= len(part)
-            if room < 0 or received > self._limits.body_bytes:
+            if enough is not None:
+                end = enough.end_in(body, judged)
+                judged = body.rfind(b"\n") + 1
+            elif len(body) > most or received > most:
                 return Fault.TOO_LARGE
             if self._clock.monotonic() >= deadline:
                 return Fault.TIMED_OUT
-            parts.append(part)
-        if not unpacker.is_complete:
+        if enough is None and not unpacker.is_complete:
             return Fault.TRUNCATED
-        return Answer(response.status_code, _lower(response.headers), b"".join(parts))
+        return Answer(response.status, _lower(response.headers), bytes(body[:end]))
 
 
-def _lower(headers: httpx.Headers) -> Mapping[str, str]:
+def _chunk(response: BaseHTTPResponse, enough: Enough | None) -> bytes:
+    """What comes next, empty at the end, or when nothing has come for as long as is waited for."""
+    try:
+        return response.read1(READ_BYTES, decode_content=False)
+    except WaitedTooLong:
+        if enough is None or enough.idle_seconds is None or _waits.get()[0] <= time.monotonic():
+            raise
+        return b""
+
+
+def _let_go(response: BaseHTTPResponse) -> None:
+    """A connection whose answer was not read to its end is closed; the other one is in the pool already."""
+    response.close()
+    response.release_conn()
+
+
+def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
@@ -183,109 +227,82 @@ def _unpacker(encoding: str) -> _Plain | _Gzip | None:
             return None
 
 
-class DeadlineTransport(httpx.BaseTransport):
-    """httpcore's pool whose sockets also obey the exchange's deadline, so that dripping headers cannot outlast it."""
+class _Connections:
+    """`Transport` over kept connections, whose reads obey the exchange's deadline: no dripping header outlasts it."""
 
-    def __init__(self, max_connections: int = 16, keepalive_seconds: float = 60.0) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=keepalive_seconds,
-            network_backend=_DeadlineBackend(),
-        )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        with _as_httpx_errors():
-            response = self._pool.handle_request(
-                httpcore.Request(
-                    method=request.method,
-                    url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                    headers=request.headers.raw,
-                    content=cast("httpx.SyncByteStream", request.stream),
-                    extensions=request.extensions,
-                )
-            )
-        return httpx.Response(
-            status_code=response.status,
-            headers=response.headers,
-            stream=_Body(cast("Iterable[bytes]", response.stream)),
-            extensions=response.extensions,
-        )
-
-    def close(self) -> None:
-        self._pool.close()
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, stream: Iterable[bytes]) -> None:
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[bytes]:
-        with _as_httpx_errors():
-            yield from self._stream
-
-    def close(self) -> None:
-        cast("Any", self._stream).close()
-
-
-@contextmanager
-def _as_httpx_errors() -> Iterator[None]:
-    try:
-        yield
-    except httpcore.TimeoutException as error:
-        raise httpx.TimeoutException(str(error)) from None
-    except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
-        raise httpx.RemoteProtocolError(str(error)) from None
-    except (httpcore.NetworkError, httpcore.ProxyError) as error:
-        raise httpx.NetworkError(str(error)) from None
-
-
-class _DeadlineBackend(httpcore.NetworkBackend):
     def __init__(self) -> None:
-        self._inner = httpcore.SyncBackend()
+        self._lock = threading.Lock()
+        self._manager: PoolManager | None = None
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        wait = _within_deadline(timeout, httpcore.ConnectTimeout)
-        return _DeadlineStream(self._inner.connect_tcp(host, port, wait, local_address, socket_options))
+    def __call__(self, request: Request, timeout: Timeout) -> BaseHTTPResponse:
+        url = parse_url(request.url)
+        host = request.address or url.host
+        is_pinned = request.address is not None and url.scheme == "https"
+        named = {"server_hostname": url.host, "assert_hostname": url.host} if is_pinned else None
+        pool = self._pools().connection_from_host(host, url.port, url.scheme, pool_kwargs=named)
+        # Only gzip: its output can be capped while it is unpacked.
+        ours = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip", "Host": url.netloc}
+        return pool.urlopen(
+            request.method,
+            url.request_uri,
+            body=request.body,
+            headers=cast("Any", ours) | request.headers,
+            timeout=timeout,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            decode_content=False,
+        )
+
+    def _pools(self) -> PoolManager:
+        with self._lock:
+            if self._manager is None:
+                self._manager = PoolManager(num_pools=4, maxsize=16, ca_certs=get_cert_path(True))
+                self._manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+            return self._manager
 
 
-class _DeadlineStream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
+class _UntilDeadline(io.RawIOBase):
+    """A socket's bytes; each read waits no longer than the exchange lasts. Raises TimeoutError."""
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _within_deadline(timeout, httpcore.ReadTimeout))
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._file = sock.makefile("rb", buffering=0)
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _within_deadline(timeout, httpcore.WriteTimeout))
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        deadline, longest = _waits.get()
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        self._sock.settimeout(min(remaining, longest))
+        return self._file.readinto(buffer)
 
     def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        wait = _within_deadline(timeout, httpcore.ConnectTimeout)
-        return _DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, wait))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
+        self._file.close()
+        super().close()
 
 
-def _within_deadline(timeout: float | None, error: type[Exception]) -> float | None:
-    deadline = _deadline.get()
-    if deadline is None:
-        return timeout
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise error
-    return remaining if timeout is None else min(timeout, remaining)
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_UntilDeadline(sock))
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _Response
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection

@@ -7,9 +7,9 @@ import socket
 from collections.abc import Callable, Sequence
 from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
+from shared.adapters.http.bounded import BoundedHttp, Enough, Fault, HttpLimits, Request, Transport
 from shared.domain.errors import ProbeRefusedError, ProbeUnansweredError
+from shared.ports import Clock
 
 TIMEOUT_SECONDS = 5.0
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -24,40 +24,32 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 class HttpWebhookProbe:
-    """`ports.WebhookProbe` over httpx: every resolved address must be public, and the connection goes to that one.
+    """`ports.WebhookProbe`: every resolved address must be public, and the connection goes to that one.
 
-    No redirect is followed, no proxy used, and nothing of the answer is read but its status.
+    Nothing of the answer is read but its status.
     """
 
-    def __init__(self, transport: httpx.BaseTransport | None = None, *, resolve: Resolve = resolve) -> None:
-        self._transport = transport
+    def __init__(self, *, clock: Clock, transport: Transport | None = None, resolve: Resolve = resolve) -> None:
+        self._clock = clock
+        self._http = BoundedHttp(clock=clock, limits=HttpLimits(call_seconds=TIMEOUT_SECONDS), transport=transport)
         self._resolve = resolve
 
     def status_of(self, url: str, method: str) -> int:
         """The HTTP status. Raises ProbeRefusedError (this address is none to contact), ProbeUnansweredError."""
         parts = _checked(url)
-        host = str(parts.hostname)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        address = self._address(host, port, is_local=parts.scheme == "http")
-        shown = f"[{address}]" if ":" in address else address
-        pinned = parts._replace(netloc=f"{shown}:{port}").geturl()
-        headers = {"Host": parts.netloc, "Content-Type": "application/json", "User-Agent": "simpletuner-cloud-test"}
-        try:
-            with (
-                httpx.Client(
-                    transport=self._transport, timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
-                ) as client,
-                client.stream(
-                    method,
-                    pinned,
-                    headers=headers,
-                    content=b"{}" if method == "POST" else None,
-                    extensions={"sni_hostname": host},
-                ) as answer,
-            ):
-                return answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise ProbeUnansweredError(f"The address did not answer ({type(error).__name__}).") from None
+        request = Request(
+            method=method,
+            url=url,
+            headers={"Content-Type": "application/json", "User-Agent": "simpletuner-cloud-test"},
+            body=b"{}" if method == "POST" else None,
+            address=self._address(str(parts.hostname), port, is_local=parts.scheme == "http"),
+        )
+        deadline = self._clock.monotonic() + TIMEOUT_SECONDS
+        outcome = self._http.exchange(request, deadline=deadline, enough=Enough(body_bytes=0))
+        if isinstance(outcome, Fault):
+            raise ProbeUnansweredError(f"The address did not answer ({outcome}).")
+        return outcome.status
 
     def _address(self, host: str, port: int, *, is_local: bool) -> str:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -45,13 +45,12 @@ class CheckHealth:
         """Seconds since this process began to answer."""
         return self.clock.monotonic() - self._started
 
-    def check(self, *, with_providers: bool) -> list[Component]:
+    def check(self, providers: Sequence[str] = ()) -> list[Component]:
+        """Store and poller, and what each of these providers answers now."""
         components = self.check_store()
         if components[0].status == HEALTHY:
             components.append(self._poller())
-        if with_providers:
-            components += [self._provider(provider) for provider in self.providers.values()]
-        return components
+        return components + [self._provider(self.providers[name]) for name in providers]
 
     def check_store(self) -> list[Component]:
         started = self.clock.monotonic()
@@ -94,11 +93,11 @@ class CheckHealth:
         try:
             account = provider.account()
         except ProviderNotConfiguredError as error:
-            return Component(provider.name, DEGRADED, error.detail)
+            return Component(provider.profile.name, DEGRADED, error.detail)
         except ProviderError as error:
-            return Component(provider.name, DEGRADED, error.detail, self._since(started))
-        message = f"{provider.label} answers for {account.username}."
-        return Component(provider.name, HEALTHY, message, self._since(started))
+            return Component(provider.profile.name, DEGRADED, error.detail, self._since(started))
+        message = f"{provider.profile.label} answers for {account.username}."
+        return Component(provider.profile.name, HEALTHY, message, self._since(started))
 
     def _since(self, started: float) -> float:
         return round((self.clock.monotonic() - started) * 1000, 1)

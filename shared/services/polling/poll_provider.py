@@ -39,7 +39,7 @@ class PollProvider:
 
     def run(self, provider: Provider, *, interval: float) -> TickOutcome:
         """Run one tick if one is due at this interval (seconds) and nobody else is at it."""
-        key = state_keys.poll(provider.name)
+        key = state_keys.poll(provider.profile.name)
         now = self.clock.now()
         item = self.state.get(key, now=now)
         known = decode_poll_state(item)

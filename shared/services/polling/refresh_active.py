@@ -70,7 +70,7 @@ class RefreshActive:
         kinds = provider.profile.kinds
         if isinstance(resume, ListCursor) and resume.kind not in kinds:
             resume = None
-        active = [job for job in self.jobs.active(provider.name) if _is_due(job, now)]
+        active = [job for job in self.jobs.active(provider.profile.name) if _is_due(job, now)]
         left = left_to_do(active, resume, kinds)
         indexed = {RemoteId(job.provider, job.external_id): job for job in left if job.external_id}
         round_ = Round(provider, self.clock, deadline, {key.external_id: job for key, job in indexed.items()})
@@ -88,7 +88,7 @@ class RefreshActive:
         self.telemetry.count(Metric.JOBS_POLLED, looked_at)
         if round_.error is not None:
             self.telemetry.count(Metric.PROVIDER_ERROR)
-            self.telemetry.warning("refresh incomplete", provider=provider.name, reason=round_.error.detail)
+            self.telemetry.warning("refresh incomplete", provider=provider.profile.name, reason=round_.error.detail)
         return Refreshed(
             looked_at=looked_at,
             unseen=frozenset(round_.missing),

@@ -53,7 +53,7 @@ class SyncProvider:
             except ProviderError as failure:
                 error = error or failure
                 self.telemetry.count(Metric.PROVIDER_ERROR)
-        models = self.provider_settings.synced_models(provider.name)
+        models = self.provider_settings.synced_models(provider.profile.name)
         newest = sorted(found.values(), key=lambda seen: seen.created_at or seen.observed_at, reverse=True)
         wanted = [seen for seen in newest if models is None or seen.model in models]
         recorded = self.record_observations.run(wanted[:SYNC_JOBS])
@@ -63,15 +63,17 @@ class SyncProvider:
                 "is not known yet; look again in a minute."
             )
         created = len(recorded.created)
-        return Synced(provider.name, provider.label, created, len(recorded.changed - recorded.created), error)
+        profile, updated = provider.profile, len(recorded.changed - recorded.created)
+        return Synced(profile.name, profile.label, created, updated, error)
 
     def _read(self, provider: Provider, kind: str, found: dict[str, Observation], deadline: float) -> None:
         page: str | None = None
         pages: set[str] = set()
         taken = 0
+        label = provider.profile.label
         while taken < SYNC_JOBS and len(pages) < MAX_PAGES:
             if self.clock.monotonic() > deadline:
-                raise ProviderUnavailableError(f"{provider.label} is too slow to be read in full now; try again later.")
+                raise ProviderUnavailableError(f"{label} is too slow to be read in full now; try again later.")
             answer = provider.list_page(kind, page=page)
             for seen in answer.observations:
                 known = found.get(seen.external_id)
@@ -82,5 +84,5 @@ class SyncProvider:
             if page is None:
                 return
             if page in pages:
-                raise ProviderAnswerInvalidError(f"{provider.label}'s list goes in a circle; try again later.")
+                raise ProviderAnswerInvalidError(f"{label}'s list goes in a circle; try again later.")
             pages.add(page)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.domain.account import Account
@@ -11,14 +11,12 @@ from shared.domain.errors import (
     InvalidRequestError,
     ProviderRefusedError,
     ProviderTokenRejectedError,
-    UnknownProviderError,
 )
-from shared.ports import SecretStore
+from shared.domain.provider_profile import ProviderProfile
+from shared.ports import Provider, SecretStore
+from shared.services.providers.provider_named import provider_named
 
 _TOKEN = re.compile(r"[!-~]{8,512}", re.ASCII)
-
-AccountOf = Callable[[str, str], Account]
-"""Whom a provider (by name) says a token belongs to; raises ProviderError's children."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,44 +30,38 @@ class KeptToken:
 
 @dataclass(frozen=True)
 class KeepToken:
-    """`token_secrets`: under which name each provider's token stands in the secret store."""
-
     secrets: SecretStore
-    token_secrets: Mapping[str, str]
-    account_of: AccountOf
+    providers: Mapping[str, Provider]
 
     def has(self, provider: str) -> bool:
-        return bool(self.secrets.get(self._name(provider)))
+        return bool(self.secrets.get(self._profile(provider).token_secret))
 
     def keep(self, provider: str, token: str) -> KeptToken:
         """Raises InvalidRequestError for a token that the provider refuses, ProviderError when it cannot be asked."""
-        name = self._name(provider)
+        profile = self._profile(provider)
         token = token.strip()
         if not _TOKEN.fullmatch(token):
             raise InvalidRequestError("This is not an API token; copy it again, without blanks or line breaks.")
         try:
-            account = self.account_of(provider, token)
+            account = self.providers[provider].account(token)
         except (ProviderTokenRejectedError, ProviderRefusedError):
             raise InvalidRequestError(
-                "The provider refuses this API token; copy it again from https://replicate.com/account/api-tokens."
+                f"{profile.label} refuses this API token; copy it again from {profile.token_url}."
             ) from None
-        self.secrets.put(name, token)
+        self.secrets.put(profile.token_secret, token)
         warning = None
-        if self.secrets.get(name) != token:
+        if self.secrets.get(profile.token_secret) != token:
             warning = "It is stored, but the environment of this service sets another one, and that one is used."
         return KeptToken(self.secrets.location(), account, warning)
 
     def forget(self, provider: str) -> KeptToken | None:
         """None when no token is left, else what still holds one."""
-        name = self._name(provider)
+        name = self._profile(provider).token_secret
         self.secrets.delete(name)
         if not self.secrets.get(name):
             return None
         warning = "The environment of this service still sets a token; unset it there and start the service again."
         return KeptToken(self.secrets.location(), Account(""), warning)
 
-    def _name(self, provider: str) -> str:
-        try:
-            return self.token_secrets[provider]
-        except KeyError:
-            raise UnknownProviderError("There is no provider of that name.") from None
+    def _profile(self, provider: str) -> ProviderProfile:
+        return provider_named(self.providers, provider).profile

@@ -1,79 +1,59 @@
-"""What the provider says of itself on its status page, asked at most once a minute by all functions together."""
+"""What a provider says of itself on its status page, asked at most once a minute by all functions together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.domain import state_keys
 from shared.domain.errors import ProviderError, StaleWrite
-from shared.ports import Clock, StateStore
+from shared.domain.system_status import SystemStatus
+from shared.ports import Clock, Provider, StateStore
+from shared.services.providers.provider_named import provider_named
 
 KEPT = timedelta(seconds=60)
-MAX_ENTRIES = 20
-MAX_TEXT = 300
-LISTS = ("ongoing_incidents", "in_progress_maintenances", "scheduled_maintenances")
-_TEXTS = (
-    "id",
-    "name",
-    "status",
-    "current_worst_impact",
-    "last_update_at",
-    "last_update_message",
-    "starts_at",
-    "ends_at",
-)
 
 
 @dataclass(frozen=True)
 class ReadSystemStatus:
-    """`fetch_status_page` reads the page's summary; None: there is none to ask, because the provider is simulated."""
-
     state: StateStore
     clock: Clock
-    fetch_status_page: Callable[[], Mapping[str, object]] | None
-    status_page_url: str
+    providers: Mapping[str, Provider]
 
-    def run(self) -> dict[str, object]:
+    def run(self, name: str) -> dict[str, object]:
         """`operational`, the three lists, `error` and `status_page_url`; never raises a ProviderError.
 
         A page that cannot be read counts as operational with an `error`, as SimpleTuner's clients expect.
+        Raises UnknownProviderError.
         """
-        if self.fetch_status_page is None:
-            return self._answer({}, "The provider is simulated here, so its status page is not asked.")
-        now = self.clock.now()
-        item = self.state.get(state_keys.system_status("replicate"), now=now)
+        provider = provider_named(self.providers, name)
+        key, now = state_keys.system_status(name), self.clock.now()
+        item = self.state.get(key, now=now)
         if item is not None:
             return dict(item.value)
+        url = provider.profile.status_page_url
         try:
-            answer = self._answer(self.fetch_status_page(), None)
+            status = provider.system_status()
         except ProviderError as error:
-            answer = self._answer({}, error.detail)
+            answer = _answer(SystemStatus(), error.detail, url)
+        else:
+            if status is None:
+                return _answer(SystemStatus(), f"No status page of {provider.profile.label} is asked here.", url)
+            answer = _answer(status, None, url)
         try:
-            self.state.put(state_keys.system_status("replicate"), answer, now=now, expires_at=now + KEPT)
+            self.state.put(key, answer, now=now, expires_at=now + KEPT)
         except StaleWrite:
             return answer
         return answer
 
-    def _answer(self, summary: Mapping[str, object], error: str | None) -> dict[str, object]:
-        lists = {name: _entries(summary.get(name)) for name in LISTS}
-        is_well = not lists["ongoing_incidents"] and not lists["in_progress_maintenances"]
-        return {"operational": is_well, **lists, "error": error, "status_page_url": self.status_page_url}
 
-
-def _entries(found: object) -> list[dict[str, object]]:
-    """The entries of a list with the fields we know, as texts of bounded length; links only to https."""
-    entries: list[dict[str, object]] = []
-    for item in found[:MAX_ENTRIES] if isinstance(found, list) else []:
-        if isinstance(item, Mapping):
-            entry: dict[str, object] = {name: _clean(item[name]) for name in _TEXTS if isinstance(item.get(name), str)}
-            url = item.get("url")
-            if isinstance(url, str) and url.startswith("https://") and len(url) <= MAX_TEXT and url.isprintable():
-                entry["url"] = url
-            entries.append(entry)
-    return entries
-
-
-def _clean(text: object) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in str(text)[:MAX_TEXT])
+def _answer(status: SystemStatus, error: str | None, url: str | None) -> dict[str, object]:
+    return {
+        "operational": status.is_operational,
+        "ongoing_incidents": list(map(dict, status.ongoing_incidents)),
+        "in_progress_maintenances": list(map(dict, status.in_progress_maintenances)),
+        "scheduled_maintenances": list(map(dict, status.scheduled_maintenances)),
+        "error": error,
+        "status_page_url": url,
+    }

@@ -161,7 +161,7 @@ class RecordObservations:
             return False
         if job is None or (job.provider, job.external_id) != (group.remote_id.provider, group.remote_id.external_id):
             return False
-        outcome = merge_observations(job, group.observations)
+        outcome = merge_observations(job, group.observations, our_webhook_url=self._our_webhook_url(group))
         if outcome.job != job or outcome.terminal_conflicts or outcome.unknown_statuses:
             return False
         recorded.jobs[group.remote_id] = job
@@ -256,13 +256,13 @@ class RecordObservations:
             return None
         before = self._job_of(group, claim, snapshot)
         if before is None:
-            return self._discover(group, claim, recorded)
+            return self._discover(group, claim, snapshot, recorded)
         bound = None
         known = before
         if before.external_id is None:
             known = replace(before, external_id=group.remote_id.external_id, kind=group.observations[0].kind)
             bound = Claim(group.remote_id, before.job_id)
-        outcome = merge_observations(known, group.observations)
+        outcome = merge_observations(known, group.observations, our_webhook_url=self._our_webhook_url(group))
         self._report(outcome.terminal_conflicts, outcome.unknown_statuses, recorded)
         recorded.jobs[group.remote_id] = outcome.job
         if outcome.job == before:
@@ -290,13 +290,18 @@ class RecordObservations:
         if job is not None:
             recorded.jobs[group.remote_id] = job
 
-    def _discover(self, group: _Group, claim: Claim | None, recorded: Recorded) -> JobChange | None:
+    def _discover(self, group: _Group, claim: Claim | None, snapshot: Snapshot, recorded: Recorded) -> JobChange | None:
         if claim is not None:
             # A claim without its job is a deletion read halfway; the next look sees the tombstone.
             recorded.ignored.add(group.remote_id)
             return None
         first = group.observations[0]
-        outcome = first_observed(group.observations, self.provider_settings.hardware(first.provider, first.hardware))
+        outcome = first_observed(
+            group.observations,
+            self.provider_settings.hardware(first.provider, first.hardware),
+            is_id_taken=first.external_id in snapshot.jobs,
+            our_webhook_url=self._our_webhook_url(group),
+        )
         if outcome is None or self._is_past_retention(outcome.job):
             recorded.ignored.add(group.remote_id)
             return None
@@ -309,6 +314,11 @@ class RecordObservations:
             claim=Claim(group.remote_id, outcome.job.job_id),
             delivery_ids=group.delivery_ids,
         )
+
+    def _our_webhook_url(self, group: _Group) -> str | None:
+        """Asked for only where an observation tells where the provider reports to."""
+        is_told = any(seen.webhook_url for seen in group.observations)
+        return self.provider_settings.webhook_url(group.remote_id.provider) if is_told else None
 
     def _is_past_retention(self, job: Job) -> bool:
         if self.retention is None or not job.status.is_terminal:

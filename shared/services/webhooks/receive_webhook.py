@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.domain.change import RemoteId
 from shared.domain.errors import (
     InvalidRequestError,
+    NotFoundError,
     PayloadTooLargeError,
     ProviderAnswerInvalidError,
     UnsupportedMediaError,
@@ -19,22 +19,18 @@ from shared.domain.errors import (
 from shared.domain.job import JOB_ID_PATTERN, Job, JobStatus
 from shared.domain.metric import Metric
 from shared.domain.observation import Look, Observation
-from shared.ports import Clock, Telemetry
+from shared.domain.provider_profile import WebhookScheme
+from shared.ports import Clock, Provider, Telemetry
 from shared.services.logs.read_progress import ReadProgress
 from shared.services.logs.stored_texts import StoredTexts
+from shared.services.providers.provider_named import provider_named
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.record_observations import RecordObservations
 from shared.services.webhooks.verify_webhook import WebhookHeaders, checked_headers, is_signed
 from shared.services.webhooks.webhook_keys import WebhookKeys
 
 MAX_BODY_BYTES = 5_000_000
-MAX_DEPTH = 32
-MAX_DIGITS = 40
 PROGRESS_EVERY = timedelta(seconds=2)
-REPEATABLE_KEYS = frozenset({"model"})
-"""Replicate itself sends `model` twice; its last one counts."""
-
-ReadBody = Callable[[Mapping[str, object]], Look]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +55,6 @@ class Received:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceiveWebhook:
-    """`webhook_readers` turn a body of each provider into a look."""
-
     record_observations: RecordObservations
     webhook_keys: WebhookKeys
     read_progress: ReadProgress
@@ -68,14 +62,18 @@ class ReceiveWebhook:
     provider_settings: ProviderSettings
     clock: Clock
     telemetry: Telemetry
-    webhook_readers: Mapping[str, ReadBody]
+    providers: Mapping[str, Provider]
 
     def run(self, delivery: Delivery) -> Received:
         """Record what a genuine callback tells.
 
-        Raises PayloadTooLargeError, UnsupportedMediaError, WebhookRejected (any doubt), SigningKeyUnavailableError,
-        InvalidRequestError (signed, but not a body we can read), StoreUnavailableError (send it again).
+        Raises NotFoundError (no such provider, or it sends none), PayloadTooLargeError, UnsupportedMediaError,
+        WebhookRejected (any doubt), SigningKeyUnavailableError, InvalidRequestError (signed, but not a body we can
+        read), StoreUnavailableError (send it again).
         """
+        profile = provider_named(self.providers, delivery.provider).profile
+        if profile.webhooks is not WebhookScheme.STANDARD_WEBHOOKS:
+            raise NotFoundError(f"{profile.label} sends no webhooks.")
         if len(delivery.body) > MAX_BODY_BYTES:
             raise PayloadTooLargeError(f"A webhook's body may have at most {MAX_BODY_BYTES // 1_000_000} MB.")
         if (delivery.content_encoding or "identity").strip().lower() != "identity":
@@ -116,11 +114,10 @@ class ReceiveWebhook:
             raise WebhookRejected("source address")
 
     def _read(self, delivery: Delivery) -> Look:
-        body = parse_body(delivery.body)
         try:
-            return self.webhook_readers[delivery.provider](body)
-        except ProviderAnswerInvalidError:
-            raise InvalidRequestError("This body tells of no job: it has no usable id or status.") from None
+            return provider_named(self.providers, delivery.provider).read_webhook(delivery.body)
+        except ProviderAnswerInvalidError as error:
+            raise InvalidRequestError(f"This body tells of no job: {error.detail}") from None
 
     def _keep_progress(self, job: Job, look: Look) -> None:
         """A body with a log spares the next reader of the progress a call; at most one in PROGRESS_EVERY counts."""
@@ -136,66 +133,6 @@ def _named_job(delivery: Delivery, seen: Observation) -> dict[RemoteId, str]:
     """The job that the webhook's URL names (`?job=`), if it can be one."""
     job_id = delivery.job_id
     return {seen.remote_id: job_id} if job_id is not None and JOB_ID_PATTERN.fullmatch(job_id) else {}
-
-
-def parse_body(raw: bytes) -> Mapping[str, object]:
-    """A JSON object without anything that two readers could understand differently (T5).
-
-    Raw control characters in strings are taken: Replicate's logs hold them. Raises InvalidRequestError.
-    """
-    try:
-        body = json.loads(
-            raw.decode("utf-8"),
-            strict=False,
-            parse_constant=_refuse_constant,
-            parse_int=_bounded_int,
-            parse_float=_bounded_float,
-            object_pairs_hook=_object_of_unique_keys,
-        )
-    except (ValueError, RecursionError):
-        raise InvalidRequestError("The webhook's body is not acceptable JSON.") from None
-    if not isinstance(body, dict) or _is_too_deep(body):
-        raise InvalidRequestError("The webhook's body is not a JSON object of a sensible depth.")
-    return body
-
-
-def _is_too_deep(body: object) -> bool:
-    level: list[object] = [body]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for value in level
-            for child in (value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return False
-    return True
-
-
-def _object_of_unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs if name not in REPEATABLE_KEYS]
-        if len(set(names)) < len(names):
-            raise ValueError("A key stands twice.")
-    return found
-
-
-def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is not JSON.")
-
-
-def _bounded_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError("A number is too long.")
-    return int(digits)
-
-
-def _bounded_float(digits: str) -> float:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError("A number is too long.")
-    return float(digits)
 
 
 def _is_listed(source_ip: str | None, entries: Iterable[str]) -> bool:

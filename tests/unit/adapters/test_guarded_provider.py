@@ -110,7 +110,7 @@ def assert_held(world: World, guard: GuardedProvider, error: type[ProviderError]
 
 def test_every_call_reaches_the_provider(world: World) -> None:
     guard = world.one
-    assert (guard.name, guard.label) == ("replicate", "Replicate")
+    assert (guard.profile.name, guard.profile.label) == ("replicate", "Replicate")
     assert guard.account() == world.provider.user
     assert guard.list_page(PREDICTION).observations[0].external_id == "job"
     assert look(guard).status is JobStatus.RUNNING

@@ -66,7 +66,7 @@ def test_agreeing_looks_in_any_order_give_one_end_and_one_record(end: JobStatus)
         an_observation(status=JobStatus.QUEUED),
         an_observation(status=JobStatus.RUNNING, created_at=NOON - timedelta(milliseconds=7)),
         an_observation(status=end),
-        an_observation(status=end, predict_seconds=None, started_at=None, error=None),
+        an_observation(status=end, billed_seconds=None, started_at=None, error=None),
         an_observation(status=end, completed_at=None, created_at=NOON + timedelta(milliseconds=3)),
     )
     records = set()
@@ -152,19 +152,54 @@ def test_a_404_never_touches_a_finished_job() -> None:
 def test_a_cost_follows_measured_time_and_never_falls() -> None:
     done = merge_observations(a_job(), [an_observation(status=JobStatus.COMPLETED)]).job
     assert done.cost_usd == Decimal("0.823500")
-    less = merge_observations(done, [an_observation(status=JobStatus.COMPLETED, predict_seconds=Decimal(1))]).job
+    less = merge_observations(done, [an_observation(status=JobStatus.COMPLETED, billed_seconds=Decimal(1))]).job
     assert less.cost_usd == done.cost_usd
-    more = merge_observations(done, [an_observation(status=JobStatus.COMPLETED, predict_seconds=Decimal(600))]).job
+    more = merge_observations(done, [an_observation(status=JobStatus.COMPLETED, billed_seconds=Decimal(600))]).job
     assert more.cost_usd == Decimal("0.915000")
 
 
-def test_an_aborted_job_costs_nothing_and_a_failure_without_metrics_is_unknown() -> None:
-    aborted = an_observation(
-        status=JobStatus.CANCELLED, provider_status="aborted", predict_seconds=None, started_at=None
-    )
-    assert merge_observations(a_job(), [aborted]).job.cost_usd == Decimal(0)
-    failed = an_observation(status=JobStatus.FAILED, predict_seconds=None)
-    assert merge_observations(a_job(), [failed]).job.cost_usd is None
+@pytest.mark.parametrize(
+    ("seconds", "amount", "cost"),
+    [
+        (None, None, None),
+        (Decimal(0), None, Decimal(0)),
+        (Decimal(60), None, Decimal("0.0915")),
+        (None, Decimal("1.25"), Decimal("1.25")),
+        (None, Decimal(0), Decimal(0)),
+    ],
+)
+def test_a_cost_is_what_the_provider_bills_and_unknown_while_it_tells_nothing(
+    seconds: Decimal | None, amount: Decimal | None, cost: Decimal | None
+) -> None:
+    failed = an_observation(status=JobStatus.FAILED, billed_seconds=seconds, billed_usd=amount)
+    assert merge_observations(a_job(), [failed]).job.cost_usd == cost
+
+
+@pytest.mark.parametrize(
+    ("told", "ours", "covered"),
+    [
+        (None, "https://us.example/hook", False),
+        ("https://us.example/hook", "https://us.example/hook", True),
+        ("https://us.example/hook?job=abc", "https://us.example/hook", True),
+        ("https://us.example/hook?a=b&job=abc", "https://us.example/hook?a=b", True),
+        ("https://us.example/hooked", "https://us.example/hook", False),
+        ("https://us.example.evil.example/hook", "https://us.example", False),
+        ("https://elsewhere.example/", None, False),
+    ],
+)
+def test_only_a_webhook_to_our_own_address_covers_a_job(told: str | None, ours: str | None, covered: bool) -> None:
+    job = merge_observations(a_job(), [an_observation(webhook_url=told)], our_webhook_url=ours).job
+    assert job.webhook_covered is covered
+    assert merge_observations(job, [an_observation()], our_webhook_url=None).job.webhook_covered is covered
+
+
+def test_a_found_job_whose_id_is_taken_has_one_of_its_own_and_its_providers_times() -> None:
+    found = first_observed([an_observation("xyz98765abcd")], H100, is_id_taken=True)
+    assert found is not None
+    assert (found.job.external_id, len(found.job.job_id)) == ("xyz98765abcd", 26)
+    assert found.job.job_id != "xyz98765abcd"
+    earlier = an_observation("xyz98765abcd", created_at=after(-5))
+    assert merge_observations(found.job, [earlier]).job.created_at == after(-5)
 
 
 def test_a_running_job_costs_what_has_elapsed_and_stands_still_when_lost() -> None:
@@ -200,7 +235,7 @@ def test_a_discovered_job_has_no_previous_status_and_the_providers_id() -> None:
 def observations(draw: st.DrawFn) -> Observation:
     status = draw(st.sampled_from(PROVIDER_STATUSES))
     seen = an_observation(status=status)
-    blank = draw(st.sets(st.sampled_from(["started_at", "completed_at", "predict_seconds", "error", "created_at"])))
+    blank = draw(st.sets(st.sampled_from(["started_at", "completed_at", "billed_seconds", "error", "created_at"])))
     return replace(seen, **dict.fromkeys(blank))  # type: ignore[arg-type]
 
 
@@ -210,7 +245,7 @@ def test_merging_again_changes_nothing_and_nothing_known_is_erased(looks: list[O
     job = a_job()
     for seen in looks:
         merged = merge_observations(job, [seen]).job
-        for name in ("started_at", "completed_at", "cost_usd", "error_message", "predict_seconds", "queued_at"):
+        for name in ("started_at", "completed_at", "cost_usd", "error_message", "billed_seconds", "queued_at"):
             assert getattr(job, name) is None or getattr(merged, name) is not None
         assert merge_observations(merged, [seen]).job == merged
         assert job.cost_usd is None or (merged.cost_usd or 0) >= job.cost_usd

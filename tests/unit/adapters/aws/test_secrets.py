@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
 
 CANARY = "r8_canary0123456789"
+VARIABLES = {"replicate_api_token": "REPLICATE_API_TOKEN"}
 TOKEN = "replicate_api_token"
 
 
@@ -97,12 +98,14 @@ def test_a_fresh_look_sees_what_another_process_has_stored(ssm: SSMClient, tmp_p
     theirs.put(TOKEN, "new")
     assert (ours.get(TOKEN), ours.get(TOKEN, fresh=True), ours.get(TOKEN)) == ("old", "new", "new")
     FileSecrets(tmp_path / "secrets.json").put(TOKEN, "new")
-    assert EnvironmentFirstSecrets(FileSecrets(tmp_path / "secrets.json"), {}).get(TOKEN, fresh=True) == "new"
+    assert (
+        EnvironmentFirstSecrets(FileSecrets(tmp_path / "secrets.json"), VARIABLES, {}).get(TOKEN, fresh=True) == "new"
+    )
 
 
 def test_values_are_in_no_repr(store: SecretStore) -> None:
     store.put(TOKEN, CANARY)
-    wrapped = EnvironmentFirstSecrets(store, {"REPLICATE_API_TOKEN": CANARY})
+    wrapped = EnvironmentFirstSecrets(store, VARIABLES, {"REPLICATE_API_TOKEN": CANARY})
     assert store.get(TOKEN) == CANARY
     assert CANARY not in repr(store) + repr(wrapped) + store.location() + wrapped.location()
 
@@ -293,20 +296,20 @@ def test_a_fault_is_not_remembered(cached: SsmSecrets, counting: CountingSsm) ->
 
 def test_a_token_of_the_environment_wins_over_a_stored_one() -> None:
     stored = FakeSecrets(**{TOKEN: "stored"})
-    secrets = EnvironmentFirstSecrets(stored, {"REPLICATE_API_TOKEN": " given\n"})
+    secrets = EnvironmentFirstSecrets(stored, VARIABLES, {"REPLICATE_API_TOKEN": " given\n"})
     assert secrets.get(TOKEN) == "given"
     assert secrets.location() == "the environment (REPLICATE_API_TOKEN), which wins over the memory of this test"
 
 
 @pytest.mark.parametrize("environment", [{}, {"REPLICATE_API_TOKEN": ""}, {"REPLICATE_API_TOKEN": "  "}])
 def test_without_one_in_the_environment_the_stored_token_counts(environment: dict[str, str]) -> None:
-    secrets = EnvironmentFirstSecrets(FakeSecrets(**{TOKEN: "stored"}), environment)
+    secrets = EnvironmentFirstSecrets(FakeSecrets(**{TOKEN: "stored"}), VARIABLES, environment)
     assert (secrets.get(TOKEN), secrets.location()) == ("stored", "the memory of this test")
 
 
 def test_storing_and_deleting_reach_the_stored_secrets() -> None:
     stored = FakeSecrets()
-    secrets = EnvironmentFirstSecrets(stored, {"REPLICATE_API_TOKEN": "given"})
+    secrets = EnvironmentFirstSecrets(stored, VARIABLES, {"REPLICATE_API_TOKEN": "given"})
     secrets.put(TOKEN, "new")
     assert stored.values == {TOKEN: "new"}
     secrets.delete(TOKEN)
@@ -314,5 +317,7 @@ def test_storing_and_deleting_reach_the_stored_secrets() -> None:
 
 
 def test_other_variables_of_the_environment_are_no_secrets() -> None:
-    secrets = EnvironmentFirstSecrets(FakeSecrets(), {"PATH": "/bin", "OTHER": "x", "REPLICATE_API_TOKEN": "given"})
+    secrets = EnvironmentFirstSecrets(
+        FakeSecrets(), VARIABLES, {"PATH": "/bin", "OTHER": "x", "REPLICATE_API_TOKEN": "given"}
+    )
     assert (secrets.get("path"), secrets.get("PATH"), secrets.get("other")) == (None, None, None)
