@@ -19,7 +19,8 @@ LAYER = REPOSITORY / "build" / "layer"
 STAMP = REPOSITORY / "build" / "layer.sha256"
 PYTHON_VERSION = "3.13"
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
-IN_THE_RUNTIME = frozenset({"boto3", "botocore", "s3transfer", "python-dateutil", "six", "urllib3"})
+IN_THE_RUNTIME = frozenset({"boto3", "botocore", "s3transfer", "python-dateutil", "six"})
+"""Its urllib3 may be of another major version than ours; the layer's comes first on the path."""
 LARGEST_BYTES = 60_000_000
 
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)

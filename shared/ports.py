@@ -168,10 +168,12 @@ class Provider(Protocol):
     def account(self, token: str | None = None) -> Account:
         """Whom the stored token, or this one in its place, belongs to."""
 
-    def list_page(
-        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
-    ) -> ObservationPage:
-        """One page of a list, newest first; `created_after` may be ignored where the provider has no such filter."""
+    def list_page(self, kind: str, *, page: str | None = None, active_since: datetime | None = None) -> ObservationPage:
+        """One page of a list, newest first.
+
+        `active_since`: only jobs that are active are wanted, and none that was created before; whatever filter the
+        provider has for that may be used, and what is not wanted may come all the same.
+        """
 
     def get(self, external_id: str, kind: str) -> Look:
         """One job and the end of its log. Raises ProviderJobNotFoundError on 404."""

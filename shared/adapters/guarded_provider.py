@@ -90,10 +90,8 @@ class GuardedProvider:
     def account(self, token: str | None = None) -> Account:
         return self._guarded(lambda: self._inner.account(token), passes_breaker=True)
 
-    def list_page(
-        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
-    ) -> ObservationPage:
-        return self._guarded(lambda: self._inner.list_page(kind, page=page, created_after=created_after))
+    def list_page(self, kind: str, *, page: str | None = None, active_since: datetime | None = None) -> ObservationPage:
+        return self._guarded(lambda: self._inner.list_page(kind, page=page, active_since=active_since))
 
     def get(self, external_id: str, kind: str) -> Look:
         return self._guarded(lambda: self._inner.get(external_id, kind))

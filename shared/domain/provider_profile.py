@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
@@ -21,10 +21,9 @@ class ProviderProfile:
     """One provider. It is loaded by every function, so a profile's module imports nothing but the domain.
 
     `name` stands in keys, paths and variables, `label` before people. `kinds` are the provider's own words for its
-    lists, in the order in which they are read. `has_active_list`: a list can be asked for what is active alone, so
-    that no job is looked for by its age. `log_kept_for` is how long a log can be fetched after the end, None: always.
-    `webhooks` None: it sends none; `repeatable_keys` may stand twice in its JSON. `job_url` shows a job to people,
-    with `{external_id}` in it.
+    lists, in the order in which they are read. `log_kept_for` is how long after its end a job's log can be fetched,
+    None: always. `webhooks` None: it sends none; `repeatable_keys` may stand twice in its JSON. `job_url` shows a job
+    to people, with `{external_id}` in it.
     """
 
     name: str
@@ -36,10 +35,9 @@ class ProviderProfile:
     kinds: tuple[str, ...]
     hardware: Mapping[str, Hardware]
     default_hardware: str
-    has_active_list: bool = False
     log_kept_for: timedelta | None = None
     webhooks: WebhookScheme | None = None
-    repeatable_keys: frozenset[str] = field(default=frozenset())
+    repeatable_keys: frozenset[str] = frozenset()
     status_page_url: str | None = None
     job_url: str | None = None
 

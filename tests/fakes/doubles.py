@@ -65,9 +65,7 @@ class FakeProvider:
         self._begin("account")
         return self.user
 
-    def list_page(
-        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
-    ) -> ObservationPage:
+    def list_page(self, kind: str, *, page: str | None = None, active_since: datetime | None = None) -> ObservationPage:
         self._begin("list_page")
         newest_first = sorted(
             (job for job in self.jobs.values() if job.kind == kind),

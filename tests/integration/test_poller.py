@@ -67,11 +67,9 @@ class SlowProvider(FakeProvider):
         self.looked_at: dict[str, list[datetime]] = {}
         self.hold: list[str] = []
 
-    def list_page(
-        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
-    ) -> ObservationPage:
+    def list_page(self, kind: str, *, page: str | None = None, active_since: datetime | None = None) -> ObservationPage:
         self._suffer()
-        found = super().list_page(kind, page=page, created_after=created_after)
+        found = super().list_page(kind, page=page, active_since=active_since)
         for seen in found.observations:
             self.looked_at.setdefault(seen.external_id, []).append(self._time.now())
         return found
@@ -271,9 +269,9 @@ def test_a_paused_tick_cannot_write_its_place_but_what_it_saw_counts(engine: Eng
 
     class Freezing(FakeProvider):
         def list_page(
-            self, kind: str, *, page: str | None = None, created_after: datetime | None = None
+            self, kind: str, *, page: str | None = None, active_since: datetime | None = None
         ) -> ObservationPage:
-            found = system.provider.list_page(kind, page=page, created_after=created_after)
+            found = system.provider.list_page(kind, page=page, active_since=active_since)
             system.clock.advance(31)
             later.append(poller.run(system.provider, interval=30))
             return found
@@ -479,10 +477,10 @@ def told_otherwise(seen: Observation, chance: random.Random, now: datetime) -> O
         {"started_at": earlier},
         {"model": "owner/name"},
         {"output_url": "https://example.com/out"},
-        {"webhook_covered": True},
+        {"webhook_url": WEBHOOK_URL},
         {"provider_status": "processing at last"},
         {"status": None, "provider_status": "rebooting"},
-        succeeded | {"predict_seconds": Decimal(12)},
+        succeeded | {"billed_seconds": Decimal(12)},
     ]
     return replace(seen, **chance.choice(changes))
 
@@ -602,7 +600,7 @@ def test_jobs_that_always_fail_starve_nobody(engine: Engine) -> None:
 
     class Poisoned(FakeProvider):
         def list_page(
-            self, kind: str, *, page: str | None = None, created_after: datetime | None = None
+            self, kind: str, *, page: str | None = None, active_since: datetime | None = None
         ) -> ObservationPage:
             return ObservationPage((), None)
 
@@ -655,7 +653,7 @@ def test_a_throttled_round_goes_on_behind_the_place_where_it_was_held(engine: En
         left = 0
 
         def list_page(
-            self, kind: str, *, page: str | None = None, created_after: datetime | None = None
+            self, kind: str, *, page: str | None = None, active_since: datetime | None = None
         ) -> ObservationPage:
             return ObservationPage((), None)
 
@@ -793,7 +791,7 @@ def test_absence_from_every_list_ends_nothing(engine: Engine) -> None:
 
     class Unlisted(FakeProvider):
         def list_page(
-            self, kind: str, *, page: str | None = None, created_after: datetime | None = None
+            self, kind: str, *, page: str | None = None, active_since: datetime | None = None
         ) -> ObservationPage:
             self.calls["list_page"] += 1
             return ObservationPage((), None)

@@ -54,7 +54,7 @@ def all_pages(provider: ReplicateProvider, kind: str, since: datetime | None = N
     seen: list[Observation] = []
     place = None
     for _ in range(20):
-        page = provider.list_page(kind, page=place, created_after=since)
+        page = provider.list_page(kind, page=place, active_since=since)
         seen += page.observations
         place = page.next_page
         if place is None:

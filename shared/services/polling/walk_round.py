@@ -87,7 +87,7 @@ class Round:
                 self.resume = self._list_cursor(cursor.kind, page, horizon)
                 return
             try:
-                answer = self.provider.list_page(cursor.kind, page=page, created_after=oldest)
+                answer = self.provider.list_page(cursor.kind, page=page, active_since=oldest)
             except ProviderThrottledError:
                 self.resume = self._list_cursor(cursor.kind, page, horizon)
                 raise

@@ -50,15 +50,13 @@ class ReplicateProvider:
             raise ProviderAnswerInvalidError("Replicate did not say whom the API token belongs to; please try again.")
         return Account(username, plain_text(body.get("name"), MAX_NAME_LENGTH))
 
-    def list_page(
-        self, kind: str, *, page: str | None = None, created_after: datetime | None = None
-    ) -> ObservationPage:
+    def list_page(self, kind: str, *, page: str | None = None, active_since: datetime | None = None) -> ObservationPage:
         """One page; trainings know no date filter. `page` is the query of `next`, which repeats the filters."""
         path = _PATHS[kind]
         if page is not None and not is_page_query(page):
             raise ProviderAnswerInvalidError("The stored place in Replicate's list is damaged; please sync again.")
-        if page is None and created_after is not None and kind == PREDICTION:
-            page = f"created_after={quote(to_iso(created_after), safe='')}"
+        if page is None and active_since is not None and kind == PREDICTION:
+            page = f"created_after={quote(to_iso(active_since), safe='')}"
         read = page_from_body(
             self._api.object_of("GET", f"{path}?{page}" if page else path),
             list_url=f"{self._api.base_url}/{path}",

@@ -155,8 +155,8 @@ def test_pages_follow_each_other_by_their_cursor() -> None:
     transport = FakeTransport(first, page({"id": "older", "status": "aborted"}))
     replicate = provider(transport)
     since = datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
-    one = replicate.list_page(PREDICTION, created_after=since)
-    two = replicate.list_page(PREDICTION, page=one.next_page, created_after=since)
+    one = replicate.list_page(PREDICTION, active_since=since)
+    two = replicate.list_page(PREDICTION, page=one.next_page, active_since=since)
     assert paths(transport) == [
         "/v1/predictions?created_after=2026-03-01T11%3A00%3A00.000000Z",
         "/v1/predictions?cursor=cD0y%3D&created_after=x",
@@ -167,7 +167,7 @@ def test_pages_follow_each_other_by_their_cursor() -> None:
 
 def test_trainings_are_listed_without_the_filter_they_do_not_know() -> None:
     transport = FakeTransport(page())
-    provider(transport).list_page(TRAINING, created_after=datetime(2026, 3, 1, tzinfo=UTC))
+    provider(transport).list_page(TRAINING, active_since=datetime(2026, 3, 1, tzinfo=UTC))
     assert paths(transport) == ["/v1/trainings"]
 
 
