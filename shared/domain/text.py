@@ -46,7 +46,10 @@ def shorten_line(line: str, limit: int = LAST_LOG_LIMIT) -> str:
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
-def newest_lines(text: str, *, characters: int, lines: int) -> list[str]:
-    """The last lines of `text`, oldest first, cleaned; of a longer line its newest end (LINE_LIMIT) is kept."""
-    window = clean_text(text[-characters:]).rsplit("\n", lines)[-lines:]
-    return [line if len(line) <= LINE_LIMIT else line[-LINE_LIMIT:] for line in window]
+def newest_lines(text: str, *, characters: int, lines: int) -> tuple[str, list[str]]:
+    """The last lines of `text`, oldest first, cleaned; of a longer line its newest end (LINE_LIMIT) is kept.
+
+    Before them what else the last `characters` hold, cleaned: empty if those are no more lines.
+    """
+    before, *window = f"\n{clean_text(text[-characters:])}".rsplit("\n", lines)
+    return before[1:], [line if len(line) <= LINE_LIMIT else line[-LINE_LIMIT:] for line in window]

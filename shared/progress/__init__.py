@@ -26,30 +26,34 @@ __all__ = [
 ]
 
 _WINDOW = 65_536
-_LINES = 800
+_LINES = 600
 _FURTHER_BACK = 1_048_576
-_FINDS = 32
+_FINDS = 16
+_TRIES = 2_000
+_DIGIT_WITHIN = 16
+_DIGIT_BEFORE = 3
 _BEFORE_ANCHOR = 512
 _BEHIND_ANCHOR = 1_024
-_ANCHORS = ("%|", "tep ", "poch ", "tep:", "poch:")
+_ANCHORS = ("%|", "tep", "poch", "TEP", "POCH", "iter", "Iter", "atch", "][")
+_DIGITS = frozenset("0123456789")
 _BANNERS = ("otal optimization steps", "um Epochs", "otal steps", "num_train_epochs")
 
 
 def read_progress(tail: str, previous: Progress | None = None) -> Progress:
     """What the newest end of a log tells of the job, in the light of the `previous` reading of the same job.
 
-    Any text is safe. Its last 64 kB are read whole; only if they hold no counter, what stands further back (1 MB) is
-    searched for one. A number that the tail no longer shows is kept from `previous`.
+    Any text is safe. Its last 600 lines, at most 64 kB, are read whole; only if they hold no counter, what stands
+    further back (1 MB) is searched for one. A number that the tail no longer shows is kept from `previous`.
     """
-    window = newest_lines(tail, characters=_WINDOW, lines=_LINES)
+    before, window = newest_lines(tail, characters=_WINDOW, lines=_LINES)
+    before = tail[-_FURTHER_BACK:-_WINDOW] + before
     reader = Reader(previous)
-    if len(tail) > _WINDOW:
-        for line in _earlier(tail, _BANNERS, 1):
-            reader.announce(line)
+    for line in _lines_with(before, _BANNERS, 1):
+        reader.announce(line)
     reader.read(window)
     progress = reader.progress
-    if len(tail) > _WINDOW and not reader.has_numbers and (earlier := _earlier(tail, _ANCHORS, _FINDS)):
-        progress = _joined(_read(earlier, previous), progress, previous or Progress())
+    if not reader.has_numbers and (earlier := _lines_with(before, _ANCHORS, _FINDS)):
+        progress = _joined(_read([*earlier, ""], previous), progress, previous or Progress())
     newest = next((line for line in reversed(window) if line and not line.isspace()), None)
     last_log = shorten_line(newest) if newest else previous.last_log if previous else None
     return replace(progress, last_log=last_log)
@@ -68,18 +72,26 @@ def _joined(earlier: Progress, later: Progress, previous: Progress) -> Progress:
     return replace(earlier, **{**told, "stage": stage or later.stage})
 
 
-def _earlier(text: str, anchors: tuple[str, ...], finds: int) -> list[str]:
-    """Lines before the window that hold one of the anchors, at most `finds` for each, oldest first."""
-    start, end = max(0, len(text) - _FURTHER_BACK), len(text) - _WINDOW
+def _lines_with(text: str, anchors: tuple[str, ...], finds: int) -> list[str]:
+    """Lines that hold one of the anchors beside a digit, the last `finds` for each, oldest first."""
     places: dict[int, str] = {}
     for anchor in anchors:
-        position = end
-        for _ in range(finds):
-            found = text.rfind(anchor, start, position)
-            if found < 0:
+        position, found_lines = len(text), 0
+        for _ in range(_TRIES):
+            found = text.rfind(anchor, 0, position)
+            if found < 0 or found_lines == finds:
                 break
-            left, right = max(start, found - _BEFORE_ANCHOR), min(end, found + _BEHIND_ANCHOR)
+            position = found
+            if not _has_digit(text[max(0, found - _DIGIT_BEFORE) : found + len(anchor) + _DIGIT_WITHIN]):
+                continue
+            left = max(0, found - _BEFORE_ANCHOR)
             left = max(left, text.rfind("\n", left, found) + 1, text.rfind("\r", left, found) + 1)
+            right = found + _BEHIND_ANCHOR
             places[left] = clean_text(re.split(r"[\r\n]", text[left:right], maxsplit=1)[0])
             position = left
+            found_lines += 1
     return [places[place] for place in sorted(places)]
+
+
+def _has_digit(text: str) -> bool:
+    return not _DIGITS.isdisjoint(text)

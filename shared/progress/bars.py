@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import lru_cache
 
-from shared.progress.numbers import shows_loss, steps_a_second, whole_number
+from shared.progress.numbers import scaled_number, shows_loss, steps_a_second, whole_number
 
 
 class BarKind(Enum):
@@ -40,11 +40,14 @@ class Bar:
     total: int | None
     tail: str
     end: int
+    is_scaled: bool = False
+    """Whether it counts in thousands, `1.20k/10.0k`: too many steps for their pace to tell anything."""
 
 
 _BAR = re.compile(
     r"(?P<percent>\d{1,3})(?:\.\d{1,4})?%\s?(?P<body>\\?\|[^|]{0,512}\||\||[━╸╺╴─]{2,200})?\s{0,4}"
-    r"(?P<done>\d[\d,]{0,11})(?P<unit>(?:\.\d{1,9})?[kKMGT]i?B?|B)?/(?P<total>\d[\d,]{0,11})(?P<total_unit>[\w.]{0,12})\s?"
+    r"(?P<done>\d[\d,]{0,17}(?P<unit>(?:\.\d{1,9})?[kKMGT]i?B?|B)?)"
+    r"/(?P<total>(?P<digits>\d[\d,]{0,17})(?P<total_unit>[\w.]{0,12}))\s?"
     r"(?:\[(?P<tail>[^\]]{0,512})\]?)?",
     re.ASCII,
 )
@@ -55,6 +58,9 @@ _KERAS = re.compile(
 _KERAS_GLUED = re.compile(r"(?<=\d)[A-Z][a-z]{2}")
 _RICH = re.compile(
     r"(?P<name>Epoch \d{1,9}/\d{1,9}) +[━╸╺╴─]{2,200} +(?P<done>\d{1,9})/(?P<total>\d{1,9}) (?P<tail>.{0,400})"
+)
+_FASTPROGRESS = re.compile(
+    r"\d%? \[(?P<done>\d{1,9})/(?P<total>\d{1,9}) (?P<tail>[\d:]{4,12}<[^\]]{0,512})\]?", re.ASCII
 )
 _WIDGET = re.compile(r"\s{0,8}(?P<done>\d{1,9})/(?P<total>\d{1,9}) \[(?P<tail>[\d:]{4,12}<[^\]]{0,512})\]?", re.ASCII)
 _NOTEBOOK = re.compile(
@@ -71,14 +77,16 @@ _PREFIX = re.compile(
 )
 _EVALUATING = re.compile(
     r"idat(?:ion|ing)|evaluat|sanity|denois|inference|predict|generat(?:e|ing) (?!.{0,40}(?:split|dataset|class))"
-    r"|(?<![\w-])(?:eval|val|valid|sampl(?:ing|es?)(?! paths?))(?![\w-])|^test(?:ing)?\b(?!-)"
+    r"|^class\s{1,30}images\b|(?<![\w-])(?:eval|val|valid|sampl(?:ing|es?)(?! paths?))(?![\w-])|^test(?:ing)?\b(?!-)"
 )
 _PREPARING = re.compile(
-    r"load|shard|cach|latent|embed|download|fetch|\bmap\b|mapping|tokeni|process|prepar|filter|split|scan|bucket|discover"
+    r"load|shard|cach|latent|embed|download|fetch|\bmap\b|mapping|tokeni|process|prepar|filter|split|scan|bucket"
+    r"|discover"
     r"|\bread|extract|pack|quanti|convert|concat|import|enumerat|comput|encod|check|verif|resolv|caption|dataset|prompt"
     r"|weight|safetensors|\.bin|\.json|\.pth?\b|materiali|group|dropp|truncat|shuffl|flatten|unzip|collect|transfer"
     r"|merg|initiali|clean|moving|copy|file|images?\b|video|audio|index|generating|applying|adding|creating|build"
 )
+_PREPARING_PLAINLY = re.compile(r"\b(?:scanning|caching)\b")
 _TRAINING_START = re.compile(r"(?:global )?(?:train(?:ing)?\b|epochs?\b|steps?\b|iter(?:ation)?s?\b)")
 _JOB_STEPS = re.compile(r"\bsteps[:\s]*$")
 _EPOCH_NUMBER = re.compile(
@@ -92,6 +100,7 @@ _UPLOAD = re.compile(r"upload|push")
 _WARMUP = re.compile(r"warm(?:ing)?[ -]?up")
 _TRAINER_METRICS = re.compile(r"(?<![\w/])(?:lr|learning_rate)\b")
 _OF_EPOCHS = re.compile(r"(?:s/|\d ?)epochs?(?:/s)?\b")
+_OF_STEPS = re.compile(r"[\d.?] ?(?:[kKMG]?(?:it|steps?|batch(?:es)?)/s|s/[kKMG]?(?:it|step|batch))")
 _OF_NO_STEPS = re.compile(
     r"(?:examples?|files?|[kKMGT]?i?B|tokens?|rows?|img|images?|imgs|it_sample|docs?|prompts?|records?)/s\b"
     r"|s/(?:example|file|img|image|prompt|doc)"
@@ -127,10 +136,14 @@ def _percent_bar(line: str) -> Bar | None:
             bar = (name, found)
         name_start = found.end()
     if bar is None:
-        return None
+        fast = _FASTPROGRESS.search(line) if "% [" in line else None
+        return _bar(line[: fast.start()].partition(" : |")[0], fast, whole_number(fast["total"])) if fast else None
     name, found = bar
-    is_of_bytes = bool(found["unit"] or found["total_unit"])
-    return _bar(name, found, whole_number(found["total"]), is_of_things=is_of_bytes)
+    has_units = bool(found["unit"] or found["total_unit"])
+    is_of_steps = has_units and _OF_STEPS.search(found["tail"] or "") is not None
+    total = scaled_number(found["total"]) if is_of_steps else whole_number(found["digits"])
+    bar_ = _bar(name, found, total, is_of_things=has_units and not is_of_steps)
+    return replace(bar_, is_scaled=True) if is_of_steps else bar_
 
 
 def _bar_without_percent(line: str) -> Bar | None:
@@ -153,7 +166,11 @@ def _bar(title: str, found: re.Match[str], total: int | None, *, is_of_things: b
     kind = _kind(title.lower(), _nature(tail))
     if is_of_things and kind not in {BarKind.VALIDATION, BarKind.OTHER}:
         kind = BarKind.PREPARING
-    return Bar(kind, title, whole_number(found["done"].lstrip("-")) or 0, total, tail, found.end())
+    return Bar(kind, title, _done(found["done"]), total, tail, found.end())
+
+
+def _done(text: str) -> int:
+    return scaled_number(text.lstrip("-").rstrip("iB")) or 0
 
 
 def _title(text: str) -> str:
@@ -195,7 +212,7 @@ def _nature(tail: str) -> _Nature:
 def is_too_fast(bar: Bar) -> bool:
     """Whether a bar moves as no training does: a hundred steps a second and more, or at its end within two seconds."""
     rate = steps_a_second(bar.tail)
-    if rate is not None and rate >= _TOO_FAST:
+    if rate is not None and rate >= _TOO_FAST and not bar.is_scaled:
         return True
     return bar.total == bar.done and _AT_ONCE.match(bar.tail) is not None
 
@@ -212,6 +229,8 @@ def _kind(title: str, nature: _Nature) -> BarKind:
         return BarKind.EPOCH_STEPS
     if nature is _Nature.TRAINER:
         return _training_kind(title) or BarKind.JOB_STEPS
+    if nature is not _Nature.LOSS and _PREPARING_PLAINLY.search(title):
+        return BarKind.PREPARING
     if nature is _Nature.EVALUATION or _EVALUATING.search(title):
         return BarKind.VALIDATION
     if nature is _Nature.LOSS:

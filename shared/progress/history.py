@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from shared.domain.text import LINE_LIMIT, clean_text
-from shared.progress import lines
+from shared.progress import counters, rules
 from shared.progress.bars import Bar, BarKind, find_bar
 from shared.progress.numbers import seconds_of_clock, training_loss
 from shared.progress.progress import HistoryPoint
+from shared.progress.shapes import is_noise
 
 HISTORY_LIMIT = 500
 
@@ -91,9 +92,9 @@ class _Curve:
             text = f"{bar.name} {bar.tail}"
         elif bar is None:
             text = line.lower()
-            if lines.is_noise(text) or not lines.shows_training(text):
+            if is_noise(text) or not rules.TRAINED.says(text):
                 return
-            step = lines.counts_of(text).step
+            step = counters.counts_of(text).step
             self._records += 1
             self._step = step if step is not None else self._step
         else:
@@ -117,7 +118,7 @@ class _Curve:
         """The steps of the epochs before the one that the bar counts."""
         if bar.kind is not BarKind.EPOCH_STEPS or bar.total is None:
             return 0
-        epoch, epochs = lines.epoch_of(bar.name)
+        epoch, epochs = counters.epoch_of(bar.name)
         counts_from_one = epochs is not None or "|" in bar.name
         return bar.total * max(int(epoch) - counts_from_one, 0) if epoch is not None else 0
 

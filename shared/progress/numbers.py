@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import re
 
-_DIGITS_LIMIT = 9
+_DIGITS_LIMIT = 15
+_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000, "g": 1_000_000_000, "t": 1_000_000_000_000}
+_LARGEST = 10**_DIGITS_LIMIT
 _CLOCK = re.compile(r"(?:(\d{1,4}) days?,? ?)?(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2})(?:\.\d{1,6})?", re.ASCII)
-_WORDED = re.compile(r"(\d{1,6})(d|h|m|s)(?![a-z])", re.ASCII)
+_WORDED = re.compile(
+    r"(\d{1,9}(?:\.\d{1,6})?) ?(d|h|m|s)(?:ays?|ours?|rs?|in(?:ute)?s?|ec(?:ond)?s?)?(?![a-z])(?:,| and)?\s?", re.ASCII
+)
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _FLOAT = r"[-+]?(?:\d{1,18}(?:\.\d{0,25})?|\.\d{1,25})(?:e[-+]?\d{1,3})?|[-+]?nan|[-+]?inf(?:inity)?"
 _LOSS = re.compile(
     r"(?<![\w/])(?P<key>(?:[a-z]{1,16}[ _])?(?:[a-z]{1,16}[_/])?loss(?:_step|_epoch)?)"
-    r"(?:'|\"|\*){0,3}\)?\s{0,3}[:= ]\s{0,3}[*'\"]{0,2}"
+    r"(?:'|\"|\*){0,3}\)?(?:\s{0,3}[:= ]|\s{1,30}\|)\s{0,3}[*'\"]{0,2}"
     rf"(?P<value>{_FLOAT})(?!\w)",
     re.IGNORECASE | re.ASCII,
 )
@@ -33,14 +37,36 @@ _LEARNING_RATE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _LOGGED_RATE = re.compile(r"(s/it|s/step|(?:iter|it|steps?)/s)\)['\"]?\s?[:=]\s?(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
-_REMAINING = re.compile(r"remaining_time['\"]?\s?[:=]\s?['\"]?([\w:, ]{1,32})", re.ASCII)
+_TIME_LEFT = re.compile(
+    r"(?<![\w/-])(?:eta|remaining(?:[ _]time)?|time[ _](?:left|remaining)|estimated time(?: to finish| remaining"
+    r"| left)?)"
+    r"['\"]?(?: \(time\))?\s{0,3}[:=]?\s{0,3}['\"]?(?=\d)",
+    re.ASCII,
+)
+_LEFT_BEHIND = re.compile(
+    r"(?<![\w.])(\d{1,6}:\d\d(?::\d\d)?|\d{1,6}(?:\.\d{1,6})? ?(?:hours?|h|minutes?|min|m|seconds?|sec|s)) (?:left"
+    r"|remaining)\b",
+    re.ASCII,
+)
+_LEFT_WORDS = ("eta", "remaining", "left", "estimated")
+_CLOCK_AHEAD = re.compile(r"(?:\d{1,4} days?,? ?)?(?:\d{1,6}:)?\d{1,6}:\d{2}\b", re.ASCII)
 _RATE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s?(s/(?:it|step|batch)|(?:it|step|steps|batch|batches)/s)\b", re.ASCII)
 
 
 def whole_number(text: str) -> int | None:
-    """A count as logs write it (`1,548`); `None` beyond nine digits, which no real counter has."""
-    digits = text.replace(",", "")
+    """A count as logs write it (`1,548`); `None` beyond fifteen digits, which no real counter has."""
+    digits = text.replace(",", "") if "," in text else text
     return int(digits) if 0 < len(digits) <= _DIGITS_LIMIT and digits.isascii() and digits.isdigit() else None
+
+
+def scaled_number(text: str) -> int | None:
+    """A count that may be written short: `1,548`, `1.5K`, `1e+04`."""
+    whole = whole_number(text)
+    if whole is not None:
+        return whole
+    unit = _UNITS.get(text[-1:].lower())
+    value = finite(text[:-1] if unit else text)
+    return round(value * (unit or 1)) if value is not None and 0 <= value <= _LARGEST else None
 
 
 def finite(text: str) -> float | None:
@@ -63,7 +89,7 @@ def seconds_of_clock(text: str) -> float | None:
         days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
         return float(days * 86400 + hours * 3600 + minutes * 60 + seconds)
     parts = _WORDED.findall(text)
-    return float(sum(int(number) * _UNIT_SECONDS[unit] for number, unit in parts)) if parts else None
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts) if parts else None
 
 
 def steps_a_second(text: str) -> float | None:
@@ -108,7 +134,28 @@ def logged_rate(text: str) -> float | None:
     return round(1 / value, 6) if found[1].startswith("s/") else value
 
 
-def remaining_time(text: str) -> float | None:
-    """The seconds left in a trainer's record: `'remaining_time': '2h 7m 13s'`."""
-    found = _REMAINING.search(text)
-    return seconds_of_clock(found[1]) if found else None
+def time_left(text: str) -> float | None:
+    """The seconds left that a line in small letters tells: `eta: 1 day, 13:01:00`, `'remaining_time': '2h 7m 13s'`."""
+    for word in _LEFT_WORDS:
+        if word in text:
+            break
+    else:
+        return None
+    if found := _TIME_LEFT.search(text):
+        return _duration_at(text, found.end())
+    behind = _LEFT_BEHIND.search(text)
+    return seconds_of_clock(behind[1]) if behind else None
+
+
+def _duration_at(text: str, start: int) -> float | None:
+    """The duration that begins there: a clock, or numbers each with its unit."""
+    if clock := _CLOCK_AHEAD.match(text, start):
+        return seconds_of_clock(clock[0])
+    seconds, position = 0.0, start
+    for _ in _UNIT_SECONDS:
+        part = _WORDED.match(text, position)
+        if part is None:
+            break
+        seconds += float(part[1]) * _UNIT_SECONDS[part[2]]
+        position = part.end()
+    return seconds if position > start else None

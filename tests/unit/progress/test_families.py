@@ -749,7 +749,7 @@ SURROUNDINGS: dict[str, Case] = {
             "       3/20      8.04G      1.624         28        512: 100% ━━━━━━━━━━━━ 86/86 1.5it/s 56.5s"
         ),
         TRAINING,
-        None,
+        15.0,
     ),
     "checked-folders-are-no-validation": (
         "INFO Validating /data/me/img existence and writability... SUCCESS\nINFO Total steps: 480",
@@ -911,6 +911,147 @@ SURROUNDINGS: dict[str, Case] = {
     "bar-without-its-end": ("flux_train_replicate:  40% | 400/1000 [02:30<03:45, 2.67it/s]", TRAINING, 40.0),
 }
 
+VALIDATION_TABLE = "                 Class     Images  Instances      Box(P          R      mAP50  mAP50-95)"
+ULTRALYTICS: dict[str, Case] = {
+    "row": (
+        (
+            "     73/100      2.27G     0.7556     0.7349     0.8481         37        640:  82%|████████▏ | 1167/1426 "
+            "[03:48<00:50,  5.08it/s]8.14it/s]"
+        ),
+        TRAINING,
+        72.8,
+    ),
+    "row-of-thick-bars": (
+        "       3/20      8.04G      1.624         28        512: 50% ━━━━━━────── 43/86 1.5it/s 28.2s<28.0s",
+        TRAINING,
+        12.5,
+    ),
+    "first-row": (
+        (
+            "Starting training for 20 epochs...\n\n"
+            "      Epoch    GPU_mem   box_loss   cls_loss   dfl_loss  Instances       Size\n"
+            "       1/20      2.27G      1.624      2.1      1.2         28        640:   0%|          | 0/86 [00:00<?]"
+        ),
+        TRAINING,
+        0.0,
+    ),
+    "row-of-the-older-ones-that-count-from-zero": (
+        "     0/299     3.35G    0.1042   0.06779   0.04321        45       640: 100%|██████████| 8/8 [00:10<00:00]",
+        TRAINING,
+        0.3,
+    ),
+    "validation": (
+        (
+            "     73/100      2.27G     0.7556         37        640: 100%|████| 1426/1426 [03:48<00:00,  5.08it/s]\n"
+            f"{VALIDATION_TABLE}:   5%|▌         | 13/246 [00:01<00:31,  7.46it/s]"
+        ),
+        VALIDATION,
+        73.0,
+    ),
+    "validation-of-thick-bars": (f"{VALIDATION_TABLE}: 100% ━━━━━━━━━━━━ 4/4 2.1it/s 1.9s", VALIDATION, None),
+    "end": (
+        (
+            "100 epochs completed in 0.512 hours.\nOptimizer stripped from runs/detect/train/weights/last.pt, 6.2MB\n\n"
+            "Validating runs/detect/train/weights/best.pt...\n"
+            f"{VALIDATION_TABLE}: 100%|██████████| 4/4 [00:03<00:00,  1.2it/s]\n"
+            "Speed: 0.2ms preprocess, 1.1ms inference, 0.0ms loss, 0.5ms postprocess per image\n"
+            "Results saved to runs/detect/train"
+        ),
+        VALIDATION,
+        100.0,
+    ),
+    "speed": ("Speed: 0.2ms preprocess, 1.1ms inference, 0.0ms loss, 0.5ms postprocess per image", None, None),
+    "scanning": (
+        "train: Scanning /data/train.cache... 128 images, 0 backgrounds, 0 corrupt: 100%|██| 128/128 [00:00<?, ?it/s]",
+        PREPROCESSING,
+        None,
+    ),
+}
+
+TABLES: dict[str, Case] = {
+    "share-in-a-table": (
+        (
+            "Step (% Done)       Train Iter (time)    ETA (time)           Train Rays / Sec\n"
+            "-----------------------------------\n"
+            "4310 (86.18%)       33.353 ms            23 s, 100.1 ms      123.45 K"
+        ),
+        TRAINING,
+        86.2,
+    ),
+    "kimg-of-a-known-number": (
+        "Training duration:   25000 kimg\ntick 5     kimg 20.0     time 5m 10s       sec/tick 55.5    sec/kimg 13.87",
+        TRAINING,
+        0.1,
+    ),
+    "kimg-in-the-options": (
+        '  "total_kimg": 200,\ntick 5     kimg 20.0     time 5m 10s       sec/tick 55.5    sec/kimg 13.87',
+        TRAINING,
+        10.0,
+    ),
+    "kimg": ("tick 5     kimg 20.0     time 5m 10s       sec/tick 55.5    sec/kimg 13.87", TRAINING, None),
+    "logger-table": (
+        "| grad_norm  | 0.31      |\n| loss       | 0.0231    |\n| step       | 1e+04     |",
+        TRAINING,
+        None,
+    ),
+    "mmengine-validates": (
+        (
+            "Epoch(train)  [99][28/28]  lr: 1.0000e-04  eta: 0:00:07  time: 0.2611  loss: 0.7919\n"
+            "Saving checkpoint at 99 epochs\nEpoch(val) [99][4/4]    accuracy/top1: 72.0000"
+        ),
+        VALIDATION,
+        None,
+    ),
+    "mmengine-validates-of-known-epochs": (
+        "max_epochs=100\nEpoch(train)  [99][28/28]  lr: 1e-04  loss: 0.7\nEpoch(val) [99][4/4]    accuracy/top1: 72.0",
+        VALIDATION,
+        99.0,
+    ),
+    "batches-of-a-test": ("Epoch: [252][40/44]\tLoss 1.44\nTest: [0/2]\tADE 1.286763 (1.286763)", VALIDATION, None),
+    "result-of-a-validation-in-brackets": (
+        "[ Train | 003/010 ] loss = 0.5, acc = 0.8\n[ Valid | 003/010 ] loss = 0.6, acc = 0.7",
+        VALIDATION,
+        30.0,
+    ),
+    "warmed-up-graph": ("Step 100/5000 - loss: 0.1\nCUDA graph warmup done", TRAINING, 2.0),
+    "warmed-up-profiler": ("Epoch 51 | Train Loss: 8.6\nSTAGE: 22264 Completed Stage: Warm Up", TRAINING, None),
+    "steps-in-thousands": (
+        "INFO step:1K smpl:8K ep:12 epch:0.45 loss:0.112 grdn:0.5 lr:1.0e-05 updt_s:0.2 data_s:0.0",
+        TRAINING,
+        None,
+    ),
+    "bar-in-thousands": (" 12%|█▏        | 1.20k/10.0k [00:10<01:13, 120it/s]", TRAINING, 12.0),
+    "named-bar-in-thousands": ("Training:  12%|█▏  | 1.20k/10.0k [00:10<01:13, 12.0step/s]", TRAINING, 12.0),
+    "bar-of-bytes": ("model.bin:  12%|█▏        | 1.20k/10.0k [00:10<01:13, 120B/s]", PREPROCESSING, None),
+    "huge-total": ("step 1,000/100,000,000,000 loss 0.3", TRAINING, 0.0),
+    "huge-total-of-a-bar": (" 10%|█   | 10000000000/100000000000 [12:17<1221:29:06,  0.01it/s]", TRAINING, 10.0),
+    "announced-in-a-sentence": (
+        "Training starts at step 1, with local batch size 8, total steps 1000 (warmup 200)\nstep: 10  loss:  8.1",
+        TRAINING,
+        1.0,
+    ),
+    "solver": (
+        "max_iter: 10000\nsolver.cpp:228] Iteration 1200 (3.2 iter/s, 30s/100 iters), loss = 0.5",
+        TRAINING,
+        12.0,
+    ),
+}
+
+DONE = "Epoch 9/10 loss 0.1\n"
+ENDS: dict[str, Case] = {
+    "completed": (f"{DONE}Training completed successfully!", TRAINING, 100.0),
+    "of-a-logger": (f"{DONE}INFO:__main__:🎉 TRAINING COMPLETE!", TRAINING, 100.0),
+    "in-time": (f"{DONE}Training completed in 11.72 hours", TRAINING, 100.0),
+    "saved-last": (f"{DONE}Finished Training\nModel saved to out/model.pt", SAVING, 100.0),
+    "closed": (f"{DONE}Training is done. The program is closed.", TRAINING, 100.0),
+    "in-chinese": (f"{DONE}训练完成！模型已保存至 ./out", TRAINING, 100.0),
+    "validated-last": (f"{DONE}Training finished.\nRunning final evaluation", VALIDATION, 100.0),
+    "of-one-epoch": (f"{DONE}Epoch 9 training completed", TRAINING, 90.0),
+    "of-the-data": (f"{DONE}Training data loading complete", TRAINING, 90.0),
+    "of-one-phase": (f"{DONE}Stage 1 training complete\nEpoch 1/10 loss 0.1", TRAINING, 10.0),
+    "of-a-run-before-this": (f"{DONE}Training complete!\nEpoch 1/10 loss 0.9", TRAINING, 10.0),
+}
+
 
 FAMILIES: dict[str, dict[str, Case]] = {
     "simpletuner": SIMPLETUNER,
@@ -921,6 +1062,9 @@ FAMILIES: dict[str, dict[str, Case]] = {
     "relatives": RELATIVES,
     "epochs": EPOCH_FAMILIES,
     "surroundings": SURROUNDINGS,
+    "ultralytics": ULTRALYTICS,
+    "tables": TABLES,
+    "ends": ENDS,
 }
 CASES = [
     pytest.param(*case, id=f"{family}:{name}") for family, cases in FAMILIES.items() for name, case in cases.items()

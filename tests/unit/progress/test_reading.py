@@ -62,6 +62,11 @@ def near(percent: float | None, expected: float | None) -> bool:
         ("Saving checkpoint", Stage.SAVING_CHECKPOINT, None),
         ("Checkpoint saved", Stage.SAVING_CHECKPOINT, None),
         ("checkpoint", Stage.SAVING_CHECKPOINT, None),
+        ("training step", Stage.TRAINING, None),
+        ("Starting epoch", Stage.TRAINING, None),
+        ("Epoch finished", Stage.TRAINING, None),
+        ("Validated 5 prompts", Stage.VALIDATION, None),
+        ("validating", Stage.VALIDATION, None),
         ("Hello", None, None),
         ("", None, None),
         ("\n\n", None, None),
@@ -111,6 +116,7 @@ def test_a_setting_is_no_activity(line: str) -> None:
         ("steps: 900%|██| 9/1 [00:01<00:01, 1.0it/s]", 100.0),
         ("steps:   0%|  | 0/0 [00:00<?, ?it/s]", None),
         ("step ٣/١٠", None),
+        ("step 5/100000000000", 0.0),
     ],
 )
 def test_impossible_counters_never_leave_the_scale(line: str, percent: float | None) -> None:
@@ -268,6 +274,13 @@ def test_a_word_of_validation_in_the_preparation_never_holds_back_the_stage() ->
 
     assert before.stage is Stage.VALIDATION
     assert read_progress("INFO Loading the weights", before).stage is Stage.PREPROCESSING
+
+
+@pytest.mark.parametrize(
+    ("line", "step"), [("step:1K loss:0.1", 1_000), ("step:1.5K loss:0.1", 1_500), ("step 1e+04 loss 1", 10_000)]
+)
+def test_a_step_that_is_written_short_is_read_in_full(line: str, step: int) -> None:
+    assert read_progress(line).step == step
 
 
 def test_a_line_to_show_is_cut_to_eighty_characters() -> None:
