@@ -167,26 +167,27 @@ def poll_rounds(bench: Bench) -> tuple[float, int]:
     """Ticks until a round is finished: its seconds of work, and the provider's calls."""
     bench.provider.calls.clear()
     bench.stores.state.delete(state_keys.poll(PROFILE.name), now=bench.wiring.clock.now())
+    bench.requests.reset()
     worked = 0.0
     while True:
         started = time.perf_counter()
         outcome = bench.wiring.use(PollProvider).run(bench.provider, interval=30)
         worked += time.perf_counter() - started
         assert outcome is TickOutcome.RAN
-        if not _has_place(bench):
+        if not _has_rest(bench):
             return worked, bench.provider.calls.total()
 
 
-def _has_place(bench: Bench) -> bool:
+def _has_rest(bench: Bench) -> bool:
     return read_poll_state(bench.stores.state, PROFILE.name, now=bench.wiring.clock.now()).resume is not None
 
 
 def bench_ticks(bench: Bench) -> list[tuple[str, str]]:
     bench.fill(1000)
-    bench.requests.reset()
     seconds, calls = poll_rounds(bench)
-    writes = sum(number for name, number in bench.requests.sent.items() if name in WRITES)
-    told = f", {writes} writes (its lease: 2)" if writes else ""
+    sent = bench.requests.sent
+    writes = sum(number for name, number in sent.items() if name in WRITES)
+    told = f", {sent.total()} DynamoDB requests, {writes} of them writes (its lease: 2)" if writes else ""
     rows = [("1,000 active, nothing changed", f"{seconds:.2f} s, {calls} calls{told}")]
     bench.end_all()
     seconds, calls = poll_rounds(bench)

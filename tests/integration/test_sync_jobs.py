@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
 
 from functions.http import sync_jobs
+from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.adapters.providers.replicate.profile import TRAINING
 from shared.domain.change import Snapshot
 from shared.domain.errors import (
@@ -20,6 +22,8 @@ from shared.domain.errors import (
 )
 from shared.domain.job import JobStatus
 from shared.domain.observation import Observation, ObservationPage
+from tests.builders import an_observation
+from tests.fakes import FakeProvider
 from tests.system import System, a_system
 
 SYNC = "/api/cloud/jobs/sync"
@@ -94,6 +98,29 @@ def test_what_was_read_before_a_failure_is_kept_and_told(system: System, client:
     assert answer.status_code == 503
     assert answer.json()["detail"] == ("Replicate did not answer; what was read is kept: 1 new and 0 changed jobs.")
     assert "halfway1job" in system.stores.job_rows
+
+
+def test_an_error_that_tells_what_was_kept_is_still_the_error_it_was() -> None:
+    throttled = ProviderThrottledError("Replicate asks to wait.", retry_after=7)
+    told = throttled.with_detail("Replicate asks to wait; what was read is kept: 1 new and 0 changed jobs.")
+    assert (type(told), told.retry_after, told.code) == (ProviderThrottledError, 7, throttled.code)
+    assert str(told) == told.detail
+    assert throttled.detail == "Replicate asks to wait."
+
+
+def test_several_providers_share_the_time_of_a_sync(system: System, client: TestClient) -> None:
+    def slow(kind: str, **_: object) -> ObservationPage:
+        system.clock.advance(3)
+        return ObservationPage((), str(system.clock.monotonic()))
+
+    system.provider.list_page = slow  # type: ignore[method-assign]
+    other = FakeProvider(system.clock, replace(REPLICATE, name="other", label="Other"))
+    other.put(replace(an_observation("otherjob1234"), provider="other"))
+    system.use_providers(system.provider, other)
+    begun = system.clock.monotonic()
+    assert client.post(SYNC).status_code == 503
+    assert system.clock.monotonic() - begun <= 12
+    assert "otherjob1234" in system.stores.job_rows
 
 
 def test_a_list_that_goes_in_a_circle_ends_with_an_error(system: System, client: TestClient) -> None:
