@@ -21,6 +21,7 @@ class Metric(StrEnum):
     WEBHOOK_KEY_MISSING = "WebhookKeyMissing"
     TRANSACTION_RETRY = "TxRetry"
     OBSERVATIONS_QUEUED = "ObservationsQueued"
+    REQUESTS_QUEUED = "RequestsQueued"
     PUSH_SENT = "PushSent"
     PUSH_GONE = "PushGone"
     PUSH_FAILED = "PushFailed"

@@ -73,6 +73,15 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """An observation as it came in: the webhook delivery that brought it, and the job that it is said to be of."""
+
+    observation: Observation
+    delivery_id: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ObservationPage:
     """One page of a provider's list. `next_page` is opaque to us and only handed back; None: the last page."""
 

@@ -21,6 +21,7 @@ from shared.services.jobs.cursor_key import CursorKey
 from shared.services.jobs.list_jobs import JobFilter, ListJobs
 from shared.services.polling.sync_provider import SyncProvider
 from shared.services.providers.provider_settings import ProviderSettings
+from shared.services.recording.commit_changes import CommitChanges
 from shared.services.recording.record_observations import RecordObservations
 from tests.bench.engine import BenchStores, Engine, running_engine
 from tests.bench.modelled import modelled_stores
@@ -114,13 +115,11 @@ def bench_sync(stores: BenchStores | FakeStores, column: str) -> None:
     provider = SlowProvider(clock)
     telemetry = FakeTelemetry()
     settings = ProviderSettings(FakeStores(clock).state, clock, {REPLICATE.name: REPLICATE}, {})
+    commit = CommitChanges(
+        jobs=stores.jobs, clock=clock, telemetry=telemetry, provider_settings=settings, retention=None
+    )
     recorder = RecordObservations(
-        jobs=stores.jobs,
-        clock=clock,
-        telemetry=telemetry,
-        provider_settings=settings,
-        observations_queue=FakeQueue(),
-        retention=None,
+        jobs=stores.jobs, commit_changes=commit, telemetry=telemetry, observations_queue=FakeQueue()
     )
     syncer = SyncProvider(record_observations=recorder, clock=clock, telemetry=telemetry, provider_settings=settings)
     now = clock.now()

@@ -26,12 +26,14 @@ from shared.config import AuthMode, Settings
 from shared.domain import state_keys
 from shared.domain.errors import StoreUnavailableError
 from shared.domain.job import JobStatus
+from shared.domain.observation import Report
 from shared.enterprise_config import EnterpriseConfig
 from shared.ports import Clock
 from shared.services.polling.poll_provider import PollProvider, TickOutcome
 from shared.services.polling.poll_state import read_poll_state
+from shared.services.recording.commit_changes import COMMITTER_TRIES, CommitChanges
 from shared.services.recording.commit_queued import CommitQueued
-from shared.services.recording.record_observations import RecordObservations
+from shared.services.recording.decide import fold
 from shared.services.webhooks.receive_webhook import Delivery, ReceiveWebhook
 from shared.services.webhooks.verify_webhook import WebhookHeaders
 from shared.services.webhooks.webhook_keys import webhook_secret_name
@@ -150,9 +152,10 @@ class Bench:
         ]
         for one in seen:
             self.provider.put(one)
-        patient = replace(self.wiring.use(RecordObservations), observations_queue=None)
         for start in range(0, count, 1000):
-            patient.run(seen[start : start + 1000])
+            groups = fold(map(Report, seen[start : start + 1000]))
+            committed = self.wiring.use(CommitChanges).run(groups, tries=COMMITTER_TRIES)
+            assert not committed.left
 
     def end_all(self) -> None:
         now = self.wiring.clock.now()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
 
 from functions.http import cancel_job, delete_job
+from functions.work import commit_queued
 from shared.config import AuthMode
 from shared.domain import state_keys
 from shared.domain.change import JobChange
@@ -17,7 +18,10 @@ from shared.domain.event import EventType, JobStatusChanged
 from shared.domain.job import Absence, Job, JobStatus
 from shared.domain.observation import Look
 from shared.services.access.authenticate import hash_key
+from shared.services.recording.commit_queued import LEASE
+from shared.services.recording.record_observations import RecordObservations
 from tests.builders import a_job
+from tests.fakes.faults import Crash
 from tests.system import System, a_system
 
 JOB = "abc123def456ghij"
@@ -217,3 +221,107 @@ def test_who_may_act_on_whose_job(act: str, role: str, owner: str | None, status
         path = f"/api/cloud/jobs/{JOB}" + ("/cancel" if act == "cancel" else "")
         method = "POST" if act == "cancel" else "DELETE"
         assert client.request(method, path, headers={"X-API-Key": KEY_OF[role]}).status_code == status
+
+
+def contend(system: System) -> None:
+    """From now on another writer is always first."""
+    system.stores.faults.conflict_on_commit(*range(1, 1000))
+
+
+def consume(messages: Sequence[str]) -> list[int]:
+    """Hand a batch to the committer; returns the places that the queue must keep."""
+    records = [{"messageId": str(place), "body": body} for place, body in enumerate(messages)]
+    answer = commit_queued.handler({"Records": records}, None)
+    return [int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
+
+
+def test_an_accepted_cancel_is_remembered_by_the_committer_while_others_are_in_the_way(system: System) -> None:
+    running(system)
+    contend(system)
+    answer = client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "running")
+    assert stored(system).cancel_requested_at is None
+    system.stores.faults.clear()
+    asked_at = system.clock.now()
+    system.clock.advance(60)
+    assert consume(system.queue.drain()) == []
+    marked_at = stored(system).cancel_requested_at
+    assert marked_at is not None
+    assert marked_at <= asked_at
+
+
+def test_a_job_that_was_never_sent_is_ended_by_the_committer_while_others_are_in_the_way(system: System) -> None:
+    store(system, replace(a_job(JOB), external_id=None))
+    contend(system)
+    answer = client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    system.stores.faults.clear()
+    messages = system.queue.drain()
+    assert consume(messages * 2) == consume(messages) == []
+    assert stored(system).status is JobStatus.CANCELLED
+    assert len(system.stores.events.read(0, 10)) == 1
+
+
+def test_a_job_that_was_sent_before_its_queued_end_is_the_providers_again(system: System) -> None:
+    """I8"""
+    store(system, replace(a_job(JOB), external_id=None))
+    contend(system)
+    assert client_of(system).post(f"/api/cloud/jobs/{JOB}/cancel").status_code == 200
+    system.stores.faults.clear()
+    seen = system.remote_job("remote-job-00001", JobStatus.RUNNING)
+    system.wiring.use(RecordObservations).run([seen], of={seen.remote_id: JOB})
+    assert consume(system.queue.drain()) == []
+    assert stored(system).status is JobStatus.RUNNING
+    assert ("warning", "request overtaken", {"wanted": "end", "job_id": JOB}) in system.telemetry.records
+
+
+def an_ended_job_with_a_log(system: System) -> None:
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.sync()
+    system.stores.texts.put(JOB, "log#000", b"x", at=system.clock.now())
+
+
+def assert_deleted(system: System) -> None:
+    """One event, a tombstone, no texts."""
+    assert system.stores.jobs.get(JOB) is None
+    assert [logged.event.type for logged in system.stores.events.read(0, 10)].count(EventType.DELETED) == 1
+    assert system.stores.texts.get(JOB, "log#000") is None
+    system.sync()
+    assert system.stores.jobs.get(JOB) is None
+
+
+def test_a_job_is_deleted_by_the_committer_while_others_are_in_the_way(system: System) -> None:
+    an_ended_job_with_a_log(system)
+    contend(system)
+    assert client_of(system).delete(f"/api/cloud/jobs/{JOB}").json() == {"success": True, "job_id": JOB}
+    system.stores.faults.clear()
+    assert consume(system.queue.drain()) == []
+    assert_deleted(system)
+
+
+def test_a_deletion_is_finished_when_its_message_comes_again_after_a_crash(system: System) -> None:
+    an_ended_job_with_a_log(system)
+    contend(system)
+    client_of(system).delete(f"/api/cloud/jobs/{JOB}")
+    system.stores.faults.clear()
+    system.stores.texts.put(JOB, "log#000", b"kept meanwhile", at=system.clock.now())
+    messages = system.queue.drain()
+    system.stores.faults.crash_after_write(2)  # the lease, then the deletion
+    with pytest.raises(Crash):
+        consume(messages)
+    assert system.stores.jobs.get(JOB) is None
+    assert system.stores.texts.get(JOB, "log#000") is not None
+    system.clock.advance(LEASE.total_seconds())
+    assert consume(messages) == []
+    assert_deleted(system)
+
+
+@pytest.mark.parametrize("act", ["cancel", "delete"])
+def test_what_neither_store_nor_queue_takes_is_a_503(system: System, act: str) -> None:
+    store(system, replace(a_job(JOB, JobStatus.COMPLETED if act == "delete" else JobStatus.PENDING), external_id=None))
+    contend(system)
+    system.queue.is_down = True
+    path = f"/api/cloud/jobs/{JOB}" + ("/cancel" if act == "cancel" else "")
+    before = stored(system)
+    assert client_of(system).request("POST" if act == "cancel" else "DELETE", path).status_code == 503
+    assert stored(system) == before

@@ -12,9 +12,9 @@ from shared.domain import state_keys
 from shared.domain.change import JobChange
 from shared.domain.errors import ChangeTooLargeError
 from shared.domain.job import JobStatus
-from shared.domain.observation import merge_observations
+from shared.domain.observation import Report, merge_observations
 from shared.services.recording.commit_queued import LEASE
-from shared.services.recording.messages import decode_observation, encode_observation
+from shared.services.recording.messages import decode_message, encode_message
 from tests.builders import NOON, a_job, an_observation
 from tests.engine import Engine, an_engine
 
@@ -33,7 +33,7 @@ def consume(*bodies: str) -> list[int]:
 
 
 def message(external_id: str, status: JobStatus = JobStatus.COMPLETED, delivery_id: str | None = None) -> str:
-    return encode_observation(an_observation(external_id, status), delivery_id)
+    return encode_message(Report(an_observation(external_id, status), delivery_id))
 
 
 def test_a_batch_is_folded_per_job_and_written_in_groups(engine: Engine) -> None:
@@ -65,11 +65,12 @@ def test_a_message_has_four_kilobytes_at_most_and_tells_the_error_as_the_job_doe
         "metrics": {"predict_time": 12345.678901},
     }
     seen = observation_from_body(body, observed_at=NOON)
-    text = encode_observation(seen, "replicate#" + "m" * 128, "j" * 64)
+    text = encode_message(Report(seen, "replicate#" + "m" * 128, "j" * 64))
     assert len(text.encode()) <= 4096
-    told = decode_observation(text).observation
+    told = decode_message(text)
+    assert isinstance(told, Report)
     if character != "\x01":
-        assert merge_observations(a_job(), [told]).job == merge_observations(a_job(), [seen]).job
+        assert merge_observations(a_job(), [told.observation]).job == merge_observations(a_job(), [seen]).job
 
 
 def test_a_batch_delivered_twice_changes_nothing_more(engine: Engine) -> None:

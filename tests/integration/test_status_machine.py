@@ -18,14 +18,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.domain.change import JobChange
-from shared.domain.errors import StaleWrite, StoreUnavailableError
-from shared.domain.event import JobDeleted, LogHead, deletion_event, status_event
+from shared.domain.change_request import ChangeRequest, RequestedChange
+from shared.domain.errors import JobNotFoundError, StaleWrite, StoreUnavailableError
+from shared.domain.event import JobDeleted, LogHead, status_event
 from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, Observed, merge_observations
 from shared.domain.totals import day_share
+from shared.services.leases import Leases
 from shared.services.providers.provider_settings import ProviderSettings
-from shared.services.recording import record_observations as recording
-from shared.services.recording.messages import decode_observation
+from shared.services.recording import decide
+from shared.services.recording.change_job import ChangeJob
+from shared.services.recording.commit_changes import CommitChanges
+from shared.services.recording.commit_queued import CommitQueued
 from shared.services.recording.record_observations import Recorded, RecordObservations
 from tests.builders import a_job, an_observation
 from tests.fakes.clock import FakeClock
@@ -60,68 +64,78 @@ class StatusMachine(RuleBasedStateMachine):
         self.jobs = self.store_class(self.stores)
         self.queue = FakeQueue()
         self.recorder = self._recorder(self.queue)
-        self.committer = self._recorder(None)
+        self.change_job = ChangeJob(
+            commit_changes=self.recorder.commit_changes, observations_queue=self.queue, telemetry=FakeTelemetry()
+        )
+        self.committer = CommitQueued(
+            commit_changes=self._commit_changes(),
+            texts=self.stores.texts,
+            leases=Leases(FakeStores(self.clock).state, self.clock, FakeTelemetry()),
+            telemetry=FakeTelemetry(),
+        )
         self.first_end: dict[str, JobStatus] = {}
         self.deliveries: dict[str, tuple[str, JobStatus | None, str | None]] = {}
         self.deleted: set[str] = set()
         self.given_up: set[str] = set()
         self.last_known: dict[str, Job] = {}
+        self._put_job = self.stores.put_job
+        self.stores.put_job = self._note_and_put  # type: ignore[method-assign]
 
-    def _recorder(self, overflow: FakeQueue | None) -> RecordObservations:
+    def _note_and_put(self, job_id: str, job: Job | None) -> None:
+        """So that what becomes of a job between two steps is known, too."""
+        if job is not None:
+            self.last_known[job_id] = job
+        self._put_job(job_id, job)
+
+    def _commit_changes(self) -> CommitChanges:
+        settings = ProviderSettings(FakeStores(self.clock).state, self.clock, {REPLICATE.name: REPLICATE}, {})
+        return CommitChanges(
+            jobs=self.jobs, clock=self.clock, telemetry=FakeTelemetry(), provider_settings=settings, retention=None
+        )
+
+    def _recorder(self, overflow: FakeQueue) -> RecordObservations:
         return RecordObservations(
             jobs=self.jobs,
-            clock=self.clock,
+            commit_changes=self._commit_changes(),
             telemetry=FakeTelemetry(),
-            provider_settings=ProviderSettings(
-                FakeStores(self.clock).state, self.clock, {REPLICATE.name: REPLICATE}, {}
-            ),
             observations_queue=overflow,
-            retention=None,
         )
 
     def _observation(self, remote_id: str, status: JobStatus | None) -> Observation:
         return an_observation(remote_id, status, observed_at=self.clock.now())
 
-    def _change(self, job_id: str, decide: Callable[[Job | None], JobChange | None]) -> None:
-        """A deliberate change, tried once."""
-        with suppress(Crash, StaleWrite, StoreUnavailableError):
-            snapshot = self.jobs.snapshot(job_ids=[job_id])
-            change = decide(snapshot.jobs.get(job_id))
-            if change is not None:
-                self.jobs.commit([change], head=snapshot.head, at=self.clock.now())
+    def _request(self, wanted: RequestedChange, job_id: str) -> None:
+        with suppress(Crash, JobNotFoundError, StoreUnavailableError):
+            self.change_job.run(ChangeRequest(wanted, job_id, self.clock.now()))
 
     def _record(
-        self, looks: Sequence[Observation], delivery_ids: Sequence[str | None] = (), hint: str | None = None
+        self, looks: Sequence[Observation], delivery_id: str | None = None, hint: str | None = None
     ) -> Recorded | None:
         """None when the process died or the store was down: the caller was not told yes."""
         of = {seen.remote_id: hint for seen in looks} if hint else {}
         with suppress(Crash, StoreUnavailableError):
-            return self.recorder.run(looks, of=of, delivery_ids=delivery_ids)
+            return self.recorder.run(looks, of=of, delivery_id=delivery_id)
         return None
 
     @rule(local_id=local_ids)
     def submit(self, local_id: str) -> None:
         """A job of our own that the provider does not know yet."""
         job = a_job(local_id, JobStatus.PENDING, external_id=None, created_at=self.clock.now())
-
-        def decide(stored: Job | None) -> JobChange | None:
-            is_new = stored is None and local_id not in self.deleted
-            return JobChange(before=None, after=job, events=(status_event(job, None),)) if is_new else None
-
-        self._change(local_id, decide)
+        with suppress(Crash, StaleWrite, StoreUnavailableError):
+            snapshot = self.jobs.snapshot(job_ids=[local_id])
+            if local_id not in snapshot.jobs and local_id not in self.deleted:
+                new = JobChange(before=None, after=job, events=(status_event(job, None),))
+                self.jobs.commit([new], head=snapshot.head, at=self.clock.now())
 
     @rule(local_id=local_ids)
     def give_up(self, local_id: str) -> None:
         """Only a job that the provider does not know is ours to end (I8)."""
+        self.given_up.add(local_id)
+        self._request(RequestedChange.END, local_id)
 
-        def decide(stored: Job | None) -> JobChange | None:
-            if stored is None or stored.external_id is not None or stored.status.is_terminal:
-                return None
-            self.given_up.add(local_id)
-            ended = replace(stored, status=JobStatus.CANCELLED, completed_at=self.clock.now())
-            return JobChange(before=stored, after=ended, events=(status_event(ended, stored.status),))
-
-        self._change(local_id, decide)
+    @rule(job_id=st.one_of(remote_ids, local_ids))
+    def accept_cancel(self, job_id: str) -> None:
+        self._request(RequestedChange.MARK_CANCEL, job_id)
 
     @rule(remote_id=remote_ids, status=statuses, webhook_id=webhook_ids, hint=hints)
     def webhook(self, remote_id: str, status: JobStatus | None, webhook_id: str, hint: str | None) -> None:
@@ -129,13 +143,24 @@ class StatusMachine(RuleBasedStateMachine):
         remote_id, status, hint = self.deliveries.setdefault(webhook_id, (remote_id, status, hint))
         before = len(self.stores.event_rows)
         known = webhook_id in self.stores.delivery_rows
-        self._record([self._observation(remote_id, status)], [webhook_id], hint)
+        self._record([self._observation(remote_id, status)], webhook_id, hint)
         if known:
             assert len(self.stores.event_rows) == before, "a webhook id had an effect twice"
 
     @rule(looks=st.lists(st.tuples(remote_ids, statuses), min_size=1, max_size=8))
     def poll(self, looks: list[tuple[str, JobStatus | None]]) -> None:
         self._record([self._observation(remote_id, status) for remote_id, status in looks])
+
+    @rule(
+        looks=st.lists(st.tuples(remote_ids, statuses), min_size=1, max_size=8), between=st.tuples(remote_ids, statuses)
+    )
+    def poll_ahead(self, looks: list[tuple[str, JobStatus | None]], between: tuple[str, JobStatus | None]) -> None:
+        """A poll reads what it decides on while it still writes what it saw before."""
+        seen = [self._observation(remote_id, status) for remote_id, status in looks]
+        with suppress(Crash, StoreUnavailableError):
+            snapshot = self.jobs.snapshot([one.remote_id for one in seen])
+            self.recorder.run([self._observation(*between)])
+            self.recorder.run(seen, snapshot=snapshot)
 
     @rule(remote_id=remote_ids, first=statuses, second=statuses, hint=hints)
     def race(self, remote_id: str, first: JobStatus | None, second: JobStatus | None, hint: str | None) -> None:
@@ -158,12 +183,7 @@ class StatusMachine(RuleBasedStateMachine):
 
     @rule(job_id=st.one_of(remote_ids, local_ids))
     def delete(self, job_id: str) -> None:
-        def decide(stored: Job | None) -> JobChange | None:
-            if stored is None or stored.status.is_active:
-                return None
-            return JobChange(before=stored, after=None, events=(deletion_event(stored, self.clock.now()),))
-
-        self._change(job_id, decide)
+        self._request(RequestedChange.DELETE, job_id)
 
     @precondition(lambda self: self.queue.messages)
     @rule(order=st.randoms(use_true_random=False), twice=st.booleans())
@@ -172,14 +192,9 @@ class StatusMachine(RuleBasedStateMachine):
         batch = [message for message, _ in self.queue.messages]
         order.shuffle(batch)
         for _ in range(2 if twice else 1):
-            messages = [decode_observation(text) for text in batch]
             with suppress(Crash, StoreUnavailableError):
-                self.committer.run(
-                    [m.observation for m in messages],
-                    of={m.observation.remote_id: m.job_id for m in messages if m.job_id},
-                    delivery_ids=[m.delivery_id for m in messages],
-                )
-                self.queue.messages.clear()
+                kept = self.committer.run(batch)
+                self.queue.messages = [(batch[place], 0) for place in kept]
 
     @rule(write=st.integers(1, 3), after=st.booleans())
     def plan_crash(self, write: int, after: bool) -> None:
@@ -233,7 +248,6 @@ class StatusMachine(RuleBasedStateMachine):
         """I10; what a deleted job has cost stays spent."""
         stored = Counter((job.provider, job.status) for job in self.stores.job_rows.values())
         assert dict(self.stores.head.counts if self.stores.head else {}) == dict(stored)
-        self.last_known |= self.stores.job_rows
         expected: dict[tuple[str, object], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
         for job in self.last_known.values():
             share = day_share(job)
@@ -350,7 +364,7 @@ def test_a_merge_without_the_terminal_guard_is_caught(monkeypatch: pytest.Monkey
             return replace(outcome, job=job)
         return outcome
 
-    monkeypatch.setattr(recording, "merge_observations", reopening)
+    monkeypatch.setattr(decide, "merge_observations", reopening)
     machine = type("MachineReopening", (StatusMachine,), {})
     with pytest.raises(AssertionError):
         run(machine, 300)

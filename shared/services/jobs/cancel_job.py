@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shared.domain.access import Principal
-from shared.domain.change import JobChange
+from shared.domain.change_request import ChangeRequest, RequestedChange
 from shared.domain.errors import (
     ConflictError,
     PermissionDeniedError,
     ProviderError,
     ProviderJobNotFoundError,
 )
-from shared.domain.event import status_event
-from shared.domain.job import MAX_TRANSITIONS, Job, JobStatus, Transition
+from shared.domain.job import Job
 from shared.domain.observation import Observation
 from shared.ports import Clock, Provider
 from shared.services.providers.provider_named import provider_named
@@ -65,35 +64,14 @@ class CancelJob:
 
     def _end_ourselves(self, job: Job) -> Job:
         """A job that was never sent is ours to end (I8); one that was meanwhile is the provider's again."""
-
-        def decide(stored: Job) -> JobChange | None:
-            if stored.status.is_terminal or stored.external_id is not None:
-                return None
-            now = self.clock.now()
-            transitions = (*stored.transitions, Transition(JobStatus.CANCELLED, now))[-MAX_TRANSITIONS:]
-            ended = replace(
-                stored,
-                status=JobStatus.CANCELLED,
-                completed_at=now,
-                cancel_requested_at=now,
-                transitions=transitions,
-            )
-            return JobChange(before=stored, after=ended, events=(status_event(ended, stored.status),))
-
-        changed = self.change_job.run(job.job_id, decide) or job
-        if not changed.status.is_terminal:
+        ended = self.change_job.run(ChangeRequest(RequestedChange.END, job.job_id, self.clock.now())) or job
+        if not ended.status.is_terminal:
             raise ConflictError("The job has just been sent to its provider; cancel it again.")
-        return changed
+        return ended
 
     def _accept(self, job: Job) -> None:
         """Remember that the provider took the cancel: the job may be deleted from now on."""
-
-        def decide(stored: Job) -> JobChange | None:
-            if stored.status.is_terminal or stored.cancel_requested_at is not None:
-                return None
-            return JobChange(before=stored, after=replace(stored, cancel_requested_at=self.clock.now()))
-
-        self.change_job.run(job.job_id, decide)
+        self.change_job.run(ChangeRequest(RequestedChange.MARK_CANCEL, job.job_id, self.clock.now()))
 
     def _look(self, job: Job, *, pauses: tuple[float, ...] = PAUSES_BEFORE_LOOKS) -> Job:
         """Ask until the end is seen; a look that fails changes nothing, the poller will see it."""
@@ -132,4 +110,4 @@ class CancelJob:
 
     def _record(self, job: Job, seen: Observation) -> Job:
         recorded = self.record_observations.run([seen], of={seen.remote_id: job.job_id}, expects_change=False)
-        return next((known for known in recorded.jobs.values() if known.job_id == job.job_id), job)
+        return recorded.jobs.get(job.job_id, job)

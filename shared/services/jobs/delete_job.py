@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.domain.access import Principal
-from shared.domain.change import JobChange
+from shared.domain.change_request import ChangeRequest, RequestedChange
 from shared.domain.errors import JobNotTerminalError
-from shared.domain.event import deletion_event
 from shared.domain.job import Job
 from shared.ports import Clock
 from shared.services.jobs.cancel_job import refuse_foreign
@@ -26,12 +25,8 @@ class DeleteJob:
 
         Raises JobNotTerminalError, PermissionDeniedError, JobNotFoundError (deleted meanwhile).
         """
-
-        def decide(stored: Job) -> JobChange:
-            refuse_foreign(principal, stored)
-            if stored.status.is_active and stored.cancel_requested_at is None and not stored.is_lost:
-                raise JobNotTerminalError(f"The job is {stored.status.value}; cancel it first, then delete it.")
-            return JobChange(before=stored, after=None, events=(deletion_event(stored, self.clock.now()),))
-
-        self.change_job.run(job.job_id, decide)
+        refuse_foreign(principal, job)
+        kept = self.change_job.run(ChangeRequest(RequestedChange.DELETE, job.job_id, self.clock.now()))
+        if kept is not None:
+            raise JobNotTerminalError(f"The job is {kept.status.value}; cancel it first, then delete it.")
         self.stored_texts.forget(job.job_id)

@@ -63,7 +63,7 @@ class ReadProgress:
             return stored
         seen = look.observation
         recorded = self.record_observations.run([seen], of={seen.remote_id: job.job_id}, expects_change=False)
-        if any(known.status is not JobStatus.RUNNING for known in recorded.jobs.values()):
+        if recorded.jobs.get(job.job_id, job).status is not JobStatus.RUNNING:
             return None
         return self.keep(job.job_id, look.log_tail or "", stored, at=now)
 

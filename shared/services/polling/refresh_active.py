@@ -74,12 +74,13 @@ class RefreshActive:
         left = left_to_do(active, resume, kinds)
         indexed = {RemoteId(job.provider, job.external_id): job for job in left if job.external_id}
         round_ = Round(provider, self.clock, deadline, {key.external_id: job for key, job in indexed.items()})
+        of = {remote_id: job.job_id for remote_id, job in indexed.items()}
+        shown = {job.job_id: job for job in left}
         observed: dict[str, Job] = {}
 
         def record(batch: Sequence[Observation]) -> None:
-            of = {key: job.job_id for key, job in indexed.items()}
             recorded = self.record_observations.run(batch, of=of, snapshot=self._as_indexed(batch, indexed))
-            observed.update((job.job_id, job) for key, job in recorded.jobs.items() if job != indexed.get(key))
+            observed.update((job_id, job) for job_id, job in recorded.jobs.items() if job != shown.get(job_id))
 
         with WriteBehind(record, size=RECORD_EVERY, ahead=BATCHES_AHEAD) as recording:
             for seen in round_.observations(resume):

@@ -57,7 +57,7 @@ class SyncProvider:
         newest = sorted(found.values(), key=lambda seen: seen.created_at or seen.observed_at, reverse=True)
         wanted = [seen for seen in newest if models is None or seen.model in models]
         recorded = self.record_observations.run(wanted[:SYNC_JOBS])
-        if recorded.queued - recorded.jobs.keys():
+        if recorded.undecided:
             raise StoreUnavailableError(
                 "The job store is busy: what the provider told is kept and will be recorded, but how much of it is new "
                 "is not known yet; look again in a minute."

@@ -1,46 +1,37 @@
-"""One deliberate change of one job, decided anew on what is stored whenever another writer was first."""
+"""One deliberate change of one job; while others are in the way it is left to the committer, as observations are."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.domain.change import JobChange
-from shared.domain.errors import JobNotFoundError, StaleWrite, StoreUnavailableError
+from shared.domain.change_request import ChangeRequest
+from shared.domain.errors import JobNotFoundError, StoreUnavailableError
 from shared.domain.job import Job
-from shared.ports import Clock, JobStore
-
-TRIES = 8
-
-Decide = Callable[[Job], JobChange | None]
-"""What becomes of the job as it is stored at this moment; None: nothing."""
+from shared.domain.metric import Metric
+from shared.ports import Telemetry, WorkQueue
+from shared.services.recording.commit_changes import OWN_TRIES, CommitChanges
+from shared.services.recording.messages import encode_message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ChangeJob:
-    jobs: JobStore
-    clock: Clock
+    commit_changes: CommitChanges
+    observations_queue: WorkQueue
+    telemetry: Telemetry
 
-    def run(self, job_id: str, decide: Decide) -> Job | None:
-        """The job afterwards, None when it was deleted.
+    def run(self, request: ChangeRequest) -> Job | None:
+        """The job as it is afterwards, or will be in a moment; None when it is deleted.
 
-        Raises JobNotFoundError (gone meanwhile), StoreUnavailableError (others were first every time), and whatever
-        `decide` raises.
+        It is as before where its state does not allow what is wanted. Raises JobNotFoundError (deleted meanwhile),
+        StoreUnavailableError (the store could not be read, or the queue took nothing).
         """
-        for attempt in range(TRIES):
-            if attempt:
-                self.clock.sleep(random.uniform(0.02, 0.15))
-            snapshot = self.jobs.snapshot(job_ids=[job_id])
-            job = snapshot.jobs.get(job_id)
-            if job is None:
-                raise JobNotFoundError(f"No job has the id {job_id}; it was deleted meanwhile.")
-            change = decide(job)
-            if change is None:
-                return job
-            try:
-                self.jobs.commit([change], head=snapshot.head, at=self.clock.now())
-            except StaleWrite:
-                continue
-            return change.after
-        raise StoreUnavailableError("The job store is busy; try again in a moment.")
+        committed = self.commit_changes.run([request], tries=OWN_TRIES)
+        [decision] = [*committed.done, *committed.left]
+        if committed.left:
+            if decision.change is None:
+                raise StoreUnavailableError("The job store is busy; try again in a moment.")
+            self.observations_queue.send([encode_message(request)])
+            self.telemetry.count(Metric.REQUESTS_QUEUED)
+        elif decision.change is None and decision.job is None:
+            raise JobNotFoundError(f"No job has the id {request.job_id}; it was deleted meanwhile.")
+        return decision.job

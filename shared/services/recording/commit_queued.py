@@ -2,99 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.domain import state_keys
-from shared.domain.errors import ChangeTooLargeError, InvalidRequestError, StaleWrite, StoreUnavailableError
-from shared.ports import Clock, StateStore, Telemetry
-from shared.services.recording.messages import ObservationMessage, decode_observation
-from shared.services.recording.record_observations import RecordObservations
+from shared.domain.change_request import ChangeRequest, RequestedChange, is_fulfilled
+from shared.domain.errors import InvalidRequestError
+from shared.domain.observation import Report
+from shared.ports import JobTexts, Telemetry
+from shared.services.leases import Leases
+from shared.services.recording.commit_changes import COMMITTER_TRIES, CommitChanges
+from shared.services.recording.decide import Decision, Group, Work, fold
+from shared.services.recording.messages import Message, decode_message
 
 LEASE = timedelta(seconds=60)
 """As long as the function may run."""
 WAIT_SECONDS = 30.0
-LOOK_EVERY = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommitQueued:
-    """Records without an overflow: it tries long, and what it cannot write stays in the queue."""
+    """Nothing is behind it: it tries long, and what it cannot write stays in the queue."""
 
-    record_observations: RecordObservations
-    state: StateStore
-    clock: Clock
+    commit_changes: CommitChanges
+    texts: JobTexts
+    leases: Leases
     telemetry: Telemetry
 
     def run(self, messages: Sequence[str]) -> list[int]:
-        """Record a batch; returns the places of the messages that the queue must keep.
+        """Write a batch; returns the places of the messages that the queue must keep.
 
-        A message that is none of ours never holds the others up; the queue's dead letters take it in the end (I43).
+        A message that is none of ours, or whose change can never be written, holds no other up; the queue's dead
+        letters take it in the end (I43).
         """
-        kept: list[int] = []
-        read: dict[int, ObservationMessage] = {}
-        for place, text in enumerate(messages):
-            try:
-                read[place] = decode_observation(text)
-            except InvalidRequestError as error:
-                self.telemetry.warning("message refused", reason=error.detail)
-                kept.append(place)
-        if not read:
-            return kept
-        with self._alone() as is_alone:
-            return sorted(kept + (self._record(read) if is_alone else list(read)))
+        read = {place: message for place, text in enumerate(messages) if (message := self._decoded(text)) is not None}
+        kept = set(range(len(messages))) - read.keys()
+        if read:
+            with self.leases.hold(state_keys.COMMITTER_LEASE, life=LEASE, wait_seconds=WAIT_SECONDS) as is_alone:
+                kept |= self._write(read) if is_alone else read.keys()
+        return sorted(kept)
 
-    def _record(self, read: dict[int, ObservationMessage]) -> list[int]:
-        """All together; if one of them can't be written at all, each by itself."""
+    def _decoded(self, text: str) -> Message | None:
         try:
-            self._record_together(list(read.values()))
-        except StoreUnavailableError as error:
-            self.telemetry.warning("observations stay queued", reason=error.detail)
-            return list(read)
-        except ChangeTooLargeError:
-            return [place for place, message in read.items() if not self._is_recorded(message)]
-        return []
-
-    def _is_recorded(self, message: ObservationMessage) -> bool:
-        try:
-            self._record_together([message])
-        except (StoreUnavailableError, ChangeTooLargeError) as error:
-            self.telemetry.warning("observation stays queued", reason=str(error))
-            return False
-        return True
-
-    def _record_together(self, messages: Sequence[ObservationMessage]) -> None:
-        replace(self.record_observations, observations_queue=None).run(
-            [message.observation for message in messages],
-            of={message.observation.remote_id: message.job_id for message in messages if message.job_id},
-            delivery_ids=[message.delivery_id for message in messages],
-        )
-
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Hold the committer's lease, waiting for it a while; False when another one keeps it."""
-        deadline = self.clock.monotonic() + WAIT_SECONDS
-        version = self._take()
-        while version is None and self.clock.monotonic() < deadline:
-            self.clock.sleep(LOOK_EVERY)
-            version = self._take()
-        try:
-            yield version is not None
-        finally:
-            if version is not None:
-                self._give_back(version)
-
-    def _take(self) -> int | None:
-        now = self.clock.now()
-        try:
-            return self.state.put(state_keys.COMMITTER_LEASE, {}, now=now, expires_at=now + LEASE, if_version=0)
-        except StaleWrite:
+            return decode_message(text)
+        except InvalidRequestError as error:
+            self.telemetry.warning("message refused", reason=error.detail)
             return None
 
-    def _give_back(self, version: int) -> None:
-        try:
-            self.state.delete(state_keys.COMMITTER_LEASE, now=self.clock.now(), if_version=version)
-        except (StaleWrite, StoreUnavailableError) as error:
-            self.telemetry.info("lease not given back", reason=error.detail)
+    def _write(self, read: dict[int, Message]) -> set[int]:
+        """The places of what could not be written."""
+        reports = [message for message in read.values() if isinstance(message, Report)]
+        requests = [message for message in read.values() if isinstance(message, ChangeRequest)]
+        committed = self.commit_changes.run([*fold(reports), *dict.fromkeys(requests)], tries=COMMITTER_TRIES)
+        for decision in committed.done:
+            self._finish(decision)
+        left = {_subject(decision.work) for decision in committed.left}
+        if left:
+            self.telemetry.warning("messages stay queued", about=len(left))
+        return {place for place, message in read.items() if _subject(message) in left}
+
+    def _finish(self, decision: Decision) -> None:
+        """Take away what belonged to a deleted job; also once more for a message that comes twice."""
+        request, job = decision.work, decision.job
+        if not isinstance(request, ChangeRequest):
+            return
+        if not is_fulfilled(request, job):
+            self.telemetry.warning("request overtaken", wanted=request.wanted.value, job_id=request.job_id)
+        elif request.wanted is RequestedChange.DELETE:
+            self.texts.delete_all(request.job_id)
+
+
+def _subject(piece: Work | Message) -> object:
+    """What a message and the work that it is folded into have in common."""
+    if isinstance(piece, Group):
+        return piece.remote_id
+    return piece.observation.remote_id if isinstance(piece, Report) else piece

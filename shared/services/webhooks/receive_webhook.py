@@ -84,10 +84,10 @@ class ReceiveWebhook:
         recorded = self.record_observations.run(
             [seen],
             of=_named_job(delivery, seen),
-            delivery_ids=[f"{delivery.provider}#{webhook_id}"],
+            delivery_id=f"{delivery.provider}#{webhook_id}",
             expects_change=look.log_tail is None,
         )
-        job = recorded.jobs.get(seen.remote_id)
+        job = recorded.job
         if job is not None and not recorded.is_duplicate:
             self._keep_progress(job, look)
         self.telemetry.count(Metric.WEBHOOK_DUPLICATE if recorded.is_duplicate else Metric.WEBHOOK_ACCEPTED)
