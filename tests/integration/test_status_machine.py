@@ -355,9 +355,9 @@ def test_a_broken_store_is_caught(store: type[FakeJobStore]) -> None:
 
 
 def test_a_merge_without_the_terminal_guard_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def reopening(before: Job, observations: Sequence[Observation]) -> Observed:
+    def reopening(before: Job, observations: Sequence[Observation], **context: Any) -> Observed:
         """A merge that believes every look."""
-        outcome = merge_observations(before, observations)
+        outcome = merge_observations(before, observations, **context)
         last = observations[-1].status
         if before.status.is_terminal and last is not None and last is not before.status:
             job = replace(before, status=last)
