@@ -13,6 +13,7 @@ from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.domain.account import Account
 from shared.domain.errors import (
     ConnectionGone,
+    ProviderAnswerInvalidError,
     ProviderJobNotFoundError,
     SendFailed,
     SendThrottled,
@@ -68,10 +69,12 @@ class FakeProvider:
     def list_page(self, kind: str, *, page: str | None = None, active_since: datetime | None = None) -> ObservationPage:
         self._begin("list_page")
         newest_first = sorted(
-            (job for job in self.jobs.values() if job.kind == kind),
+            (job for job in self.jobs.values() if job.kind == kind and _is_since(job, active_since)),
             key=lambda job: (job.created_at or job.observed_at, job.external_id),
             reverse=True,
         )
+        if page is not None and not page.isdecimal():
+            raise ProviderAnswerInvalidError("This is no page of the list.")
         start = int(page) if page else 0
         end = start + self.page_size
         return ObservationPage(
@@ -120,6 +123,10 @@ class FakeProvider:
             return self.jobs[external_id]
         except KeyError:
             raise ProviderJobNotFoundError(f"{self.profile.label} does not know {external_id}.") from None
+
+
+def _is_since(job: Observation, moment: datetime | None) -> bool:
+    return moment is None or job.created_at is None or job.created_at >= moment
 
 
 class FakeSender:
