@@ -1,4 +1,4 @@
-"""The whole log and the whole error of an ended job, fetched once and kept: the provider deletes them after an hour."""
+"""The whole log and the whole error of an ended job, fetched once and kept: providers delete them after a while."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from shared.progress import loss_history, read_progress
 from shared.services.logs.stored_texts import StoredProgress, StoredTexts
 from shared.services.providers.provider_named import provider_named
 
-TRIED_FOR = timedelta(minutes=50)
 FETCHES_A_SECOND = 10
 """Of one process; with two of them 20 a second."""
 LEASE = timedelta(seconds=30)
@@ -55,8 +54,8 @@ class KeepFinalLog:
     def run(self, job_id: str, *, requested_at: datetime) -> LogOutcome:
         """Fetch and keep the log of an ended job; asked again, it asks nobody.
 
-        AGAIN while a reader of the log is keeping more of it, and until TRIED_FOR after `requested_at` while the
-        provider fails.
+        AGAIN while a reader of the log is keeping more of it, and while the provider fails, for as long after
+        `requested_at` as it keeps logs (I47).
         """
         job = self.jobs.get(job_id)
         if job is None or job.external_id is None or job.status.is_active:
@@ -64,14 +63,16 @@ class KeepFinalLog:
         if self.stored_texts.log(job_id).is_final:
             return LogOutcome.KEPT
         self.clock.sleep(1 / FETCHES_A_SECOND)
+        provider = provider_named(self.providers, job.provider)
         try:
             self._keep_error(job)
-            log = provider_named(self.providers, job.provider).full_log(job.external_id, job.kind)
+            log = provider.full_log(job.external_id, job.kind)
         except ProviderJobNotFoundError:
             return LogOutcome.NOTHING
         except ProviderError as error:
             self.telemetry.count(Metric.PROVIDER_ERROR)
-            is_over = self.clock.now() - requested_at >= TRIED_FOR
+            kept_for = provider.profile.log_kept_for
+            is_over = kept_for is not None and self.clock.now() - requested_at >= kept_for
             self.telemetry.warning("final log not fetched", job_id=job_id, reason=error.detail, given_up=is_over)
             return LogOutcome.GIVEN_UP if is_over else LogOutcome.AGAIN
         if log and not self._keep(job, log):

@@ -20,7 +20,6 @@ MAX_ANSWER_BYTES = 4_800_000
 
 LOOK_EVERY = timedelta(seconds=3)
 LEASE = timedelta(seconds=20)
-KEPT_BY_PROVIDER = timedelta(hours=1)
 LONGEST_OPEN_LINE = 64 * 1024
 
 
@@ -77,7 +76,8 @@ class ReadLog:
             return False
         if job.status.is_active:
             return job.started_at is not None
-        return self.clock.now() - (job.completed_at or job.created_at) < KEPT_BY_PROVIDER
+        kept_for = provider_named(self.providers, job.provider).profile.log_kept_for
+        return kept_for is None or self.clock.now() - (job.completed_at or job.created_at) < kept_for
 
 
 def slice_of(content: bytes, after: int, start: int) -> LogSlice:
