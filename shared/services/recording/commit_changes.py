@@ -80,11 +80,13 @@ class CommitChanges:
         return Committed(done, [*left, *again])
 
     def _try(self, undone: Sequence[Decision], snapshot: Snapshot | None) -> _Tried:
+        work = [decision.work for decision in undone]
         try:
-            snapshot = snapshot or self._read([decision.work for decision in undone])
+            snapshot = snapshot or self._read(work)
+            decisions = decide(work, snapshot, self.rules())
         except StoreUnavailableError:
+            # Of the settings as well, which the rules read when they are needed.
             return _Tried(again=[*undone], is_down=True)
-        decisions = decide((decision.work for decision in undone), snapshot, self.rules())
         tried = self._write([made for made in decisions.made if made.change is not None], snapshot.head)
         tried.done += [made for made in decisions.made if made.change is None]
         tried.again += [Decision(work=piece) for piece in decisions.later]
@@ -104,10 +106,9 @@ class CommitChanges:
             except StaleWrite as stale:
                 if stale.head:
                     head = None
-                moved = {change.job_id for change in batch if _has_moved(change, stale)}
-                if moved:
-                    rest = [change for change in batch if change.job_id not in moved]
-                tried.again += [by_job[change.job_id] for change in batch if change not in rest]
+                moved = [change for change in batch if _has_moved(change, stale)] or batch
+                tried.again += [by_job[change.job_id] for change in moved]
+                rest = [change for change in batch if change not in moved]
             except ChangeTooLargeError as error:
                 rest = [change for change in batch if change.job_id != error.job_id]
                 tried.refused.append(by_job[error.job_id])
