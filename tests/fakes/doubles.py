@@ -105,8 +105,9 @@ class FakeProvider:
         return self.secret
 
     def read_webhook(self, raw: bytes) -> Look:
-        """As Replicate's are read."""
-        return look_from_body(read_object(raw, self.profile, is_pushed=True), observed_at=self._clock.now())
+        """In Replicate's words."""
+        look = look_from_body(read_object(raw, self.profile, is_pushed=True), observed_at=self._clock.now())
+        return replace(look, observation=replace(look.observation, provider=self.profile.name))
 
     def system_status(self) -> SystemStatus | None:
         self._begin("system_status")
