@@ -29,9 +29,8 @@ from shared.domain.provider_profile import ProviderProfile
 from shared.domain.system_status import SystemStatus
 from shared.ports import Clock, Provider, StateStore
 
-REQUESTS_PER_SECOND = 40.0
 BURST = 8
-"""With REQUESTS_PER_SECOND at most 48 calls begin in any second, within the provider's 50."""
+"""Calls that may begin at once, beside those that the profile's `requests_per_second` allow."""
 
 LONGEST_WAIT_SECONDS = 5.0
 CACHE_SECONDS = 2.0
@@ -73,13 +72,11 @@ class GuardedProvider:
         *,
         state: StateStore,
         clock: Clock,
-        requests_per_second: float = REQUESTS_PER_SECOND,
         chance: Chance = random.random,
     ) -> None:
-        """`requests_per_second` is this process's share of what the provider allows."""
         self._inner = inner
         name, label = inner.profile.name, inner.profile.label
-        self._pace = _Pace(requests_per_second, BURST, label, clock)
+        self._pace = _Pace(inner.profile.requests_per_second, BURST, label, clock)
         self._hold = _Hold(state_keys.provider_hold(name), label, state, clock, chance)
         self._breaker = _Breaker(label, clock, chance)
 

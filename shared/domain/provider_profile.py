@@ -22,8 +22,8 @@ class ProviderProfile:
 
     `name` stands in keys, paths and variables, `label` before people. `kinds` are the provider's own words for its
     lists, in the order in which they are read. `log_kept_for` is how long after its end a job's log can be fetched,
-    None: always. `webhooks` None: it sends none; `repeatable_keys` may stand twice in its JSON. `job_url` shows a job
-    to people, with `{external_id}` in it.
+    None: always. `requests_per_second` is what one process of ours may ask. `webhooks` None: it sends none;
+    `repeatable_keys` may stand twice in its JSON. `job_url` shows a job to people, with `{external_id}` in it.
     """
 
     name: str
@@ -35,6 +35,7 @@ class ProviderProfile:
     kinds: tuple[str, ...]
     hardware: Mapping[str, Hardware]
     default_hardware: str
+    requests_per_second: float
     log_kept_for: timedelta | None = None
     webhooks: WebhookScheme | None = None
     repeatable_keys: frozenset[str] = frozenset()

@@ -26,6 +26,7 @@ NIMBUS = ProviderProfile(
     kinds=("run",),
     hardware={"n1": Hardware("n1", "N1", "N1", Decimal("0.0005"))},
     default_hardware="n1",
+    requests_per_second=10,
     job_url="https://nimbus.example/runs/{external_id}",
 )
 TWIN = "same0id0at0both0providers0"

@@ -60,6 +60,6 @@ def _with_what_was_kept(result: Synced, error: ProviderError) -> ProviderError:
 
 
 def _message(results: Sequence[Synced]) -> str:
-    """The sentence that SimpleTuner's page shows: `Discovered 3 new jobs from Replicate, 2 from …`."""
+    """The sentence that SimpleTuner's page shows: `Discovered 3 new jobs from <label>, 2 from …`."""
     first, *others = [f"{result.discovered} {{}}from {result.label}" for result in results]
     return "Discovered " + ", ".join([first.format("new jobs "), *(other.format("") for other in others)])

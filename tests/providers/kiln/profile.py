@@ -22,6 +22,7 @@ PROFILE = ProviderProfile(
     kinds=(RUN,),
     hardware={name: Hardware(name, name.upper(), name.upper(), price / 60) for name, price in PRICES_A_MINUTE.items()},
     default_hardware="t4-pair",
+    requests_per_second=100,
     log_kept_for=timedelta(days=1),
     job_url="https://kiln.example/runs/{external_id}",
 )

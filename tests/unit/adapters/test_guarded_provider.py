@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,10 +16,10 @@ from shared.adapters.guarded_provider import (
     FAILURES_UNTIL_OPEN,
     FIRST_OPENING_SECONDS,
     PROBE_SECONDS,
-    REQUESTS_PER_SECOND,
     GuardedProvider,
 )
 from shared.adapters.providers.replicate.profile import PREDICTION
+from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.domain import state_keys
 from shared.domain.errors import (
     ProviderAnswerInvalidError,
@@ -63,10 +64,10 @@ class World:
         self.provider.put(an_observation("job", observed_at=self.clock.now()))
         self.one = self.process()
 
-    def process(self, chance: Callable[[], float] = lambda: 0.0, rate: float = REQUESTS_PER_SECOND) -> GuardedProvider:
-        return GuardedProvider(
-            self.provider, state=self.stores.state, clock=self.clock, requests_per_second=rate, chance=chance
-        )
+    def process(self, chance: Callable[[], float] = lambda: 0.0, rate: float | None = None) -> GuardedProvider:
+        if rate is not None:
+            self.provider.profile = replace(REPLICATE, requests_per_second=rate)
+        return GuardedProvider(self.provider, state=self.stores.state, clock=self.clock, chance=chance)
 
     @property
     def calls(self) -> int:
@@ -477,7 +478,8 @@ def test_no_more_calls_begin_in_any_second_than_the_provider_bears(world: World)
         look(world.one)
         moments.append(world.clock.monotonic())
     busiest = max(sum(1 for moment in moments if start <= moment < start + 1) for start in moments)
-    assert REQUESTS_PER_SECOND <= busiest <= REQUESTS_PER_SECOND + BURST <= 50
+    rate = REPLICATE.requests_per_second
+    assert rate <= busiest <= rate + BURST <= 50
 
 
 def test_a_call_that_would_wait_too_long_for_its_turn_is_throttled_at_once() -> None:

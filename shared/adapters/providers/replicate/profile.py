@@ -48,6 +48,8 @@ PROFILE = ProviderProfile(
     kinds=KINDS,
     hardware=HARDWARE,
     default_hardware="h100",
+    # Of the 50 that it allows; a burst comes on top.
+    requests_per_second=40,
     log_kept_for=timedelta(hours=1),
     webhooks=WebhookScheme.STANDARD_WEBHOOKS,
     repeatable_keys=frozenset({"model"}),
