@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from functions.http._answers import InlineProgress
 from functions.http._app import lambda_handler_for
-from shared.progress import shorten_line
+from shared.domain.text import shorten_line
 from shared.services.jobs.find_job import FindJob
 from shared.services.logs.read_progress import ReadProgress
 from shared.wiring import wiring

@@ -16,13 +16,11 @@ from shared.progress.reader import Reader
 
 __all__ = [
     "HISTORY_LIMIT",
-    "clean_text",
     "extend_history",
     "history_pace",
     "loss_history",
     "pace_eta",
     "read_progress",
-    "shorten_line",
 ]
 
 _WINDOW = 65_536

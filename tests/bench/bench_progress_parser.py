@@ -27,23 +27,42 @@ def repeated(piece: str) -> str:
     return piece * (SIZES["1 MB"] // len(piece) + 1)
 
 
+PIECES: Mapping[str, str] = {
+    "log text": "2024-01-23 21:10:16 [INFO] (validation) Precomputing the embed for validations of the text.\n",
+    "text steps": "step 1500/5000 - loss: 0.0234\n",
+    "shortest steps": "step 1/2\n",
+    "steps without a break": "step 1/2 ",
+    "every word": "step 1/2 loss: 1 checkpoint warmup validat load\n",
+    "batches": "Epoch [1/3] Batch [10/50] Loss: 4.6\n",
+    "epochs of many kinds": "begin epoch 1/2 train: 1/2 ( 1%)starting best epoch: \n",
+    "epochs in brackets": "starting from checkpoint epoch [1/1](epoch(train) [1]\n",
+    "saved tests": "test: saving image episode epoch [1/1](\n",
+    "counters without a number": "step none of it\n",
+    "one giant line": "a",
+    "digits": "1",
+    "spaces": " ",
+    "line ends": "\n",
+    "carriage returns": "\r",
+    "epochs, one line": "epoch ",
+    "losses, one line": "loss ",
+    "brackets": "[ ",
+    "commas": "step 1,",
+    "Keras bars": "1/1 [=",
+    "half bars": "1%|",
+    "percent bars": "%|",
+    "bars without a break": "steps:  1%|█   | 1/100 [00:01<00:02, 1.0s/it, loss=0.1]",
+    "terminal escapes": "\x1b[",
+    "open titles": "\x1b]",
+    "backspaces": "a\x08",
+    "surrogates": "\ud800",
+    "bidi marks": "\u202e",
+    "tracebacks": 'Traceback (most recent call last):\n  File "a.py", line 1\n    step()\n',
+    "from a checkpoint": "from checkpoint ",
+}
 SHAPES: Mapping[str, str] = {
     "tqdm bars": BARS,
     "tqdm bars, one line": BARS.replace("\n", "\r"),
-    "log text": repeated(
-        "2024-01-23 21:10:16 [INFO] (validation) Precomputing the embed for validations of the text.\n"
-    ),
-    "text steps": repeated("step 1500/5000 - loss: 0.0234\n"),
-    "shortest steps": repeated("step 1/2\n"),
-    "every word": repeated("step 1/2 loss: 1 checkpoint warmup validat load\n"),
-    "one giant line": repeated("a"),
-    "digits": repeated("1"),
-    "epochs, one line": repeated("epoch "),
-    "half bars": repeated("1%|"),
-    "terminal escapes": repeated("\x1b["),
-    "bidi marks": repeated("\u202e"),
-    "carriage returns": repeated("\r"),
-    "tracebacks": repeated('Traceback (most recent call last):\n  File "a.py", line 1\n    step()\n'),
+    **{name: repeated(piece) for name, piece in PIECES.items()},
 }
 
 
@@ -77,13 +96,15 @@ def report(table: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def main() -> None:
-    """Prints the table and whether the limits hold."""
+    """Prints the table, and fails if a limit does not hold."""
     table = measure()
     bars, worst = table["tqdm bars"]["64 kB"], max(times["1 MB"] for times in table.values())
     sys.stdout.write(f"{report(table)}\n")
     sys.stdout.write(
         f"64 kB of bars: {bars:.2f} ms (limit {BARS_MS:.0f}), worst 1 MB: {worst:.2f} ms (limit {ANY_MS:.0f})\n"
     )
+    if bars > BARS_MS or worst > ANY_MS:
+        raise SystemExit("a limit does not hold: the machine is busy, or the reader has become slower")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,39 @@ def test_slices_joined_are_the_whole_whatever_its_length(system: System, length:
     assert logs(system)["logs"] == joined
 
 
+def refreshes(count: int) -> str:
+    return "".join(
+        f"steps: {number * 100 // count:3d}%|██ | {number}/{count} [00:10<00:20]\r" for number in range(count)
+    )
+
+
+def test_twenty_thousand_refreshes_of_a_line_are_one_line(system: System) -> None:
+    system.provider.logs[JOB] = f"loading\n{refreshes(20_000)}steps: 100%|██ | 20000/20000 [00:30<00:00]\nsaved\n"
+    assert logs(system)["logs"] == "loading\nsteps: 100%|██ | 20000/20000 [00:30<00:00]\nsaved\n"
+
+
+def test_a_line_that_is_still_redrawn_comes_when_it_is_whole(system: System) -> None:
+    drawn = refreshes(20_000)
+    system.provider.logs[JOB] = f"loading\n{drawn[: len(drawn) // 2]}"
+    start = logs(system)
+    system.clock.advance(10)
+    system.provider.logs[JOB] = f"loading\n{drawn}\nsaved\n"
+    rest = logs(system, start["next"])
+    assert (start["logs"], rest["logs"]) == ("loading\n", "steps:  99%|██ | 19999/20000 [00:10<00:20]\nsaved\n")
+
+
+def test_a_line_that_was_redrawn_to_the_end_of_the_job_is_its_last_state(system: System) -> None:
+    system.provider.logs[JOB] = f"loading\n{refreshes(2_000)}"
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.sync()
+    assert logs(system)["logs"] == "loading\nsteps:  99%|██ | 1999/2000 [00:10<00:20]"
+
+
+def test_families_of_emoji_and_persian_words_stay_whole(system: System) -> None:
+    system.provider.logs[JOB] = "👩\u200d👩\u200d👧 می\u200cخواهم\n"
+    assert logs(system)["logs"] == "👩\u200d👩\u200d👧 می\u200cخواهم\n"
+
+
 def test_many_readers_cost_one_look_in_three_seconds(system: System) -> None:
     system.provider.logs[JOB] = "a\n"
     for _ in range(20):

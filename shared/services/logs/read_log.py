@@ -91,11 +91,10 @@ def slice_of(content: bytes, after: int, start: int) -> LogSlice:
 
 
 def _end_of_lines(text: str, begin: int) -> int:
-    """Where the last whole line after `begin` ends; `\\r` ends one, too, unless a `\\n` may still follow it."""
-    newline = text.rfind("\n", begin)
-    carriage = text.rfind("\r", begin, len(text) - 1)
-    end = max(newline, carriage) + 1
-    return end if end or len(text) - begin <= LONGEST_OPEN_LINE else len(text)
+    """Where the last whole line after `begin` ends; a line that is still redrawn (`\\r`) is none, however long."""
+    end = text.rfind("\n", begin) + 1
+    is_open = len(text) - begin <= LONGEST_OPEN_LINE or text.find("\r", begin) >= 0
+    return end if end or is_open else len(text)
 
 
 def _text(content: bytes) -> str:

@@ -11,7 +11,7 @@ from functools import cache
 from pydantic import TypeAdapter
 
 from shared.domain.job import Job
-from shared.domain.text import clean_text
+from shared.domain.text import shown_text
 from shared.ports import JobTexts
 from shared.progress.progress import HistoryPoint, Progress
 
@@ -71,7 +71,7 @@ class StoredTexts:
     def tail(self, job_id: str) -> bytes:
         """The newest end of the log that a look or a webhook brought, cleaned; empty: none did."""
         item = self.texts.get(job_id, TAIL)
-        return _encoded(clean_text(_unpacked(item.content).decode("utf-8", "replace"))) if item else b""
+        return _encoded(shown_text(_unpacked(item.content).decode("utf-8", "replace"))) if item else b""
 
     def log(self, job_id: str) -> StoredLog:
         item = self.texts.get(job_id, LOG)
@@ -93,7 +93,7 @@ class StoredTexts:
 
     def append_log(self, job_id: str, known: StoredLog, fresh: str, taken: int, *, at: datetime) -> StoredLog:
         """Add text to the log, cleaned; `taken` characters of the provider's text are in it then. Ends the lease."""
-        added = _encoded(clean_text(fresh))
+        added = _encoded(shown_text(fresh))
         if added:
             begun, start = self.log_from(job_id, known.size, known.size)
             self._write_pieces(job_id, begun + added, start // PIECE_BYTES, at)
@@ -105,7 +105,7 @@ class StoredTexts:
         Whoever reads meanwhile finds the same bytes in the same pieces.
         """
         known = self.log(job_id)
-        content = _encoded(clean_text(log))
+        content = _encoded(shown_text(log))
         kept = StoredLog(len(log), len(content), is_final=True, looked_at=at)
         if known.size > len(content):
             kept = StoredLog(known.taken, known.size, is_final=True, looked_at=at)

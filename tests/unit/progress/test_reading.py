@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.progress import pace_eta, read_progress, shorten_line
+from shared.domain.text import shorten_line
+from shared.progress import pace_eta, read_progress
 from shared.progress.progress import Progress, Stage
 
 EXAMPLES = Path(__file__).parents[4] / "shared" / "logs"
