@@ -45,6 +45,7 @@ from tests.fakes import FakeStores
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeSecrets, FakeTelemetry
 
 PROVIDER_SECONDS = 0.05
+WEBHOOK_URL = "https://jobs.example.com/api/webhooks/replicate"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WEBHOOKS_A_SECOND = 100
 CHANGES_IN = 10
@@ -131,7 +132,7 @@ class Bench:
             secrets=FakeSecrets(**{webhook_secret_name(PROFILE.name): SECRET}),
             observations_queue=queue,
             providers={PROFILE.name: provider},
-            enterprise=EnterpriseConfig(),
+            enterprise=EnterpriseConfig(provider_defaults={PROFILE.name: {"webhook_url": WEBHOOK_URL}}),
         )
         return cls(stores, requests or Requests(), provider, queue, another, another())
 
@@ -145,7 +146,7 @@ class Bench:
                 created_at=now - timedelta(seconds=count - number),
                 started_at=now - timedelta(seconds=count - number - 1),
                 observed_at=now,
-                webhook_covered=True,
+                webhook_url=WEBHOOK_URL,
                 model=MODEL,
             )
             for number in range(count)
