@@ -326,7 +326,7 @@ def test_a_missing_token_is_said_and_can_be_entered(empty_server: PageServer, vi
     dialog = page.get_by_role("dialog", name="Replicate API token")
     dialog.get_by_label("API token").fill("r8_wrong-token")
     dialog.get_by_role("button", name="Save").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("The provider refuses this API token")
+    expect(dialog.get_by_role("alert")).to_contain_text("Replicate refuses this API token")
     empty_server.provider.account_error = None
     dialog.get_by_label("API token").fill("r8_right-token")
     dialog.get_by_role("button", name="Save").click()
