@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _WINDOW = 65_536
-_LINES = 600
+_LINES = 400
 _FURTHER_BACK = 1_048_576
 _FINDS = 16
 _TRIES = 2_000
@@ -40,7 +40,7 @@ _BANNERS = ("otal optimization steps", "um Epochs", "otal steps", "num_train_epo
 def read_progress(tail: str, previous: Progress | None = None) -> Progress:
     """What the newest end of a log tells of the job, in the light of the `previous` reading of the same job.
 
-    Any text is safe. Its last 600 lines, at most 64 kB, are read whole; only if they hold no counter, what stands
+    Any text is safe. Its last 400 lines, at most 64 kB, are read whole; only if they hold no counter, what stands
     further back (1 MB) is searched for one. A number that the tail no longer shows is kept from `previous`.
     """
     before, window = newest_lines(tail, characters=_WINDOW, lines=_LINES)

@@ -85,7 +85,7 @@ _STEPS_AND_LOSS = re.compile(rf"\bsteps[:=\s]{{1,3}}{_NUMBER} {{1,3}}(?:loss|\|)
 _KIMG = re.compile(r"\btick\s{1,6}\d{1,9}\s{1,6}kimg\s{1,6}(\d{1,9})", re.ASCII)
 _BEFORE_AVERAGE = re.compile(r"\s{0,4}(\d{1,9}): \d{1,9}\.\d{1,9}, \d{1,9}\.\d{1,9} avg\b", re.ASCII)
 
-_EPOCH_WORD = r"(?<![\w/\\{.-])(?:epochs?|episodes?|rounds?|ep)(?:\((?:train|val|test)\))?"
+_EPOCH_WORD = r"(?<![\w/\\{.-])(?:epochs?|episodes?|rounds?|ep|e(?=\d))(?:\((?:train|val|test)\))?"
 _EPOCH_PAIR = re.compile(
     rf"{_EPOCH_WORD}{_LINK}(\d{{1,9}})(?:\.(\d{{1,18}}))?{_OF}(\d{{1,9}})(?![\d/])"
     r"|\[ ?(?:train|valid|val|test) ?\| ?(\d{1,9})/(\d{1,9}) ?\]",
@@ -208,7 +208,7 @@ def epoch_of(title: str) -> tuple[float | None, int | None]:
 def _epoch(line: str) -> _Epoch | None:
     """The epoch that the line tells: with its total if one is told anywhere in it, never one that it looks back at."""
     named = "epoch" in line
-    if named or "round" in line or "episode" in line or "[ " in line or line.startswith("ep") or " ep" in line:
+    if named or "round" in line or "episode" in line or "[ " in line or line.startswith("e") or " ep" in line:
         for found in _EPOCH_PAIR.finditer(line):
             number, part, total = found[1] or found[4], found[2], whole_number(found[3] or found[5])
             if total and not _looks_back(line, found.start()):

@@ -70,12 +70,12 @@ MENTIONS = Rule(
     re.compile(
         r"progress|batch|episode|round|tick|kimg|eta\b|remaining|estimated time|time left|%\)\s\s|optimization done"
         r"|sanity|step|epoch|iter|loss|valid"
-        r"|test|eval|sampl|generat|checkpoint|ckpt|sav(?:ing|ed)|warm|train|load|cach|process|prepar|token|download"
+        r"|test|eval|sampl|generat|checkpoint|ckpt|sav(?:ing|ed|e )|warm|train|load|cach|process|prepar|token|download"
         r"|initi"
         r"|comput|build|bucket|embed|fetch|quanti|moving|config|collect|backend|dataset|mapping|filter|discover"
         r"|scann|extract"
         r"|zip|install|encoder|vae|import|creat|enabl|resum|setting up|latent|split|captioning|, \d+\.\d+ avg"
-        r"|学習|训练|訓練|验证|评估|保存|加载|読み込|학습|모델|モデル|トレーニング"
+        r"|treina|entrena|entra|обуч|学習|训练|訓練|验证|评估|保存|加载|読み込|학습|모델|モデル|トレーニング"
     ),
     ("step 1/2", "loss: 0.5", "saving state", "학습 시작", "训练完成"),
     leaves=("hello world", "gpu 0: 80c"),
@@ -97,7 +97,10 @@ FINISHED = Rule(
         r"|(?<![\w/.-])(?:finished|completed|done)(?: with)?(?: the)? (?:training|fine-?tuning)\b"
         r"(?! (?:for |of |on |the )?(?:epoch|step|batch|fold|stage|phase|round|iteration|data|set\b|sample|image))"
         r"|^[^a-z]{0,40}training time (?:\d{1,4} days?, )?\d{1,3}:\d\d:\d\d\s{0,8}$|\b\d{1,6} epochs completed in\b"
-        r"|训练(?:已)?(?:完成|结束)|訓練(?:が)?(?:完了|完成)|学習(?:が)?(?:完了|終了)|학습(?:이)? 완료"
+        r"|(?<![\w/.-])training of (?:the |this )?(?!epoch|fold|stage|phase)\w{1,16} (?:is|has) (?:been )?(?:done"
+        r"|finished)\b"
+        r"|(?:treinamento|entrenamiento|entra[iî]nement) (?:conclu|complet|finaliz|termin)|обучение завершен"
+        r"|训练(?:测试)?(?:已)?(?:完成|结束)|訓練(?:が)?(?:完了|完成)|学習(?:が)?(?:完了|終了)|학습(?:이)? 완료"
     ),
     (
         "training completed successfully!",
@@ -111,8 +114,25 @@ FINISHED = Rule(
         "100 epochs completed in 0.512 hours.",
         "训练完成！模型已保存",
         "学習が完了しました",
+        "training of experiment is done and the best ap is 90.00",
+        "treinamento concluído com sucesso",
+        "обучение завершено",
     ),
-    words=("complete", "finish", "done", "ended", "training time", "完", "结束", "終了", "완료"),
+    words=(
+        "complete",
+        "finish",
+        "done",
+        "ended",
+        "training time",
+        "treinamento",
+        "namiento",
+        "nement",
+        "обуч",
+        "完",
+        "结束",
+        "終了",
+        "완료",
+    ),
     unless=re.compile(
         r"\b(?:epoch|fold|stage|phase|round|step|task|trial|batch|iteration|warm-?up)\b[^|]{0,24}"
         r"(?:training|train|fine-?tuning|finished|completed|done)\b"
@@ -131,6 +151,7 @@ FINISHED = Rule(
 BANNER = Rule(
     re.compile(
         r"running training|学習開始|学習を開始|开始训练|训练开始|トレーニングを開始|학습 시작"
+        r"|inici(?:ando|ar)? (?:o |el )?(?:treinamento|entrenamiento)|начало обучения"
         r"|training (?:has )?(?:start(?:ed|s)?|begins?|begun)\b"
         r"|(?:start|begin)(?:ing|s|ed)? (?:the )?(?:\w{1,16} )?train(?:ing|er|)\b(?! (?:data|set|image|text))"
         r"|total (?:optimi[sz]ation )?steps\b[^\d=:]{0,40}[=:]\s{0,4}\d"
@@ -143,8 +164,9 @@ BANNER = Rule(
         "  total optimization steps = 1000",
         "トレーニングを開始します",
         "-------第 16 轮训练开始-------",
+        "iniciando treinamento...",
     ),
-    words=("train", "steps", "学習", "训练", "トレーニング", "학습"),
+    words=("train", "treina", "entrena", "обуч", "steps", "学習", "训练", "トレーニング", "학습"),
     leaves=("starting training data loader", "train samples: 10"),
 )
 BANNER_OF_STEPS = Rule(
@@ -178,9 +200,17 @@ OUTCOME_OF_EPOCH = Rule(
 SAVING = Rule(
     re.compile(
         rf"{_WORD}(?<!be )(?<!pre-)(?:sav(?:ing|ed)|writ(?:ing|ten)(?= .{{0,40}}(?:checkpoint|weights))){_WORD_END}"
+        r"|(?<!will )(?<!to )save (?:\w{1,10} )?(?:model|weights|checkpoint|state|lora)s? (?:to|at|in|into|as)\b"
         r"|保存(?:最佳|最优)?(?:模型|检查点)|モデルを保存|모델 저장"
     ),
-    ("model saved.", "saving state at epoch 5", "writing checkpoint to out", "saved image model to out", "保存模型..."),
+    (
+        "model saved.",
+        "saving state at epoch 5",
+        "save weights to ./out",
+        "writing checkpoint to out",
+        "saved image model to out",
+        "保存模型...",
+    ),
     words=("sav", "writ", "保存", "저장"),
     unless=re.compile(
         r"sav(?:ing|ed) (?:(?:the|all|some|new|\d{1,9}|text|vae|training|sample) ){0,3}(?:dataset|latent|image"
@@ -247,7 +277,8 @@ WARMUP = Rule(
 EVALUATED_COUNTER = Rule(
     re.compile(
         rf"(?<![\w-]){_SPLIT}[\]:)]{{0,2}}\s{{0,8}}[|(\[]?\s{{0,8}}\d{{1,9}}\s?/\s?\d|\b(?:epoch|iter)\({_SPLIT}\)"
-        rf"|\[{_SPLIT}\]\s?\[(?:epoch|iter)|(?<![\w-]){_SPLIT} (?:step|iter|batch)\b\W{{0,4}}\d"
+        rf"|\[{_SPLIT}\]\s?\[(?:epoch|iter)|(?<![\w-]){_SPLIT} \| epoch \d{{1,9}} \||inference done \d{{1,9}}/\d"
+        rf"|(?<![\w-]){_SPLIT} (?:step|iter|batch)\b\W{{0,4}}\d"
     ),
     (
         "test: [ 10/53]  eta: 0:00:30",
@@ -255,8 +286,10 @@ EVALUATED_COUNTER = Rule(
         "iter(val) [50/500]",
         "[eval][epoch 1][iter: 0/50]",
         "val step 10/40 | 20 img/s",
+        "- valid | epoch 21 | 2/3 | 0.35 it/sec | loss 0.1352",
+        "inference done 242/29284. dataloading: 0.0015 s/iter. eta=0:52:39",
     ),
-    words=("val", "test"),
+    words=("val", "test", "inference done"),
     needs="/",
     leaves=("split 80/20 train/test", "latest 3/4", "/test/1"),
 )

@@ -1013,6 +1013,12 @@ TABLES: dict[str, Case] = {
         VALIDATION,
         30.0,
     ),
+    "inference-over-the-test-set": (
+        "iter: 9999  total_loss: 2.05\nInference done 242/29284. Dataloading: 0.0015 s/iter. ETA=0:52:39",
+        VALIDATION,
+        None,
+    ),
+    "weights-are-saved": ("epoch: 2/4, iter: 4/20, total_loss: 2.1\nSave weights to ./out", SAVING, 30.0),
     "warmed-up-graph": ("Step 100/5000 - loss: 0.1\nCUDA graph warmup done", TRAINING, 2.0),
     "warmed-up-profiler": ("Epoch 51 | Train Loss: 8.6\nSTAGE: 22264 Completed Stage: Warm Up", TRAINING, None),
     "steps-in-thousands": (
@@ -1046,6 +1052,8 @@ ENDS: dict[str, Case] = {
     "closed": (f"{DONE}Training is done. The program is closed.", TRAINING, 100.0),
     "in-chinese": (f"{DONE}训练完成！模型已保存至 ./out", TRAINING, 100.0),
     "validated-last": (f"{DONE}Training finished.\nRunning final evaluation", VALIDATION, 100.0),
+    "of-an-experiment": (f"{DONE}Training of experiment is done and the best AP is 90.00", TRAINING, 100.0),
+    "in-portuguese": (f"{DONE}INFO - Treinamento concluído com sucesso", TRAINING, 100.0),
     "of-one-epoch": (f"{DONE}Epoch 9 training completed", TRAINING, 90.0),
     "of-the-data": (f"{DONE}Training data loading complete", TRAINING, 90.0),
     "of-one-phase": (f"{DONE}Stage 1 training complete\nEpoch 1/10 loss 0.1", TRAINING, 10.0),
