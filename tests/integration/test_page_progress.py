@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,3 +128,13 @@ def test_a_job_that_never_ran_answers_with_nulls(system: System) -> None:
     assert body.pop("job_id") == "queued0000"
     assert body.pop("history") == []
     assert set(body.values()) == {None}
+
+
+def test_a_reading_in_another_versions_form_is_read_anew(system: System) -> None:
+    """A restart keeps every job, and with it what an older version has stored."""
+    job_id = a_running_job(system, "job0000001", percent=30)
+    system.sync()
+    old = gzip.compress(json.dumps({"stage": None, "percent": 1.0, "updated_at": "now", "history": [[1, 2]]}).encode())
+    system.stores.texts.put(job_id, "progress", old, at=system.clock.now())
+    assert page(system, job_id)[job_id]["progress"] == 30.0
+    assert page(system, job_id)[job_id]["progress"] == 30.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from shared.domain import state_keys
 from shared.domain.connection import Connection
@@ -110,7 +110,11 @@ class PushEvents:
 
 
 def _parsed(item: StateItem | None) -> PushCursor:
-    return _CURSOR.validate_python(item.value) if item else PushCursor()
+    """What cannot be read is as good as never written: then each connection's own cursor counts."""
+    try:
+        return _CURSOR.validate_python(item.value) if item else PushCursor()
+    except ValidationError:
+        return PushCursor()
 
 
 def _oldest(listening: Sequence[Connection], head: LogHead) -> int:

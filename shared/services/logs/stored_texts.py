@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.job import Job
 from shared.domain.text import shown_text
@@ -54,9 +54,10 @@ class StoredTexts:
         return self.progress_of([job_id]).get(job_id)
 
     def progress_of(self, job_ids: Sequence[str]) -> dict[str, StoredProgress]:
-        """One read a hundred jobs; jobs of which nothing was ever read are absent."""
+        """One read a hundred jobs; absent are jobs of which nothing was ever read, or nothing that can be read now."""
         found = self.texts.get_many(job_ids, PROGRESS)
-        return {job_id: _progress().validate_json(_unpacked(item.content)) for job_id, item in found.items()}
+        read = ((job_id, _read_progress(item.content)) for job_id, item in found.items())
+        return {job_id: progress for job_id, progress in read if progress is not None}
 
     def keep_progress(self, job_id: str, kept: StoredProgress, tail: str = "") -> None:
         """Keep a reading, which gives its lease back, and the log's end that it was read from."""
@@ -146,6 +147,14 @@ class StoredTexts:
 @cache
 def _progress() -> TypeAdapter[StoredProgress]:
     return TypeAdapter(StoredProgress)
+
+
+def _read_progress(content: bytes) -> StoredProgress | None:
+    """None for what another version has stored in another form: the next look stores it anew."""
+    try:
+        return _progress().validate_json(_unpacked(content))
+    except ValidationError:
+        return None
 
 
 @cache

@@ -92,6 +92,19 @@ def test_a_pusher_that_died_holds_up_nobody_and_what_it_sent_is_sent_again() -> 
         assert kept(world.heard_ids("a")) == world.ids(1, 4)
 
 
+@pytest.mark.parametrize("stored", [{"epoch": "x", "seq": None}, {"seq": "far"}, {"pushed_at": "soon"}])
+def test_a_cursor_that_cannot_be_read_stops_no_push(stored: dict[str, object]) -> None:
+    """Another version of the pusher may have left it."""
+    world = Delivery()
+    world.stores.state.put(state_keys.PUSHER_CURSOR, stored, now=world.clock.now())
+    world.greet("a")
+    world.publish(2)
+
+    assert world.parts.use(PushEvents).run()
+
+    assert world.heard("a") == [{"type": "events", "events": world.frames()}]
+
+
 def test_a_pusher_that_was_overtaken_leaves_the_cursor_where_the_other_one_put_it() -> None:
     """The second reads the same cursor, goes further and is done before the first one writes (I23)."""
     world = Delivery()
