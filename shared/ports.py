@@ -175,8 +175,8 @@ class Provider(Protocol):
         provider has for that may be used, and what is not wanted may come all the same.
         """
 
-    def get(self, external_id: str, kind: str) -> Look:
-        """One job and the end of its log. Raises ProviderJobNotFoundError on 404."""
+    def get(self, external_id: str, kind: str, *, with_log: bool = False) -> Look:
+        """One job; `with_log`: also the end of a running one's log. Raises ProviderJobNotFoundError on 404."""
 
     def full_log(self, external_id: str, kind: str) -> str | None:
         """The whole log as far as the provider still has it, at most 4 MB; None when it was removed."""

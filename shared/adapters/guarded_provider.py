@@ -90,8 +90,8 @@ class GuardedProvider:
     def list_page(self, kind: str, *, page: str | None = None, active_since: datetime | None = None) -> ObservationPage:
         return self._guarded(lambda: self._inner.list_page(kind, page=page, active_since=active_since))
 
-    def get(self, external_id: str, kind: str) -> Look:
-        return self._guarded(lambda: self._inner.get(external_id, kind))
+    def get(self, external_id: str, kind: str, *, with_log: bool = False) -> Look:
+        return self._guarded(lambda: self._inner.get(external_id, kind, with_log=with_log))
 
     def full_log(self, external_id: str, kind: str) -> str | None:
         return self._guarded(lambda: self._inner.full_log(external_id, kind))

@@ -360,7 +360,8 @@ def test_the_whole_log_is_had_while_a_job_runs_and_after_its_end(world: World, s
     assert log
     assert log.endswith("\n")
     if status is JobStatus.RUNNING:
-        tail = world.provider.get("abcd1234", kind_of(world)).log_tail
+        assert world.provider.get("abcd1234", kind_of(world)).log_tail is None
+        tail = world.provider.get("abcd1234", kind_of(world), with_log=True).log_tail
         assert tail
         assert tail.splitlines()[0] in log
 

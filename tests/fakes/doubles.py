@@ -82,11 +82,12 @@ class FakeProvider:
             str(end) if end < len(newest_first) else None,
         )
 
-    def get(self, external_id: str, kind: str) -> Look:
+    def get(self, external_id: str, kind: str, *, with_log: bool = False) -> Look:
         self._begin("get", external_id)
         self.asked.append(external_id)
         job = self._known(external_id)
-        return Look(replace(job, observed_at=self._clock.now()), self.logs.get(external_id))
+        seen = replace(job, observed_at=self._clock.now())
+        return Look(seen, self.logs.get(external_id) if with_log else None)
 
     def full_log(self, external_id: str, kind: str) -> str | None:
         self._begin("full_log", external_id)

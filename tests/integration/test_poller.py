@@ -74,10 +74,10 @@ class SlowProvider(FakeProvider):
             self.looked_at.setdefault(seen.external_id, []).append(self._time.now())
         return found
 
-    def get(self, external_id: str, kind: str) -> Look:
+    def get(self, external_id: str, kind: str, *, with_log: bool = False) -> Look:
         self._suffer(share=1 / 8)
         self.looked_at.setdefault(external_id, []).append(self._time.now())
-        return super().get(external_id, kind)
+        return super().get(external_id, kind, with_log=with_log)
 
     def _suffer(self, share: float = 1) -> None:
         self._time.advance(self.seconds * share)
@@ -604,10 +604,10 @@ def test_jobs_that_always_fail_starve_nobody(engine: Engine) -> None:
         ) -> ObservationPage:
             return ObservationPage((), None)
 
-        def get(self, external_id: str, kind: str) -> Look:
+        def get(self, external_id: str, kind: str, *, with_log: bool = False) -> Look:
             if external_id in poison:
                 raise DOWN
-            return super().get(external_id, kind)
+            return super().get(external_id, kind, with_log=with_log)
 
     provider = Poisoned(system.clock)
     provider.jobs = system.provider.jobs
@@ -657,11 +657,11 @@ def test_a_throttled_round_goes_on_behind_the_place_where_it_was_held(engine: En
         ) -> ObservationPage:
             return ObservationPage((), None)
 
-        def get(self, external_id: str, kind: str) -> Look:
+        def get(self, external_id: str, kind: str, *, with_log: bool = False) -> Look:
             self.left -= 1
             if self.left < 0:
                 raise ProviderThrottledError("Wait.", retry_after=1)
-            return super().get(external_id, kind)
+            return super().get(external_id, kind, with_log=with_log)
 
     provider = Limited(system.clock)
     provider.jobs = system.provider.jobs

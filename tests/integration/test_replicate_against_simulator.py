@@ -81,12 +81,12 @@ def test_a_job_is_seen_through_its_life_in_both_shapes(
     job_id = control.create_job(kind=kind, boot_seconds=60, run_seconds=600, shape=shape)
     assert replicate.get(job_id, kind).observation.status is JobStatus.QUEUED
     control.jump(120)
-    look = replicate.get(job_id, kind)
+    look = replicate.get(job_id, kind, with_log=True)
     assert look.observation.status is JobStatus.RUNNING
     assert look.observation.started_at is not None
     assert look.log_tail
     control.jump(700)
-    look = replicate.get(job_id, kind)
+    look = replicate.get(job_id, kind, with_log=True)
     ended = look.observation
     assert ended.status is JobStatus.COMPLETED
     assert ended.billed_seconds == pytest.approx(600, abs=1)
@@ -112,7 +112,7 @@ def test_a_failed_and_an_aborted_job_end_without_measures(
 
 def test_removed_data_is_told_as_nothing(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(age_seconds=7200, boot_seconds=5, run_seconds=20)
-    look = replicate.get(job_id, PREDICTION)
+    look = replicate.get(job_id, PREDICTION, with_log=True)
     seen = look.observation
     assert (seen.status, look.log_tail, seen.output_url) == (JobStatus.COMPLETED, None, None)
     assert seen.billed_seconds is not None
@@ -169,7 +169,7 @@ def test_a_page_loop_repeats_its_place_so_that_the_reader_can_see_it(
 
 def test_raw_control_characters_in_a_log_are_read(simulator: RunningSimulator, replicate: ReplicateProvider) -> None:
     job_id = simulator.control.create_job(age_seconds=60, boot_seconds=0, run_seconds=600, raw_controls=True)
-    tail = replicate.get(job_id, PREDICTION).log_tail
+    tail = replicate.get(job_id, PREDICTION, with_log=True).log_tail
     assert tail is not None
     assert "\x1b[A\r" in tail
 

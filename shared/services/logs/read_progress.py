@@ -56,7 +56,7 @@ class ReadProgress:
         if not self.stored_texts.lease_progress(job.job_id, now=now, life=LEASE):
             return stored
         try:
-            look = provider_named(self.providers, job.provider).get(str(job.external_id), job.kind)
+            look = provider_named(self.providers, job.provider).get(str(job.external_id), job.kind, with_log=True)
         except ProviderError as error:
             self.telemetry.count(Metric.PROVIDER_ERROR)
             self.telemetry.warning("progress not refreshed", job_id=job.job_id, reason=error.detail)

@@ -70,10 +70,10 @@ class KilnProvider:
             raise ProviderAnswerInvalidError("Kiln's list of runs could not be read.")
         return ObservationPage(tuple(self._readable(runs)), following or None)
 
-    def get(self, external_id: str, kind: str) -> Look:
+    def get(self, external_id: str, kind: str, *, with_log: bool = False) -> Look:
         seen = self._observation(self._run(external_id))
-        is_running = seen.status is JobStatus.RUNNING
-        return Look(seen, log_tail(self._output(external_id)) if is_running else None)
+        is_told = with_log and seen.status is JobStatus.RUNNING
+        return Look(seen, log_tail(self._output(external_id)) if is_told else None)
 
     def full_log(self, external_id: str, kind: str) -> str | None:
         return whole_log(self._output(external_id)) or None

@@ -219,9 +219,9 @@ def test_many_429_at_once_are_written_once(world: World) -> None:
     gate = threading.Barrier(8)
     inner_get = world.provider.get
 
-    def together(external_id: str, kind: str) -> Look:
+    def together(external_id: str, kind: str, *, with_log: bool = False) -> Look:
         gate.wait(5)
-        return inner_get(external_id, kind)
+        return inner_get(external_id, kind, with_log=with_log)
 
     world.provider.get = together  # type: ignore[method-assign]
     refused: list[ProviderThrottledError] = []
@@ -276,10 +276,10 @@ def test_after_the_opening_one_call_alone_tries(world: World) -> None:
     world.fail(FAILURES_UNTIL_OPEN)
     world.clock.advance(FIRST_OPENING_SECONDS + 0.1)
 
-    def during_the_probe(external_id: str, kind: str) -> Look:
+    def during_the_probe(external_id: str, kind: str, *, with_log: bool = False) -> Look:
         world.provider.get = inner_get  # type: ignore[method-assign]
         assert_held(world, world.one, ProviderUnavailableError)
-        return inner_get(external_id, kind)
+        return inner_get(external_id, kind, with_log=with_log)
 
     inner_get = world.provider.get
     world.provider.get = during_the_probe  # type: ignore[method-assign]
@@ -341,7 +341,7 @@ def test_when_a_probe_never_reports_another_call_tries(world: World) -> None:
 
     inner_get = world.provider.get
 
-    def frozen(external_id: str, kind: str) -> Look:
+    def frozen(external_id: str, kind: str, *, with_log: bool = False) -> Look:
         raise Frozen
 
     world.provider.get = frozen  # type: ignore[method-assign]
@@ -395,7 +395,7 @@ def test_a_person_who_asks_again_and_again_never_lengthens_the_opening(world: Wo
 def test_a_late_failure_of_a_call_begun_before_changes_nothing(world: World) -> None:
     inner_get = world.provider.get
 
-    def fails_late(external_id: str, kind: str) -> Look:
+    def fails_late(external_id: str, kind: str, *, with_log: bool = False) -> Look:
         world.provider.get = inner_get  # type: ignore[method-assign]
         world.fail(FAILURES_UNTIL_OPEN)
         world.clock.advance(FIRST_OPENING_SECONDS - 0.1)

@@ -14,6 +14,7 @@ from shared.adapters.providers.replicate.answers import (
     is_external_id,
     is_page_query,
     look_from_body,
+    observation_from_body,
     page_from_body,
     problem_from_body,
 )
@@ -65,8 +66,11 @@ class ReplicateProvider:
         )
         return ObservationPage(read.observations, read.next_query)
 
-    def get(self, external_id: str, kind: str) -> Look:
-        return look_from_body(self._job(external_id, kind), kind=kind, observed_at=self._clock.now())
+    def get(self, external_id: str, kind: str, *, with_log: bool = False) -> Look:
+        body, now = self._job(external_id, kind), self._clock.now()
+        if with_log:
+            return look_from_body(body, kind=kind, observed_at=now)
+        return Look(observation_from_body(body, kind=kind, observed_at=now))
 
     def full_log(self, external_id: str, kind: str) -> str | None:
         return full_log(self._job(external_id, kind))

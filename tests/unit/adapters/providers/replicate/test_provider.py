@@ -128,7 +128,7 @@ def test_an_account_without_username_is_an_invalid_answer(body: dict[str, object
 def test_a_job_is_asked_for_where_its_kind_lives(kind: str, path: str) -> None:
     transport = FakeTransport(answer_of(JOB))
     clock = FakeClock()
-    look = provider(transport, clock).get(ID, kind)
+    look = provider(transport, clock).get(ID, kind, with_log=True)
     seen = look.observation
     assert paths(transport) == [path]
     assert (seen.kind, seen.status, seen.observed_at) == (kind, JobStatus.RUNNING, clock.now())
