@@ -95,7 +95,7 @@ class EventLog(Protocol):
         """The consecutive changes from `after` + 1, at most `limit`: fewer, or none, where a hole was read (I14)."""
 
     def trim(self, *, before: datetime, limit: int) -> int:
-        """Move *first kept* past events older than `before`, then delete them; returns how many (I15)."""
+        """Move *first kept* past at most `limit` commits older than `before`, then delete them; how many (I15)."""
 
 
 class JobTexts(Protocol):

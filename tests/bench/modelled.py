@@ -25,6 +25,7 @@ LARGE_TRANSACTION_SECONDS = 0.060
 READ_SECONDS = 0.004
 WRITE_SECONDS = 0.006
 KEYS_A_REQUEST = 100
+HEAD_AND_EVENTS = 2
 
 
 class ModelledJobStore(FakeJobStore):
@@ -62,7 +63,7 @@ class ModelledJobStore(FakeJobStore):
             time.sleep(SMALL_TRANSACTION_SECONDS)
             raise StaleWrite(head=True)
         try:
-            share = min(1.0, sum(items_of(change) for change in changes) / 100)
+            share = min(1.0, (HEAD_AND_EVENTS + sum(items_of(change) for change in changes)) / 100)
             time.sleep(SMALL_TRANSACTION_SECONDS + share * (LARGE_TRANSACTION_SECONDS - SMALL_TRANSACTION_SECONDS))
             return super().commit(changes, head=head, at=at)
         finally:

@@ -39,7 +39,8 @@ class Stores:
     texts: JobTexts
     state: StateStore
     connections: Connections
-    drop_event: Callable[[int], None]
+    drop_commit: Callable[[int], None]
+    """By the number of its last change."""
     count_requests: Callable[[], int]
 
 
@@ -142,7 +143,7 @@ def fake_stores(fakes: FakeStores) -> Stores:
         texts=fakes.texts,
         state=fakes.state,
         connections=fakes.connections,
-        drop_event=fakes.event_rows.__delitem__,
+        drop_commit=fakes.commit_rows.__delitem__,
         count_requests=lambda: fakes.total_usage.requests,
     )
 
@@ -153,8 +154,8 @@ def dynamo_stores(dynamo: DynamoTables) -> Stores:
     def client() -> DynamoDBClient:
         return dynamo.client
 
-    def drop_event(seq: int) -> None:
-        dynamo.client.delete_item(TableName=names["EventsTable"], Key={"log": {"S": "main"}, "seq": {"N": str(seq)}})
+    def drop_commit(last: int) -> None:
+        dynamo.client.delete_item(TableName=names["EventsTable"], Key={"log": {"S": "main"}, "seq": {"N": str(last)}})
 
     return Stores(
         clock=clock,
@@ -163,6 +164,6 @@ def dynamo_stores(dynamo: DynamoTables) -> Stores:
         texts=DynamoJobTexts(table=names["JobTextsTable"], client=client, clock=clock),
         state=DynamoStateStore(table=names["StateTable"], client=client, clock=clock),
         connections=DynamoConnections(table=names["ConnectionsTable"], client=client),
-        drop_event=drop_event,
+        drop_commit=drop_commit,
         count_requests=dynamo.engine.sent.total,
     )

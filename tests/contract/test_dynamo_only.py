@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -186,6 +187,47 @@ def test_a_round_over_jobs_that_are_as_they_were_reads_the_index_and_nothing_els
     dynamo.engine.sent.clear()
     assert wiring.use(PollProvider).run(provider, interval=30) is TickOutcome.RAN
     assert dynamo.engine.sent == {"Query": 4, "GetItem": 2, "UpdateItem": 2}
+
+
+def test_a_reader_asks_for_few_commits_while_they_are_full_and_for_more_while_they_are_single(
+    dynamo: DynamoTables,
+) -> None:
+    asked_for: list[int] = []
+
+    def query_and_note(**request: Any) -> Any:
+        asked_for.append(request["Limit"])
+        return dynamo.client.query(**request)
+
+    log = dynamo.event_log(TamperedClient(dynamo.client, query=query_and_note))
+    stores = dynamo_stores(dynamo)
+    for start in range(0, 120, 40):
+        commit(stores, *(found(a_job(f"full-job-{start + number:06d}")) for number in range(40)))
+    assert [row.seq for row in log.read(10, 100)] == list(range(11, 111))
+    assert asked_for == [8]
+    for number in range(50):
+        commit(stores, found(a_job(f"single-job-{number:06d}")))
+    asked_for.clear()
+    assert [row.seq for row in log.read(120, 45)] == list(range(121, 166))
+    assert asked_for == [8, 32, 5]
+
+
+def test_a_log_of_single_changes_goes_on_with_whole_commits(dynamo: DynamoTables) -> None:
+    """As an earlier version has stored them: read, trimmed, and written on to."""
+    stores = dynamo_stores(dynamo)
+    commit(stores, *(found(a_job(f"early-job-{number:06d}")) for number in range(3)))
+    table = dynamo.names["EventsTable"]
+    [item] = [row for row in dynamo.client.scan(TableName=table)["Items"] if "events" in row]
+    dynamo.client.delete_item(TableName=table, Key={"log": item["log"], "seq": item["seq"]})
+    for seq, event in enumerate(item["events"]["L"], start=1):
+        common: Any = {"log": item["log"], "seq": {"N": str(seq)}, "expires_at": item["expires_at"]}
+        dynamo.client.put_item(TableName=table, Item={**event["M"], **common})
+    dynamo.clock.advance(timedelta(days=6).total_seconds())
+    commit(stores, *(found(a_job(f"later-job-{number:06d}")) for number in range(2)))
+    assert [row.seq for row in stores.events.read(1, 10)] == [2, 3, 4, 5]
+    dynamo.clock.advance(timedelta(days=1, hours=1).total_seconds())
+    assert stores.events.trim(before=dynamo.clock.now() - timedelta(days=7), limit=10) == 3
+    assert stores.events.head().first_kept == 4
+    assert [row.seq for row in stores.events.read(3, 10)] == [4, 5]
 
 
 def test_attributes_of_a_newer_release_are_passed_over(dynamo: DynamoTables) -> None:

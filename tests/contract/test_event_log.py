@@ -62,8 +62,9 @@ def test_a_deletion_is_told_too(stores: Stores) -> None:
     assert event.previous_status is JobStatus.COMPLETED
 
 
-def test_a_reader_goes_on_where_it_stood(stores: Stores) -> None:
-    many_jobs(stores, 10)
+def test_a_reader_goes_on_where_it_stood_within_a_commit_and_across_commits(stores: Stores) -> None:
+    many_jobs(stores, 7)
+    many_jobs_later(stores, 3)
     assert numbers(stores, 0, 4) == [1, 2, 3, 4]
     assert numbers(stores, 4, 4) == [5, 6, 7, 8]
     assert numbers(stores, 9) == [10]
@@ -83,27 +84,40 @@ def test_a_log_of_more_than_a_megabyte_is_read_whole(stores: Stores) -> None:
 
 def test_nothing_beyond_a_hole_is_handed_out(stores: Stores) -> None:
     """I14: never k+1 without k. Whether to read again is the reader's business."""
-    many_jobs(stores, 6)
-    stores.drop_event(4)
+    many_jobs(stores, 3)
+    one_job_a_commit(stores, 3)
+    stores.drop_commit(4)
     assert numbers(stores, 0) == [1, 2, 3]
+    assert numbers(stores, 1, 5) == [2, 3]
     assert stores.clock.slept == []
     assert numbers(stores, 3) == []
     assert numbers(stores, 4) == [5, 6]
 
 
+def test_a_whole_commit_that_is_not_seen_is_a_hole(stores: Stores) -> None:
+    one_job_a_commit(stores, 1)
+    many_jobs(stores, 3)
+    many_jobs_later(stores, 2)
+    stores.drop_commit(4)
+    assert numbers(stores, 0) == [1]
+    assert numbers(stores, 2) == []
+    assert numbers(stores, 4) == [5, 6]
+
+
 def test_a_torn_read_of_the_fake_ends_before_its_hole(fakes: FakeStores) -> None:
-    many_jobs(fake_stores(fakes), 6)
+    one_job_a_commit(fake_stores(fakes), 6)
     fakes.faults.tear_reads(4)
     assert [row.seq for row in fakes.events.read(0, 100)] == [1, 2, 3]
     assert [row.seq for row in fakes.events.read(3, 100)] == [4, 5, 6]
 
 
 def test_trimming_moves_the_first_kept_number_past_what_is_old(stores: Stores) -> None:
-    many_jobs(stores, 5)
+    one_job_a_commit(stores, 1)
+    many_jobs(stores, 4)
     stores.clock.advance(8 * DAY - 100)
     many_jobs_later(stores, 3)
     before = stores.clock.now() - timedelta(days=7)
-    assert stores.events.trim(before=before, limit=100) == 5
+    assert stores.events.trim(before=before, limit=100) == 2
     head = stores.events.head()
     assert (head.seq, head.first_kept) == (8, 6)
     assert numbers(stores, 5) == [6, 7, 8]
@@ -112,7 +126,7 @@ def test_trimming_moves_the_first_kept_number_past_what_is_old(stores: Stores) -
 
 
 def test_trimming_again_finds_nothing(stores: Stores) -> None:
-    many_jobs(stores, 2)
+    one_job_a_commit(stores, 2)
     stores.clock.advance(7 * DAY + 100)
     before = stores.clock.now() - timedelta(days=7)
     assert stores.events.trim(before=before, limit=100) == 2
@@ -122,8 +136,9 @@ def test_trimming_again_finds_nothing(stores: Stores) -> None:
     assert head.first_kept == 3
 
 
-def test_trimming_goes_as_far_as_its_limit(stores: Stores) -> None:
-    many_jobs(stores, 5)
+def test_trimming_goes_as_far_as_its_limit_of_commits(stores: Stores) -> None:
+    one_job_a_commit(stores, 2)
+    many_jobs(stores, 3)
     stores.clock.advance(7 * DAY + 100)
     before = stores.clock.now() - timedelta(days=7)
     assert stores.events.trim(before=before, limit=2) == 2
@@ -140,20 +155,19 @@ def test_trimming_never_touches_what_is_young(stores: Stores) -> None:
 def test_a_log_that_expiry_has_emptied_is_trimmed_all_the_same(stores: Stores) -> None:
     """I15, I16: else a reader of long ago would wait for ever instead of hearing of a reset."""
     many_jobs(stores, 3)
-    for seq in (1, 2, 3):
-        stores.drop_event(seq)
+    stores.drop_commit(3)
     assert stores.events.trim(before=stores.clock.now() - timedelta(days=7), limit=100) == 0
     assert stores.events.head().first_kept == 4
 
 
 def test_a_trim_that_died_before_deleting_is_finished_by_the_next(fakes: FakeStores) -> None:
-    many_jobs(fake_stores(fakes), 3)
+    one_job_a_commit(fake_stores(fakes), 3)
     assert fakes.head is not None
     fakes.head = replace(fakes.head, first_kept=3)
     fakes.clock.sleep(7 * DAY + 100)
     assert fakes.events.trim(before=fakes.clock.now() - timedelta(days=7), limit=2) == 2
     assert fakes.head.first_kept == 3
-    assert sorted(fakes.event_rows) == [3]
+    assert sorted(fakes.commit_rows) == [3]
 
 
 def test_expired_events_are_never_read_though_they_still_lie_there(stores: Stores) -> None:
@@ -163,6 +177,11 @@ def test_expired_events_are_never_read_though_they_still_lie_there(stores: Store
     assert numbers(stores, 0) == []
     assert numbers(stores, 3) == [4]
     assert stores.clock.slept == []
+
+
+def one_job_a_commit(stores: Stores, count: int) -> None:
+    for number in range(count):
+        commit(stores, found(a_job(f"alone-job-{number:06d}")))
 
 
 def many_jobs_later(stores: Stores, count: int) -> None:

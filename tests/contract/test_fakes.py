@@ -58,7 +58,7 @@ def test_a_crash_comes_before_or_after_the_write(fakes: FakeStores, is_after: bo
     with pytest.raises(Crash):
         fakes.jobs.commit([found(a_job())], head=head, at=fakes.clock.now())
     assert bool(fakes.job_rows) is is_stored
-    assert bool(fakes.event_rows) is is_stored
+    assert bool(fakes.commit_rows) is is_stored
 
 
 def test_a_second_writer_gets_in_between_once(fakes: FakeStores) -> None:

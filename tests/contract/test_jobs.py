@@ -334,12 +334,12 @@ def test_one_job_or_one_remote_job_twice_in_a_commit_is_a_mistake(stores: Stores
 
 def test_a_hundred_items_are_one_commit_and_more_are_a_mistake(stores: Stores) -> None:
     jobs = [stored(stores, a_job("first-job-000001"))]
-    jobs += many_jobs(stores, 32)
+    jobs += many_jobs(stores, 48)
     changes = [
         moved(replace(job, version=1), JobStatus.RUNNING, stores.clock.now(), delivery_ids=[f"msg_{job.job_id}"])
         for job in jobs
     ]
-    assert commit(stores, *changes).seq == 66
+    assert commit(stores, *changes).seq == 98
     again = [
         moved(
             known(stores, change.job_id), JobStatus.COMPLETED, stores.clock.now(), delivery_ids=[f"end_{change.job_id}"]

@@ -47,7 +47,7 @@ class Faults:
         self._crash_after |= {self._writes + number for number in numbers}
 
     def tear_reads(self, *numbers: int, times: int = 1) -> None:
-        """The events of these numbers are missing from the next `times` reads that should hold them."""
+        """The commits whose last numbers these are are missing from the next `times` reads that should hold them."""
         for number in numbers:
             self._torn[number] = times
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from shared.adapters.dynamo.fill_transactions import check_size, fill_transactions
 from shared.domain import state_keys
@@ -71,9 +71,13 @@ class _TextPart:
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredEvent:
-    event: JobEvent
+class _StoredCommit:
+    first: int
+    events: tuple[JobEvent, ...]
     expires_at: int
+
+    def logged(self) -> Iterator[LoggedEvent]:
+        return (LoggedEvent(number, event) for number, event in enumerate(self.events, start=self.first))
 
 
 BeforeCommit = Callable[[Sequence[JobChange]], object]
@@ -89,7 +93,7 @@ class FakeStores:
         self.lock = threading.RLock()
         self.head: LogHead | None = None
         self.job_rows: dict[str, Job] = {}
-        self.event_rows: dict[int, _StoredEvent] = {}
+        self.commit_rows: dict[int, _StoredCommit] = {}
         self.claim_rows: dict[RemoteId, _StoredClaim] = {}
         self.delivery_rows: dict[str, int] = {}
         self.total_rows: dict[tuple[str, object], DayTotal] = {}
@@ -163,6 +167,10 @@ class FakeStores:
             else:
                 self._index[job_id] = job
         return self._index
+
+    def logged_events(self) -> list[LoggedEvent]:
+        """Every event that lies in the log, in order, for tests."""
+        return [logged for last in sorted(self.commit_rows) for logged in self.commit_rows[last].logged()]
 
     def begun_head(self) -> LogHead:
         """The head; a log that never was begins with a new epoch."""
@@ -320,8 +328,9 @@ class FakeJobStore:
             known = db.total_rows.get((difference.provider, difference.day))
             db.total_rows[difference.provider, difference.day] = _sum_of(known, difference)
         if plan.touches_head and db.head is not None:
-            for offset, event in enumerate(plan.events, start=1):
-                db.event_rows[db.head.seq + offset] = _StoredEvent(event, _epoch_seconds(at + EVENT_LIFE))
+            if plan.events:
+                commit = _StoredCommit(db.head.seq + 1, plan.events, _epoch_seconds(at + EVENT_LIFE))
+                db.commit_rows[db.head.seq + len(plan.events)] = commit
             counts = Counter(dict(db.head.counts))
             counts.update(plan.counts)
             db.head = replace(db.head, seq=db.head.seq + len(plan.events), counts=_without_zeros(counts))
@@ -366,8 +375,8 @@ class _Plan:
 
     @property
     def item_count(self) -> int:
-        parts = (self.changes, self.events, self.claims, self.delivery_ids, self.totals)
-        return sum(len(part) for part in parts) + self.touches_head
+        parts = (self.changes, self.claims, self.delivery_ids, self.totals)
+        return sum(len(part) for part in parts) + bool(self.events) + self.touches_head
 
 
 def _is_of(found: Claim, written: Claim) -> bool:
@@ -405,31 +414,32 @@ class FakeEventLog:
     def read(self, after: int, limit: int) -> tuple[LoggedEvent, ...]:
         with self._db.read("events.read") as usage:
             now = self._db.clock.now()
-            numbers = sorted(number for number in self._db.event_rows if number > after)[:limit]
-            usage.items_read += len(numbers)
-            torn = self._db.faults.torn_from(numbers)
-            rows = ((number, self._db.event_rows[number]) for number in numbers if number not in torn)
-            live = (LoggedEvent(number, row.event) for number, row in rows if _is_live(row.expires_at, now))
-            return consecutive(after, live)
+            lasts = sorted(last for last in self._db.commit_rows if last > after)[:limit]
+            usage.items_read += len(lasts)
+            torn = self._db.faults.torn_from(lasts)
+            rows = (self._db.commit_rows[last] for last in lasts if last not in torn)
+            live = (row for row in rows if _is_live(row.expires_at, now))
+            later = (logged for row in live for logged in row.logged() if logged.seq > after)
+            return consecutive(after, islice(later, limit))
 
     def trim(self, *, before: datetime, limit: int) -> int:
         with self._db.read("events.trim") as usage:
             head = self._db.begun_head()
             latest_expiry = (before + EVENT_LIFE).timestamp()
-            numbers = sorted(self._db.event_rows)[:limit]
-            usage.items_read += len(numbers)
-            rows = self._db.event_rows
-            old = list(takewhile(lambda number: rows[number].expires_at < latest_expiry, numbers))
-            rest = numbers[len(old) :]
-            first_kept = rest[0] if rest else (old[-1] + 1 if len(old) == limit else head.seq + 1)
+            lasts = sorted(self._db.commit_rows)[:limit]
+            usage.items_read += len(lasts)
+            rows = self._db.commit_rows
+            old = list(takewhile(lambda last: rows[last].expires_at < latest_expiry, lasts))
+            rest = lasts[len(old) :]
+            first_kept = rows[rest[0]].first if rest else (old[-1] + 1 if len(old) == limit else head.seq + 1)
         if first_kept > head.first_kept:
             with self._db.write("events.trim") as usage:
                 self._db.head = replace(self._db.begun_head(), first_kept=first_kept)
                 usage.items_written += 1
         if old:
             with self._db.write("events.trim") as usage:
-                for number in old:
-                    del self._db.event_rows[number]
+                for last in old:
+                    del self._db.commit_rows[last]
                 usage.items_written += len(old)
         return len(old)
 

@@ -614,7 +614,7 @@ def test_the_log_of_an_ended_job_is_no_progress(engine: Engine) -> None:
 
 def test_no_secret_and_no_input_shows_in_an_answer_or_a_row(engine: Engine) -> None:
     answer = deliver(engine, prediction("failed", error="bad token r8_canarycanarycanarycanary00"))
-    shown = json.dumps(answer) + repr(engine.system.stores.job_rows) + repr(engine.system.stores.event_rows)
+    shown = json.dumps(answer) + repr(engine.system.stores.job_rows) + repr(engine.system.stores.commit_rows)
     assert "canary" not in shown
     assert SECRET not in shown + repr(engine.system.telemetry.records)
 

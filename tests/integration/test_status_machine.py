@@ -141,11 +141,11 @@ class StatusMachine(RuleBasedStateMachine):
     def webhook(self, remote_id: str, status: JobStatus | None, webhook_id: str, hint: str | None) -> None:
         """The same id always brings the same body, but may come at any time again."""
         remote_id, status, hint = self.deliveries.setdefault(webhook_id, (remote_id, status, hint))
-        before = len(self.stores.event_rows)
+        before = len(self.stores.logged_events())
         known = webhook_id in self.stores.delivery_rows
         self._record([self._observation(remote_id, status)], webhook_id, hint)
         if known:
-            assert len(self.stores.event_rows) == before, "a webhook id had an effect twice"
+            assert len(self.stores.logged_events()) == before, "a webhook id had an effect twice"
 
     @rule(looks=st.lists(st.tuples(remote_ids, statuses), min_size=1, max_size=8))
     def poll(self, looks: list[tuple[str, JobStatus | None]]) -> None:
@@ -223,13 +223,13 @@ class StatusMachine(RuleBasedStateMachine):
     @invariant()
     def log_and_jobs_agree(self) -> None:
         """I10, I11, I12: no gap, old meets new, and folding the log gives the jobs."""
-        numbers = sorted(self.stores.event_rows)
+        logged = self.stores.logged_events()
+        numbers = [one.seq for one in logged]
         assert numbers == list(range(1, len(numbers) + 1))
         assert len(numbers) == (self.stores.head.seq if self.stores.head else 0)
         folded: dict[str, JobStatus | None] = {}
         ends: Counter[str] = Counter()
-        for number in numbers:
-            event = self.stores.event_rows[number].event
+        for event in (one.event for one in logged):
             assert folded.get(event.job_id) is event.previous_status
             if isinstance(event, JobDeleted):
                 folded[event.job_id] = None

@@ -23,10 +23,11 @@ def engine() -> Iterator[Engine]:
 
 
 def change(engine: Engine, count: int) -> None:
-    """So many events: each job's discovery."""
+    """So many commits of an event: each job's discovery."""
     first = len(engine.system.stores.job_rows)
-    names = [f"jobjob{first + number:06d}" for number in range(count)]
-    engine.system.wiring.use(RecordObservations).run([an_observation(name, JobStatus.RUNNING) for name in names])
+    for number in range(first, first + count):
+        seen = an_observation(f"jobjob{number:06d}", JobStatus.RUNNING)
+        engine.system.wiring.use(RecordObservations).run([seen])
 
 
 def test_what_is_younger_than_seven_days_stays(engine: Engine) -> None:

@@ -46,12 +46,19 @@ def batch_delete(client: DynamoDBClient, clock: Clock, table: str, keys: Sequenc
             pass
 
 
-def query(client: DynamoDBClient, *, limit: int | None = None, **request: Any) -> Iterator[Attributes]:
-    """Items of a Query, following every page, empty ones too; at most `limit`."""
-    left = limit
+def query(
+    client: DynamoDBClient, *, limit: int | None = None, first_page: int | None = None, **request: Any
+) -> Iterator[Attributes]:
+    """Items of a Query, following every page, empty ones too; at most `limit`.
+
+    With `first_page` no more than that many are read at first, and each page after it may be four times as long: for
+    whoever may have enough of a few large items.
+    """
+    left, page = limit, first_page
     while left is None or left > 0:
-        if left is not None:
-            request["Limit"] = left
+        sizes = [size for size in (left, page) if size is not None]
+        if sizes:
+            request["Limit"] = min(sizes)
         with translated():
             answer = client.query(**request)
         items = answer["Items"]
@@ -60,6 +67,7 @@ def query(client: DynamoDBClient, *, limit: int | None = None, **request: Any) -
             return
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
         left = None if left is None else left - len(items)
+        page = None if page is None else page * 4
 
 
 def scan(client: DynamoDBClient, **request: Any) -> Iterator[Attributes]:

@@ -45,7 +45,7 @@ class Guarded(Enum):
     JOB = auto()
     CLAIM = auto()
     DELIVERY = auto()
-    EVENT = auto()
+    EVENTS = auto()
     HEAD = auto()
     TOTAL = auto()
 

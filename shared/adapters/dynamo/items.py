@@ -7,7 +7,7 @@ times are microseconds since 1970, money and durations are decimals and never fl
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ SCOPE = "all"
 MAX_JOB_ITEM_BYTES = 2_048
 MAX_METADATA_BYTES = 256
 COUNT_PREFIX = "n#"
+_CONTAINER_BYTES = 3
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -171,15 +172,28 @@ def decode_job(item: Attributes) -> Job:
     )
 
 
-def encode_event(seq: int, event: JobEvent, expires_at: int) -> Item:
+def encode_commit(first: int, events: Sequence[JobEvent], expires_at: int) -> Item:
+    """The item of one commit's events, under the number of the last. `ended`: the jobs that ended, for the stream."""
     item: Item = {
         "log": text(LOG_NAME),
-        "seq": number(seq),
+        "seq": number(first + len(events) - 1),
         "expires_at": number(expires_at),
-        "type": text(event.type.value),
-        "job_id": text(event.job_id),
-        "provider": text(event.provider),
+        "events": {"L": [{"M": _encode_event(event)} for event in events]},
     }
+    ended = [event.job_id for event in events if isinstance(event, JobStatusChanged) and event.status.is_terminal]
+    _put_texts(item, ended=" ".join(dict.fromkeys(ended)) or None)
+    return item
+
+
+def decode_commit(item: Attributes) -> Iterator[LoggedEvent]:
+    """Also of an item that is one change by itself: a log of an earlier version goes on."""
+    events = item["events"]["L"] if "events" in item else [{"M": item}]
+    for seq, event in enumerate(events, start=int(item["seq"]["N"]) - len(events) + 1):
+        yield LoggedEvent(seq, _decode_event(event["M"]))
+
+
+def _encode_event(event: JobEvent) -> Item:
+    item: Item = {"type": text(event.type.value), "job_id": text(event.job_id), "provider": text(event.provider)}
     _put_moments(item, at=event.at)
     _put_texts(
         item,
@@ -193,8 +207,8 @@ def encode_event(seq: int, event: JobEvent, expires_at: int) -> Item:
     return item
 
 
-def decode_event(item: Attributes) -> LoggedEvent:
-    return LoggedEvent(int(item["seq"]["N"]), _DECODERS[EventType(item["type"]["S"])](item))
+def _decode_event(item: Attributes) -> JobEvent:
+    return _DECODERS[EventType(item["type"]["S"])](item)
 
 
 def _decode_status_changed(item: Attributes) -> JobStatusChanged:
@@ -280,7 +294,7 @@ def is_live(item: Attributes, now: datetime) -> bool:
 
 
 def item_bytes(item: Attributes) -> int:
-    """What DynamoDB counts: names and texts in UTF-8, two digits a byte, one byte for a flag."""
+    """What DynamoDB counts: names and texts in UTF-8, two digits a byte, one byte for a flag and for each member."""
     return sum(len(name) + _value_bytes(value) for name, value in item.items())
 
 
@@ -290,6 +304,10 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
         return len(content.encode())
     if kind == "N":
         return (len(content.lstrip("-0.").replace(".", "")) + 1) // 2 + 2
+    if kind == "M":
+        return item_bytes(content) + _CONTAINER_BYTES + len(content)
+    if kind == "L":
+        return sum(1 + _value_bytes(one) for one in content) + _CONTAINER_BYTES
     return 1 if kind == "BOOL" else len(content)
 
 

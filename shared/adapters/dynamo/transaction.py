@@ -15,7 +15,7 @@ from shared.adapters.dynamo.items import (
     Item,
     claim_key,
     delivery_key,
-    encode_event,
+    encode_commit,
     encode_job,
     epoch_seconds,
     exact_seconds,
@@ -66,8 +66,8 @@ def build_transaction(tables: Tables, changes: Sequence[JobChange], *, head: Log
     for delivery_id in dict.fromkeys(delivery_id for change in changes for delivery_id in change.delivery_ids):
         builder.add_delivery_id(delivery_id)
     events = [event for change in changes for event in change.events]
-    for seq, event in enumerate(events, start=head.seq + 1):
-        builder.add_event(seq, event)
+    if events:
+        builder.add_events(head.seq + 1, events)
     counts = _count_differences(changes)
     after = head
     if events or counts:
@@ -128,10 +128,10 @@ class _Builder:
         item: Item = {**delivery_key(delivery_id), "expires_at": number(epoch_seconds(self.at + DELIVERY_ID_LIFE))}
         self._put_if_absent(Guard(Guarded.DELIVERY, delivery_id, item["key"]["S"]), item)
 
-    def add_event(self, seq: int, event: JobEvent) -> None:
-        item = encode_event(seq, event, epoch_seconds(self.at + EVENT_LIFE))
+    def add_events(self, first: int, events: Sequence[JobEvent]) -> None:
+        item = encode_commit(first, events, epoch_seconds(self.at + EVENT_LIFE))
         self._add(
-            Guard(Guarded.EVENT, event.job_id, f"event#{seq}"),
+            Guard(Guarded.EVENTS, LOG_NAME, f"event#{first}"),
             {
                 "Put": {
                     "TableName": self.tables.events,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from shared.ports import Clock, EventLog
 
 KEPT_FOR = timedelta(days=7)
-BATCH = 1000
+BATCH = 100
 BUDGET = 20.0
 
 
@@ -18,7 +18,7 @@ class TrimEvents:
     clock: Clock
 
     def run(self) -> int:
-        """Trim what is older than KEPT_FOR, for at most BUDGET seconds; returns how many. The next run goes on."""
+        """Trim commits older than KEPT_FOR, for at most BUDGET seconds; returns how many. The next run goes on."""
         deadline = self.clock.monotonic() + BUDGET
         before = self.clock.now() - KEPT_FOR
         trimmed = 0

@@ -17,8 +17,8 @@ from shared.services.polling.walk_round import Round
 from shared.services.polling.write_behind import WriteBehind
 from shared.services.recording.record_observations import RecordObservations
 
-RECORD_EVERY = 240
-"""Observations recorded together: five full transactions, written while the next pages are read."""
+RECORD_EVERY = 190
+"""Observations recorded together: two full transactions of known jobs, written while the next pages are read."""
 BATCHES_AHEAD = 2
 """How far looking may run ahead of recording, so that a round's time stays bounded by what is written."""
 

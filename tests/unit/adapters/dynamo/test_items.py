@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters.dynamo.fill_transactions import MAX_ITEMS, fill_transactions
 from shared.adapters.dynamo.items import (
     MAX_JOB_ITEM_BYTES,
     MAX_METADATA_BYTES,
     created_key,
-    decode_event,
+    decode_commit,
     decode_head,
     decode_job,
-    encode_event,
+    encode_commit,
     encode_job,
     encode_new_head,
     epoch_seconds,
@@ -30,8 +31,9 @@ from shared.adapters.dynamo.items import (
     moment_of,
 )
 from shared.adapters.providers.replicate.profile import KINDS, PREDICTION
+from shared.domain.change import JobChange
 from shared.domain.errors import ChangeTooLargeError
-from shared.domain.event import JobDeleted, JobEvent, JobStatusChanged, LoggedEvent
+from shared.domain.event import JobDeleted, JobEvent, JobStatusChanged, LoggedEvent, deletion_event, status_event
 from shared.domain.job import (
     MAX_ERROR_LENGTH,
     MAX_NAME_LENGTH,
@@ -144,9 +146,47 @@ events = st.one_of(
 )
 
 
-@given(events, st.integers(1, 10**15))
-def test_an_event_survives_its_item(event: JobEvent, seq: int) -> None:
-    assert decode_event(encode_event(seq, event, 1)) == LoggedEvent(seq, event)
+@given(st.lists(events, min_size=1, max_size=5), st.integers(1, 10**15))
+def test_the_events_of_a_commit_survive_their_item(committed: list[JobEvent], first: int) -> None:
+    item = encode_commit(first, committed, 1)
+    assert item["seq"] == {"N": str(first + len(committed) - 1)}
+    assert list(decode_commit(item)) == [LoggedEvent(first + place, event) for place, event in enumerate(committed)]
+
+
+def test_an_item_that_is_one_change_by_itself_is_read_as_a_commit_of_one() -> None:
+    event = status_event(longest_job(), None)
+    of_commit = encode_commit(7, [event], 1)
+    by_itself = {**of_commit["events"]["L"][0]["M"], "log": of_commit["log"], "seq": of_commit["seq"]}
+    assert list(decode_commit(by_itself)) == [LoggedEvent(7, event)]
+
+
+def test_a_commit_names_the_jobs_that_ended_in_it_each_once_and_no_other() -> None:
+    running, done = a_job("job-running"), longest_job()
+    ended = replace(a_job("job-ended"), status=JobStatus.CANCELLED)
+    told: list[JobEvent] = [
+        status_event(running, None),
+        status_event(ended, None),
+        deletion_event(done, NOON),
+        status_event(ended, None),
+    ]
+    assert encode_commit(1, told, 1)["ended"] == {"S": "job-ended"}
+    assert "ended" not in encode_commit(1, [status_event(running, None), deletion_event(done, NOON)], 1)
+
+
+def test_the_events_of_the_fullest_commit_stay_under_350_kilobytes() -> None:
+    """I42: with every field at its largest, as many changes as are handed out at once."""
+    job = replace(
+        longest_job(), config_name="\U0001f4a5" * MAX_NAME_LENGTH, error_message="\U0001f4a5" * MAX_ERROR_LENGTH
+    )
+    jobs = [replace(job, job_id=f"{number:064d}") for number in range(MAX_ITEMS)]
+    changes = [JobChange(before=one, after=one, events=(status_event(one, JobStatus.RUNNING),) * 3) for one in jobs]
+    batches = list(fill_transactions(changes))
+    sizes = [
+        item_bytes(encode_commit(10**15, [one for change in batch for one in change.events], 10**10))
+        for batch in batches
+    ]
+    assert sum(map(len, batches)) == MAX_ITEMS
+    assert max(sizes) < 350_000
 
 
 def test_the_longest_job_fits_two_kilobytes() -> None:

@@ -80,7 +80,7 @@ def test_what_was_trimmed_behind_the_head_is_no_hole() -> None:
 def test_a_log_that_began_anew_is_no_hole_either() -> None:
     log = Log()
     head = log.stores.events.head()
-    log.stores.event_rows.clear()
+    log.stores.commit_rows.clear()
     log.stores.head = replace(head, epoch="another", seq=0)
 
     run = log.parts.use(ReadEvents).run(2, head, limit=100)

@@ -261,7 +261,7 @@ def test_a_log_that_began_anew_during_the_hold_is_a_reset() -> None:
     cursor = f"{world.epoch}-2"
 
     def begin_anew() -> None:
-        world.stores.event_rows.clear()
+        world.stores.commit_rows.clear()
         world.stores.head = None
         world.publish(3)
 
