@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.adapters.providers.replicate.profile import PREDICTION, TRAINING
-from shared.domain.errors import ProviderJobNotFoundError, ProviderUnavailableError, StaleWrite, StoreUnavailableError
+from shared.adapters.providers.replicate.profile import PREDICTION
+from shared.domain.errors import ProviderUnavailableError, StaleWrite, StoreUnavailableError
 from shared.domain.job import JobStatus
 from tests.builders import a_job, an_observation
 from tests.contract.changes import commit, edited, found, known, stored
@@ -81,23 +81,6 @@ def test_usage_tells_requests_and_items(fakes: FakeStores) -> None:
     assert (fakes.total_usage.requests, fakes.total_usage.items_read) == (2, 120)
 
 
-def test_a_provider_lists_newest_first_by_kind_and_pages() -> None:
-    clock = FakeClock()
-    provider = FakeProvider(clock, page_size=2)
-    for number in range(3):
-        provider.put(an_observation(f"remote-{number}", created_at=clock.now() + timedelta(seconds=number)))
-    provider.put(an_observation("trained", kind=TRAINING))
-    first = provider.list_page(PREDICTION)
-    second = provider.list_page(PREDICTION, page=first.next_page)
-    assert [seen.external_id for seen in (*first.observations, *second.observations)] == [
-        "remote-2",
-        "remote-1",
-        "remote-0",
-    ]
-    assert second.next_page is None
-    assert provider.calls["list_page"] == 2
-
-
 def test_a_provider_fails_as_planned_and_then_recovers() -> None:
     provider = FakeProvider(FakeClock())
     provider.put(an_observation("remote-1"))
@@ -105,6 +88,3 @@ def test_a_provider_fails_as_planned_and_then_recovers() -> None:
     with pytest.raises(ProviderUnavailableError):
         provider.get("remote-1", PREDICTION)
     assert provider.get("remote-1", PREDICTION).observation.external_id == "remote-1"
-    provider.forget("remote-1")
-    with pytest.raises(ProviderJobNotFoundError):
-        provider.get("remote-1", PREDICTION)
