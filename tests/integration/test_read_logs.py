@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -224,3 +225,39 @@ def test_an_answer_reads_only_the_pieces_that_it_shows(system: System) -> None:
     system.stores.usage.clear()
     logs(system, len(whole) - 10)
     assert system.stores.usage["texts.parts"].items_read == 1
+
+
+def keep_as_the_first_version(system: System, piece: str, log: str, piece_bytes: int) -> None:
+    content = log.encode()
+    for number, start in enumerate(range(0, len(content), piece_bytes)):
+        stored = gzip.compress(content[start : start + piece_bytes])
+        system.stores.texts.put(JOB, piece.format(number), stored, at=system.clock.now())
+
+
+def test_a_log_that_the_first_version_has_kept_stays_when_the_provider_has_none_any_more(system: System) -> None:
+    whole = "".join(f"line {number} ü\n" for number in range(60_000))
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.sync()
+    system.provider.logs[JOB] = None
+    system.stores.texts.put(JOB, "log_tail", gzip.compress(b"only the end"), at=system.clock.now())
+    keep_as_the_first_version(system, "log_live#{:03d}", "what was gathered\n", 256 * 1024)
+    assert logs(system)["logs"] == "what was gathered\n"
+    keep_as_the_first_version(system, "log#{:03d}", f"{HOSTILE}old\rnew\n{whole}", 300_000)
+    kept = logs(system)
+    assert kept["logs"].endswith(f"\nnew\n{whole}")
+    assert "\x1b" not in kept["logs"]
+    assert logs(system, kept["next"] - 20)["logs"] == kept["logs"].encode()[-20:].decode()
+    system.clock.advance(2 * 3600)
+    assert logs(system) == kept
+
+
+@pytest.mark.parametrize("piece", ["log#{:03d}", "log_live#{:03d}"])
+def test_a_log_of_the_first_version_is_stored_anew_while_the_provider_has_it(system: System, piece: str) -> None:
+    keep_as_the_first_version(system, piece, "first\r\nsecond\r\n" * 50_000, 300_000)
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.sync()
+    system.provider.logs[JOB] = "first\nsecond\nthird"
+    kept = logs(system)
+    assert kept["logs"] == "first\nsecond\nthird"
+    system.clock.advance(2 * 3600)
+    assert logs(system) == kept

@@ -46,7 +46,7 @@ class ReadLog:
         """
         log = self._gathered(job)
         if not log.size:
-            return slice_of(self.stored_texts.tail(job.job_id), after, 0)
+            return slice_of(self.stored_texts.without_log(job.job_id), after, 0)
         content, start = self.stored_texts.log_from(job.job_id, after, log.size)
         return slice_of(content, after, start)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,9 @@ PIECE = "log#{:03d}"
 PIECE_BYTES = 256 * 1024
 """An item holds 400 kB; text that gzip makes no smaller must fit, too (I42)."""
 TAIL_BYTES = 64 * 1024
+_WITHOUT_LOG = ("log#", "log_live#", TAIL)
+"""Beginnings of the parts that may be there without LOG, the best first: the pieces of an ended and of a running job,
+which the first version kept raw, and said nowhere how long they are; then the newest end of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,15 @@ class StoredTexts:
         """Whether this reader alone refreshes the progress now."""
         return self.texts.acquire(job_id, PROGRESS, now=now, until=now + life)
 
-    def tail(self, job_id: str) -> bytes:
-        """The newest end of the log that a look or a webhook brought, cleaned; empty: none did."""
-        item = self.texts.get(job_id, TAIL)
-        return _encoded(shown_text(_unpacked(item.content).decode("utf-8", "replace"))) if item else b""
+    def without_log(self, job_id: str) -> bytes:
+        """What there is while nothing of the log is kept, cleaned: what the first version has kept of it, else the
+        newest end that a look or a webhook brought. Empty: neither. One read.
+        """
+        found = self.texts.parts(job_id, PIECE.format(0), TAIL)
+        of_each = ([name for name in sorted(found) if name.startswith(beginning)] for beginning in _WITHOUT_LOG)
+        best = next(filter(None, of_each), [])
+        content = b"".join(_unpacked(found[name].content) for name in best)
+        return _encoded(shown_text(content.decode("utf-8", "replace")))
 
     def log(self, job_id: str) -> StoredLog:
         item = self.texts.get(job_id, LOG)
@@ -150,10 +159,21 @@ def _progress() -> TypeAdapter[StoredProgress]:
 
 
 def _read_progress(content: bytes) -> StoredProgress | None:
-    """None for what another version has stored in another form: the next look stores it anew."""
+    """None for what another version has stored in an unknown form: the next look stores it anew."""
+    stored = _unpacked(content)
     try:
-        return _progress().validate_json(_unpacked(content))
+        return _progress().validate_json(stored)
     except ValidationError:
+        return _read_flat_progress(stored)
+
+
+def _read_flat_progress(stored: bytes) -> StoredProgress | None:
+    """The first version's form: all fields beside each other, each point a list. Nobody can look anew at ended jobs."""
+    try:
+        fields = json.loads(stored)
+        points = [HistoryPoint(*point) for point in fields["history"]]
+        return _progress().validate_python({"progress": fields, "updated_at": fields["updated_at"], "history": points})
+    except (ValueError, TypeError, KeyError):
         return None
 
 
