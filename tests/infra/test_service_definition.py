@@ -92,6 +92,13 @@ def test_stream_readers_give_up_and_report_instead_of_blocking_their_shard() -> 
         assert stream.failure_queue
 
 
+def test_ends_told_before_there_was_a_mapping_get_their_final_logs_all_the_same() -> None:
+    """A renamed function has a new mapping; the stream keeps a day."""
+    trigger = next(stream for stream in SERVICE.stream_triggers if stream.function.endswith("route_ended_jobs"))
+    assert trigger.from_horizon
+    assert trigger.maximum_record_age == 86_400
+
+
 def test_no_http_function_outlives_the_gateway() -> None:
     for function in SERVICE.functions.values():
         if "functions/http/" in function["handler"]:
