@@ -157,7 +157,8 @@ def decode_job(item: Attributes) -> Job:
         queued_at=_moment(has("queued_at")),
         started_at=_moment(has("started_at")),
         completed_at=_moment(has("completed_at")),
-        billed_seconds=_decimal(has("billed_seconds")),
+        # The second name is an earlier version's.
+        billed_seconds=_decimal(has("billed_seconds") or has("predict_seconds")),
         cost_usd=_decimal(has("cost_usd")),
         error_message=_text(has("error_message")),
         output_url=_text(has("output_url")),

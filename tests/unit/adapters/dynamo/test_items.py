@@ -146,6 +146,13 @@ events = st.one_of(
 )
 
 
+def test_what_was_billed_is_read_under_its_earlier_name() -> None:
+    item = encode_job(longest_job())
+    job = decode_job(item)
+    item["predict_seconds"] = item.pop("billed_seconds")
+    assert decode_job(item) == job
+
+
 @given(st.lists(events, min_size=1, max_size=5), st.integers(1, 10**15))
 def test_the_events_of_a_commit_survive_their_item(committed: list[JobEvent], first: int) -> None:
     item = encode_commit(first, committed, 1)
