@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from shared.domain import state_keys
 from shared.domain.job import Job
@@ -13,24 +12,7 @@ from shared.services.providers.provider_settings import ProviderSettings
 
 DEFAULT_INTERVAL = 30.0
 UNCOVERED_INTERVAL = 60.0
-
-
-class RoundKind(StrEnum):
-    """Why there are rounds over a provider's active jobs."""
-
-    POLL = "poll"
-    RECONCILE = "reconcile"
-    """Webhooks carry the news; lost ones are found by it (I9)."""
-    UNCOVERED = "uncovered"
-    """An active job does not report to our webhook, although polling is off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rounds:
-    """The rounds that are due to a provider's active jobs, one every `interval` seconds."""
-
-    kind: RoundKind
-    interval: float
+"""Seconds at the most between slow rounds while an active job does not report to our webhook."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +20,7 @@ class PollingDecision:
     """What is configured for one provider.
 
     `preference` is the stored one; `interval_seconds` the configured one, `reconcile_seconds` that of the slow rounds
-    (0: never); `reason` a sentence for people.
+    by which lost webhooks are found (I9; 0: never); `reason` a sentence for people.
     """
 
     is_active: bool
@@ -47,18 +29,18 @@ class PollingDecision:
     interval_seconds: float
     reconcile_seconds: float
 
-    def rounds(self, active: Iterable[Job]) -> Rounds | None:
-        """What comes to its active jobs; None when there are none that it knows, or nothing looks at them."""
+    def round_interval(self, active: Iterable[Job]) -> float | None:
+        """Seconds between rounds over its active jobs; None when it knows none of them, or nothing looks at them."""
         known = [job for job in active if job.external_id is not None]
         if not known:
             return None
         if self.is_active:
-            return Rounds(RoundKind.POLL, self.interval_seconds)
+            return self.interval_seconds
         if self.reconcile_seconds <= 0:
             return None
         if all(job.webhook_covered or job.is_lost for job in known):
-            return Rounds(RoundKind.RECONCILE, self.reconcile_seconds)
-        return Rounds(RoundKind.UNCOVERED, min(self.reconcile_seconds, UNCOVERED_INTERVAL))
+            return self.reconcile_seconds
+        return min(self.reconcile_seconds, UNCOVERED_INTERVAL)
 
 
 @dataclass(frozen=True, kw_only=True)

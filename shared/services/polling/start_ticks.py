@@ -101,13 +101,13 @@ class StartTicks:
         last = dict(before.last) if before else {}
         sent = 0
         for provider, active in self._with_work(providers).items():
-            rounds = decisions[provider].rounds(active)
-            if rounds is None:
+            interval = decisions[provider].round_interval(active)
+            if interval is None:
                 continue
             poll = read_poll_state(self.state, provider, now=self.clock.now())
-            due = _due_times(last.get(provider), now, _spacing(poll, rounds.interval))
+            due = _due_times(last.get(provider), now, _spacing(poll, interval))
             for moment in due:
-                tick = Tick(provider, moment, rounds.interval)
+                tick = Tick(provider, moment, interval)
                 self.ticks_queue.send([tick.encode()], delay_seconds=max(0, round(moment - now)))
                 last[provider] = moment
             sent += len(due)
