@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter
 
 from shared.domain import state_keys
 from shared.domain.account import Account
@@ -26,6 +26,7 @@ from shared.domain.errors import (
 )
 from shared.domain.observation import Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
+from shared.domain.stored import read_value
 from shared.domain.system_status import SystemStatus
 from shared.ports import Clock, Provider, StateStore
 
@@ -217,12 +218,8 @@ class _Hold:
     def _stored(self, now: datetime) -> tuple[datetime, int]:
         """What is stored and its version; whatever cannot be read holds nobody back."""
         item = self._state.get(self._key, now=now)
-        if item is None:
-            return _NONE, 0
-        try:
-            return _credible(_STORED_HOLD.validate_python(item.value).not_before, now), item.version
-        except ValidationError:
-            return _NONE, item.version
+        stored = read_value(item, _STORED_HOLD)
+        return _credible(stored.not_before, now) if stored else _NONE, item.version if item else 0
 
 
 class _Breaker:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from shared.domain import state_keys
 from shared.domain.job import Job, JobStatus
+from shared.domain.stored import read_value
 from shared.ports import Clock, EventLog, JobStore, Provider, StateStore
 
 WAITING = frozenset({JobStatus.PENDING, JobStatus.UPLOADING, JobStatus.QUEUED})
@@ -97,10 +98,7 @@ class ReadQueue:
 
     def limits(self) -> QueueLimits:
         item = self.state.get(state_keys.QUEUE_LIMITS, now=self.clock.now())
-        try:
-            return _STORED_LIMITS.validate_python(item.value if item else {})
-        except ValidationError:
-            return QueueLimits()
+        return read_value(item, _STORED_LIMITS) or QueueLimits()
 
     def _entry(self, job: Job, position: int, usual: Decimal) -> QueueEntry:
         return QueueEntry(job, position, job.cost_at(self.clock.now()) or usual)

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from pydantic import AwareDatetime, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, FiniteFloat, TypeAdapter
 
 from shared.domain import state_keys
 from shared.domain.errors import ProviderError, ProviderThrottledError
-from shared.domain.stored import StateItem
+from shared.domain.stored import StateItem, read_value
 from shared.ports import StateStore
 from shared.services.polling.resume_point import KEPT_IDS, ResumePoint, SinglesCursor
 
@@ -151,10 +151,7 @@ def encode_poll_state(state: PollState) -> Mapping[str, object]:
 
 def decode_poll_state(item: StateItem | None) -> PollState:
     """What cannot be read is as good as never written: the next round begins at the start."""
-    try:
-        return _STATE.validate_python(item.value) if item else PollState()
-    except ValidationError:
-        return PollState()
+    return read_value(item, _STATE) or PollState()
 
 
 def read_poll_state(state: StateStore, provider: str, *, now: datetime) -> PollState:

@@ -14,7 +14,7 @@ from shared.domain.errors import InvalidRequestError, StaleWrite
 from shared.domain.job import ACTIVE_STATUSES, Job
 from shared.domain.metric import Metric
 from shared.domain.observation import is_too_soon
-from shared.domain.stored import StateItem
+from shared.domain.stored import StateItem, read_value
 from shared.ports import Clock, EventLog, JobStore, StateStore, Telemetry, WorkQueue
 from shared.services.polling.decide_polling import DecidePolling, overall
 from shared.services.polling.poll_state import PollState, read_poll_state
@@ -64,15 +64,7 @@ _SCHEDULE = TypeAdapter(ScheduleState)
 
 def read_schedule(state: StateStore, *, now: datetime) -> ScheduleState | None:
     """None before the first run."""
-    return _decoded(state.get(state_keys.SCHEDULE, now=now))
-
-
-def _decoded(item: StateItem | None) -> ScheduleState | None:
-    """What cannot be read is as good as never written."""
-    try:
-        return _SCHEDULE.validate_python(item.value) if item else None
-    except ValidationError:
-        return None
+    return read_value(state.get(state_keys.SCHEDULE, now=now), _SCHEDULE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +89,7 @@ class StartTicks:
         )
         now = self.clock.now().timestamp()
         item = self.state.get(state_keys.SCHEDULE, now=self.clock.now())
-        before = _decoded(item)
+        before = read_value(item, _SCHEDULE)
         last = dict(before.last) if before else {}
         sent = 0
         for provider, active in self._with_work(providers).items():
