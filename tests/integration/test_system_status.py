@@ -39,7 +39,7 @@ def test_an_incident_is_told_with_known_fields_and_no_foreign_link() -> None:
         system.provider.status = status_from_summary(summary)
         body = ask(system)
     assert body["operational"] is False
-    assert body["ongoing_incidents"] == [{"id": "i1", "name": "GPUs  are short ", "status": "identified"}]
+    assert body["ongoing_incidents"] == [{"id": "i1", "name": "GPUs are short", "status": "identified"}]
     assert body["scheduled_maintenances"] == []
     assert body["status_page_url"] == "https://www.replicatestatus.com"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from shared.domain.text import clean_text
+from shared.domain.text import clean_text, shorten_line
 
 LOG_TAIL_BYTES = 64 * 1024
 FULL_LOG_BYTES = 4_000_000
@@ -12,26 +12,28 @@ PROBLEM_CHARACTERS = 300
 
 _CLOSING_LINE = "\n[The log goes on; only its first 4 MB are kept.]\n"
 _SECRET = re.compile(r"\b(?:(hf|r8)_[A-Za-z0-9]{24,}|(whsec)_[A-Za-z0-9+/]{20,}=*)", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def plain_text(value: object, limit: int) -> str | None:
     """A text as it may be shown anywhere, a terminal too: no escapes, control or bidi characters (T10)."""
     if not isinstance(value, str) or not value:
         return None
-    text = _encodable(value[:limit])
+    # Lone surrogates, which JSON can spell and UTF-8 can not, become question marks.
+    text = value[:limit].encode("utf-8", "replace").decode()
     if not text.isprintable():
         text = clean_text(text)
     return text or None
 
 
 def one_line(value: object, *, secret: str) -> str | None:
-    """A problem's sentence on one line, without `secret`, at most PROBLEM_CHARACTERS; None when there is none."""
-    if not isinstance(value, str) or not value.strip():
+    """A problem's sentence on one line, cleaned as `plain_text` (T10), without `secret`; None when there is none.
+
+    It has at most PROBLEM_CHARACTERS.
+    """
+    if not isinstance(value, str):
         return None
-    told = without_secrets(value.replace(secret, "[token]"))
-    line = _CONTROL.sub(" ", _encodable(told)).strip().removeprefix("- ")
-    return line if len(line) <= PROBLEM_CHARACTERS else f"{line[: PROBLEM_CHARACTERS - 3]}..."
+    told = without_secrets(clean_text(value).replace(secret, "[token]"))
+    return shorten_line(told, PROBLEM_CHARACTERS).removeprefix("- ") or None
 
 
 def without_secrets(text: str) -> str:
@@ -57,8 +59,3 @@ def whole_log(text: str) -> str:
     if len(encoded) <= FULL_LOG_BYTES:
         return encoded.decode()
     return encoded[: FULL_LOG_BYTES - len(_CLOSING_LINE)].decode("utf-8", "ignore") + _CLOSING_LINE
-
-
-def _encodable(text: str) -> str:
-    """Lone surrogates, which JSON can spell and UTF-8 can not, become question marks."""
-    return text.encode("utf-8", "replace").decode()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from shared.adapters.providers.replicate.profile import PROFILE
 from shared.domain.system_status import StatusEntry, SystemStatus
+from shared.domain.text import shorten_line
 
 SUMMARY_URL = f"{PROFILE.status_page_url}/api/v1/summary"
 MAX_ENTRIES = 20
@@ -37,13 +38,9 @@ def _entries(found: object) -> tuple[StatusEntry, ...]:
     entries: list[StatusEntry] = []
     for item in found[:MAX_ENTRIES] if isinstance(found, list) else []:
         if isinstance(item, Mapping):
-            entry = {name: _clean(item[name]) for name in _TEXTS if isinstance(item.get(name), str)}
+            entry = {name: shorten_line(item[name], MAX_TEXT) for name in _TEXTS if isinstance(item.get(name), str)}
             url = item.get("url")
             if isinstance(url, str) and url.startswith("https://") and len(url) <= MAX_TEXT and url.isprintable():
                 entry["url"] = url
             entries.append(entry)
     return tuple(entries)
-
-
-def _clean(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_TEXT])

@@ -516,6 +516,11 @@ def test_a_problem_is_told_on_one_line_without_the_token() -> None:
     assert told == "input: prompt is required - token [token] is odd"
 
 
+def test_a_problem_is_told_without_what_turns_a_terminal_around() -> None:
+    """T10: a token is found though something invisible stands in it."""
+    assert sentence({"detail": "no\u202e\x1b[31mt r8-\u200bcanary\ud800"}) == "not [token]\ufffd"
+
+
 def test_a_long_problem_is_cut() -> None:
     assert len(sentence({"detail": "x" * 5000}) or "") == 300
 
