@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,7 +16,7 @@ from shared.adapters.providers.replicate.profile import PREDICTION, PROFILE, TRA
 from shared.adapters.providers.texts import log_tail, one_line, plain_text, whole_log, without_secrets
 from shared.domain.errors import ProviderAnswerInvalidError
 from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH, JobStatus
-from shared.domain.observation import Look, Observation
+from shared.domain.observation import Look, Observation, ObservationPage
 
 MAX_ERROR_CHARACTERS = 20_000
 MAX_PREDICT_SECONDS = Decimal(366 * 24 * 3600)
@@ -111,36 +110,27 @@ def full_log(body: Mapping[str, object]) -> str | None:
     return None if text is None else whole_log(text)
 
 
-@dataclass(frozen=True, slots=True)
-class ListPage:
-    """A list page as read: `next_query` is the query of the next page."""
-
-    observations: tuple[Observation, ...]
-    next_query: str | None
-
-
 def page_from_body(
     body: Mapping[str, object],
     *,
     list_url: str,
     kind: str,
     observed_at: datetime,
-) -> ListPage:
-    """One page of a list. One malformed item loses no other; a page without any readable item of several is an error.
+) -> ObservationPage:
+    """One page of a list; `next_page` is the query of the next one.
+
+    One malformed item loses no other; a page without any readable item of several is an error.
 
     Raises ProviderAnswerInvalidError when the page is no list, or when `next` leads anywhere but to `list_url` (T6).
     """
     results = body.get("results")
     if not isinstance(results, list):
         raise ProviderAnswerInvalidError("Replicate's list of jobs has no results; please try again in a minute.")
-    observations: list[Observation] = []
-    for item in results:
-        observation = _item(item, kind, observed_at)
-        if observation is not None:
-            observations.append(observation)
+    read = [_item(item, kind, observed_at) for item in results]
+    observations = tuple(seen for seen in read if seen is not None)
     if len(results) > 1 and not observations:
         raise ProviderAnswerInvalidError("None of the jobs in Replicate's list could be read; please try again.")
-    return ListPage(tuple(observations), _next_query(body.get("next"), list_url))
+    return ObservationPage(observations, _next_query(body.get("next"), list_url))
 
 
 def is_page_query(text: str) -> bool:

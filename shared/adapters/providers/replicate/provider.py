@@ -58,13 +58,12 @@ class ReplicateProvider:
             raise ProviderAnswerInvalidError("The stored place in Replicate's list is damaged; please sync again.")
         if page is None and active_since is not None and kind == PREDICTION:
             page = f"created_after={quote(to_iso(active_since), safe='')}"
-        read = page_from_body(
+        return page_from_body(
             self._api.object_of("GET", f"{path}?{page}" if page else path),
             list_url=f"{self._api.base_url}/{path}",
             kind=kind,
             observed_at=self._clock.now(),
         )
-        return ObservationPage(read.observations, read.next_query)
 
     def get(self, external_id: str, kind: str, *, with_log: bool = False) -> Look:
         body, now = self._job(external_id, kind), self._clock.now()

@@ -118,7 +118,7 @@ def test_every_recorded_list_is_read_and_leads_to_its_next_page() -> None:
         page = page_from_body(body, list_url=f"https://api.replicate.com/v1/{kind}s", kind=kind, observed_at=NOW)
         readable = [item for item in results if "status" in item]
         assert [seen.external_id for seen in page.observations] == [item["id"] for item in readable], file.name
-        assert (page.next_query is None) == (body["next"] is None), file.name
+        assert (page.next_page is None) == (body["next"] is None), file.name
 
 
 @needs_recordings
@@ -462,7 +462,7 @@ def test_the_next_page_is_the_cursor_behind_our_own_address(
     list_url: str, following: str | None, query: str | None
 ) -> None:
     read = page_from_body(page([], following), list_url=list_url, kind=PREDICTION, observed_at=NOW)
-    assert read.next_query == query
+    assert read.next_page == query
     assert query is None or is_page_query(query)
 
 
