@@ -55,7 +55,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer whose body was read to its end, or as far as was wanted; `headers` with lower-case names."""
+    """An answer whose body was read to its end, or as far as was wanted; `headers` by their names in any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -144,7 +144,7 @@ class BoundedHttp:
             read = self._read(response, deadline, None)
         except HTTPError:
             read = Fault.TRUNCATED
-        return read if isinstance(read, Answer) else Answer(response.status, _lower(response.headers), b"")
+        return read if isinstance(read, Answer) else Answer(response.status, response.headers, b"")
 
     def _read(self, response: BaseHTTPResponse, deadline: float, enough: Enough | None) -> Answer | Fault:
         unpacker = _unpacker(response.headers.get("content-encoding", ""))
@@ -169,7 +169,7 @@ class BoundedHttp:
                 return Fault.TIMED_OUT
         if enough is None and not unpacker.is_complete:
             return Fault.TRUNCATED
-        return Answer(response.status, _lower(response.headers), bytes(body[:end]))
+        return Answer(response.status, response.headers, bytes(body[:end]))
 
 
 def _chunk(response: BaseHTTPResponse, enough: Enough | None) -> bytes:
@@ -186,10 +186,6 @@ def _let_go(response: BaseHTTPResponse) -> None:
     """A connection whose answer was not read to its end is closed; the other one is in the pool already."""
     response.close()
     response.release_conn()
-
-
-def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
 
 
 class _Plain:
