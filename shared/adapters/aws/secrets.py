@@ -7,10 +7,10 @@ import json
 import os
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +32,14 @@ MAX_SECRET_BYTES = 4096
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 
 Answer = TypeVar("Answer")
+
+
+@cache
+def ssm_client() -> SSMClient:
+    """One client a process, made when it is first needed."""
+    import boto3  # noqa: PLC0415 - paid for at the first secret
+
+    return boto3.client("ssm", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 3}))
 
 
 class FileSecrets:
@@ -113,16 +121,14 @@ class SsmSecrets:
     def __init__(
         self,
         prefix: str,
-        client: Callable[[], SSMClient] | None = None,
+        client: Callable[[], SSMClient] = ssm_client,
         *,
-        monotonic: Callable[[], float] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`client` makes the SSM client when it is first needed; `monotonic` gives seconds for the cache."""
+        """`monotonic` gives seconds for the cache."""
         self._prefix = "/" + prefix.strip("/")
-        self._make_client = client or _default_client
-        self._monotonic = monotonic or time.monotonic
-        self._lock = threading.Lock()
-        self._client: SSMClient | None = None
+        self._client = client
+        self._monotonic = monotonic
         self._cache: dict[str, tuple[float, str | None]] = {}
 
     def get(self, name: str, *, fresh: bool = False) -> str | None:
@@ -130,8 +136,7 @@ class SsmSecrets:
         cached = self._cache.get(path)
         if cached is not None and not fresh and self._monotonic() < cached[0]:
             return cached[1]
-        ssm = self._ssm()
-        answer = _asked(lambda: ssm.get_parameter(Name=path, WithDecryption=True), path)
+        answer = _asked(lambda: self._client().get_parameter(Name=path, WithDecryption=True), path)
         value = answer["Parameter"].get("Value") if answer is not None else None
         self._remember(path, value)
         return value
@@ -139,14 +144,12 @@ class SsmSecrets:
     def put(self, name: str, value: str) -> None:
         """Other processes see the new value within CACHE_SECONDS. Raises InvalidInputError for an unusable value."""
         path, value = self._path(name), _checked_value(value)
-        ssm = self._ssm()
-        _asked(lambda: ssm.put_parameter(Name=path, Value=value, Type="SecureString", Overwrite=True), path)
+        _asked(lambda: self._client().put_parameter(Name=path, Value=value, Type="SecureString", Overwrite=True), path)
         self._remember(path, value)
 
     def delete(self, name: str) -> None:
         path = self._path(name)
-        ssm = self._ssm()
-        _asked(lambda: ssm.delete_parameter(Name=path), path)
+        _asked(lambda: self._client().delete_parameter(Name=path), path)
         self._remember(path, None)
 
     def location(self) -> str:
@@ -158,12 +161,6 @@ class SsmSecrets:
     def _remember(self, path: str, value: str | None) -> None:
         lasts = CACHE_SECONDS if value is not None else ABSENT_CACHE_SECONDS
         self._cache[path] = (self._monotonic() + lasts, value)
-
-    def _ssm(self) -> SSMClient:
-        with self._lock:
-            if self._client is None:
-                self._client = self._make_client()
-            return self._client
 
 
 class EnvironmentFirstSecrets:
@@ -213,12 +210,6 @@ def _asked(request: Callable[[], Answer], path: str) -> Answer | None:
     if code.startswith("AccessDenied"):
         raise ConfigurationError(f"This function's role may not use the parameter {path}; add it to the role.")
     raise StoreUnavailableError(f"The parameter store did not serve {path} ({code}); please try again.")
-
-
-def _default_client() -> SSMClient:
-    import boto3  # noqa: PLC0415 - paid for at the first secret
-
-    return boto3.client("ssm", config=Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 3}))
 
 
 def _checked_name(name: str) -> str:
