@@ -23,7 +23,7 @@ def authenticated(request: Request) -> Principal:
     Raises AuthenticationRequiredError (401), PermissionDeniedError (403) for what another site asks for (T12).
     """
     refuse_other_sites(request)
-    key = _key_of(request)
+    key = request.headers.get("x-api-key") or bearer_of(request) or None
     session = request.cookies.get(SESSION_COOKIE)
     if key is None and session:
         principal = wiring().use(SignIn).principal(session)
@@ -61,14 +61,18 @@ Operator = Annotated[Principal, Depends(may_change)]
 Admin = Annotated[Principal, Depends(may_administer)]
 
 
-def _key_of(request: Request) -> str | None:
-    key = request.headers.get("x-api-key")
-    if key:
-        return key
+def bearer_of(request: Request) -> str:
+    """The token of `Authorization: Bearer`, "" without one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return None
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def source_ip(request: Request) -> str:
+    """The network peer as the gateway saw it, "" if unknown; never a header that a client can write (T16)."""
+    event = request.scope.get("aws.event")
+    if event is not None:
+        return str(event["requestContext"]["http"]["sourceIp"])
+    return request.client.host if request.client else ""
 
 
 def is_change(request: Request) -> bool:

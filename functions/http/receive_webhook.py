@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
+from functions.http._access import source_ip
 from functions.http._answers import WebhookReceived
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import PayloadTooLargeError
@@ -40,20 +41,12 @@ def receive_webhook(provider: str, request: Request, body: Annotated[bytes, Depe
                     headers.get("webhook-id"), headers.get("webhook-timestamp"), headers.get("webhook-signature")
                 ),
                 content_encoding=headers.get("content-encoding"),
-                source_ip=_source_ip(request),
+                source_ip=source_ip(request),
                 job_id=request.query_params.get("job"),
             )
         )
     )
     return {"status": "received", "job_id": received.job_id}
-
-
-def _source_ip(request: Request) -> str | None:
-    """The network peer as the gateway saw it; never a header that a client can write (T16)."""
-    event = request.scope.get("aws.event")
-    if event is not None:
-        return str(event["requestContext"]["http"]["sourceIp"])
-    return request.client.host if request.client else None
 
 
 handler = lambda_handler_for(router, access=False)

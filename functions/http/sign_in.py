@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, refuse_other_sites
+from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, bearer_of, refuse_other_sites
 from functions.http._answers import SignedIn, Success
 from functions.http._app import lambda_handler_for
 from shared.config import AuthMode
@@ -29,7 +29,7 @@ class LoginRequest(BaseModel):
 def log_in(request: Request, response: Response, body: Annotated[LoginRequest | None, Body()] = None) -> SignedIn:
     """`user_id`, `role`, and a cookie that no script can read; the key itself is not kept."""
     refuse_other_sites(request)
-    given = body.key.get_secret_value() if body and body.key else _bearer(request)
+    given = body.key.get_secret_value() if body and body.key else bearer_of(request)
     begun = wiring().use(SignIn).begin(given.strip())
     if begun is None:
         raise AuthenticationRequiredError("Authentication required: this API key is not valid here.")
@@ -66,11 +66,6 @@ def read_me(request: Request) -> SignedIn:
 def _who(principal: Principal) -> SignedIn:
     mode = wiring().settings.auth_mode
     return {"user_id": principal.user_id, "role": principal.role.value, "can_sign_out": mode is not AuthMode.NONE}
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token if scheme.lower() == "bearer" else ""
 
 
 def _is_encrypted() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from functions.http._access import Caller
+from functions.http._access import Caller, source_ip
 from functions.http._app import lambda_handler_for
 from shared.services.delivery.stream_events import Listener, StreamEvents
 from shared.wiring import wiring
@@ -19,16 +19,8 @@ router = APIRouter()
 def stream_events(request: Request, caller: Caller) -> Response:
     """What is new since `Last-Event-ID` (header) or `last_event_id` (query); the header is the newer of the two."""
     cursor = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
-    text = wiring().use(StreamEvents).run(cursor, Listener(caller, _source_ip(request), _seconds_left(request)))
+    text = wiring().use(StreamEvents).run(cursor, Listener(caller, source_ip(request), _seconds_left(request)))
     return Response(text, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
-
-
-def _source_ip(request: Request) -> str:
-    """The network peer as the gateway saw it; never a header that a client can write (T16)."""
-    event = request.scope.get("aws.event")
-    if event is not None:
-        return str(event["requestContext"]["http"]["sourceIp"])
-    return request.client.host if request.client else ""
 
 
 def _seconds_left(request: Request) -> float:

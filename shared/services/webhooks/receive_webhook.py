@@ -41,7 +41,7 @@ class Delivery:
     body: bytes
     headers: WebhookHeaders
     content_encoding: str | None = None
-    source_ip: str | None = None
+    source_ip: str = ""
     job_id: str | None = None
 
 
@@ -135,10 +135,10 @@ def _named_job(delivery: Delivery, seen: Observation) -> dict[RemoteId, str]:
     return {seen.remote_id: job_id} if job_id is not None and JOB_ID_PATTERN.fullmatch(job_id) else {}
 
 
-def _is_listed(source_ip: str | None, entries: Iterable[str]) -> bool:
+def _is_listed(source_ip: str, entries: Iterable[str]) -> bool:
     """Whether an address is one of the listed addresses or networks; entries that are neither allow nobody."""
     try:
-        address = ipaddress.ip_address(source_ip or "")
+        address = ipaddress.ip_address(source_ip)
     except ValueError:
         return False
     for entry in entries:
