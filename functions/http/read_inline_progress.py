@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from functions.http._answers import InlineProgress
 from functions.http._app import lambda_handler_for
-from shared.domain.text import shorten_line
+from shared.progress.progress import Progress
 from shared.services.jobs.find_job import FindJob
 from shared.services.logs.read_progress import ReadProgress
 from shared.wiring import wiring
@@ -20,12 +20,12 @@ def read_inline_progress(job_id: str) -> InlineProgress:
     parts = wiring()
     job = parts.use(FindJob).run(job_id)
     seen = parts.use(ReadProgress).run(job)
-    progress = seen.progress if seen else None
+    progress = seen.progress if seen else Progress()
     return {
         "job_id": job.job_id,
-        "stage": progress.stage.value if progress and progress.stage else None,
-        "last_log": shorten_line(progress.last_log) if progress and progress.last_log else None,
-        "progress": progress.percent if progress else None,
+        "stage": progress.stage.value if progress.stage else None,
+        "last_log": progress.last_log,
+        "progress": progress.percent,
     }
 
 

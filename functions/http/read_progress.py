@@ -9,6 +9,7 @@ from functions.http._app import lambda_handler_for
 from shared.domain.errors import InvalidInputError
 from shared.domain.job import JOB_ID_PATTERN, JobStatus, to_iso
 from shared.progress import history_pace
+from shared.progress.progress import Progress
 from shared.services.jobs.find_job import FindJob
 from shared.services.logs.read_progress import ReadProgress
 from shared.services.logs.read_progress_of_page import MAX_IDS, ReadProgressOfPage
@@ -28,21 +29,21 @@ def read_job_progress(job_id: str) -> JobProgress:
     job = parts.use(FindJob).run(job_id)
     is_running = job.status is JobStatus.RUNNING
     seen = (parts.use(ReadProgress).run(job) if is_running else None) or parts.use(StoredTexts).progress(job.job_id)
-    progress = seen.progress if seen else None
+    progress = seen.progress if seen else Progress()
     history = seen.history if seen else ()
     return {
         "job_id": job.job_id,
-        "stage": progress.stage.value if progress and progress.stage and is_running else None,
-        "last_log": progress.last_log if progress else None,
-        "progress": progress.percent if progress else None,
-        "step": progress.step if progress else None,
-        "total_steps": progress.total_steps if progress else None,
-        "epoch": progress.epoch if progress else None,
-        "total_epochs": progress.total_epochs if progress else None,
-        "loss": progress.loss if progress else None,
-        "learning_rate": progress.learning_rate if progress else None,
+        "stage": progress.stage.value if progress.stage and is_running else None,
+        "last_log": progress.last_log,
+        "progress": progress.percent,
+        "step": progress.step,
+        "total_steps": progress.total_steps,
+        "epoch": progress.epoch,
+        "total_epochs": progress.total_epochs,
+        "loss": progress.loss,
+        "learning_rate": progress.learning_rate,
         "eta_seconds": _eta(seen) if is_running else None,
-        "steps_per_second": (progress.steps_per_second or history_pace(history)) if progress else None,
+        "steps_per_second": progress.steps_per_second or history_pace(history),
         "updated_at": to_iso(seen.updated_at) if seen else None,
         "history": [{"t": point.t, "step": point.step, "loss": point.loss} for point in history],
     }
@@ -61,11 +62,11 @@ def read_page_progress(ids: str = "") -> PageProgress:
 
 
 def _brief(seen: StoredProgress | None) -> ProgressBrief:
-    progress = seen.progress if seen else None
+    progress = seen.progress if seen else Progress()
     return {
-        "stage": progress.stage.value if progress and progress.stage else None,
-        "last_log": progress.last_log if progress else None,
-        "progress": progress.percent if progress else None,
+        "stage": progress.stage.value if progress.stage else None,
+        "last_log": progress.last_log,
+        "progress": progress.percent,
         "eta_seconds": _eta(seen),
         "updated_at": to_iso(seen.updated_at) if seen else None,
     }
