@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from statistics import fmean
 
 from pydantic import TypeAdapter
 
@@ -120,14 +121,9 @@ class ReadQueue:
 
     def _usual_wait(self) -> float | None:
         ids = [job.job_id for job in self._active() if job.status is JobStatus.RUNNING]
-        return _mean(
-            [
-                max(0.0, (job.started_at - (job.queued_at or job.created_at)).total_seconds())
-                for job in self.jobs.get_many(ids[-WAITS_LOOKED_AT:]).values()
-                if job.started_at is not None
-            ]
-        )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return round(sum(values) / len(values), 1) if values else None
+        waits = [
+            max(0.0, (job.started_at - (job.queued_at or job.created_at)).total_seconds())
+            for job in self.jobs.get_many(ids[-WAITS_LOOKED_AT:]).values()
+            if job.started_at is not None
+        ]
+        return round(fmean(waits), 1) if waits else None

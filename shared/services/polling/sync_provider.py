@@ -24,7 +24,6 @@ MAX_PAGES = 10
 class Synced:
     """`discovered` counts new jobs, `updated` known ones that changed; `error` tells why the rest was not read."""
 
-    provider: str
     label: str
     discovered: int
     updated: int
@@ -62,9 +61,8 @@ class SyncProvider:
                 "The job store is busy: what the provider told is kept and will be recorded, but how much of it is new "
                 "is not known yet; look again in a minute."
             )
-        created = len(recorded.created)
-        profile, updated = provider.profile, len(recorded.changed - recorded.created)
-        return Synced(profile.name, profile.label, created, updated, error)
+        updated = recorded.changed - recorded.created
+        return Synced(provider.profile.label, len(recorded.created), len(updated), error)
 
     def _read(self, provider: Provider, kind: str, found: dict[str, Observation], deadline: float) -> None:
         page: str | None = None

@@ -45,8 +45,6 @@ class ProviderSettings:
     def synced_models(self, provider: str) -> frozenset[str] | None:
         """The models whose jobs are imported; None: all."""
         models = self.of(provider).get("sync_models")
-        if isinstance(models, str):
-            models = [part.strip() for part in models.split(",") if part.strip()]
         return frozenset(str(model) for model in models) if isinstance(models, list) and models else None
 
     def hardware(self, provider: str, told: str | None = None) -> Hardware:

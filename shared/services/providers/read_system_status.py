@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.domain import state_keys
-from shared.domain.errors import ProviderError, StaleWrite
+from shared.domain.errors import ProviderError
 from shared.domain.system_status import SystemStatus
 from shared.ports import Clock, Provider, StateStore
 from shared.services.providers.provider_named import provider_named
@@ -41,10 +41,7 @@ class ReadSystemStatus:
             if status is None:
                 return _answer(SystemStatus(), f"No status page of {provider.profile.label} is asked here.", url)
             answer = _answer(status, None, url)
-        try:
-            self.state.put(key, answer, now=now, expires_at=now + KEPT)
-        except StaleWrite:
-            return answer
+        self.state.put(key, answer, now=now, expires_at=now + KEPT)
         return answer
 
 
