@@ -69,8 +69,7 @@ def change_config(provider: str, caller: Admin, changes: Annotated[dict[str, Any
 @router.post("/api/cloud/{provider}/token")
 def keep_token(provider: str, caller: Admin, request: TokenRequest) -> TokenKept:
     """`success`, `error`, `file_path` (where it is kept, in words), `username`; 400 when the provider refuses it."""
-    parts = wiring()
-    kept = parts.use(KeepToken).keep(provider_named(parts.providers, provider).profile.name, request.value())
+    kept = wiring().use(KeepToken).keep(provider, request.value())
     return {"success": True, "error": kept.warning, "file_path": kept.location, "username": kept.account.username}
 
 
@@ -79,7 +78,7 @@ def keep_token(provider: str, caller: Admin, request: TokenRequest) -> TokenKept
 def forget_token(provider: str, caller: Admin) -> TokenForgotten:
     """`success`, `error`, `file_path`; no success while the environment still sets a token."""
     parts = wiring()
-    left = parts.use(KeepToken).forget(provider_named(parts.providers, provider).profile.name)
+    left = parts.use(KeepToken).forget(provider)
     return {
         "success": left is None,
         "error": left.warning if left else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions._event_handler import Answer, Event, event_handler
-from shared.domain.errors import InvalidRequestError
+from shared.domain.errors import InvalidRequestError, UnknownProviderError
 from shared.services.polling.poll_provider import PollProvider
 from shared.services.polling.start_ticks import Tick
 from shared.services.providers.provider_named import provider_named
@@ -18,18 +18,14 @@ def poll_provider(event: Event) -> Answer:
     for record in event["Records"]:
         try:
             tick = Tick.decode(record["body"])
-        except InvalidRequestError as error:
+            provider = provider_named(parts.providers, tick.provider)
+        except (InvalidRequestError, UnknownProviderError) as error:
             logger.warning("tick dropped", extra={"reason": error.detail})
-            continue
-        if tick.provider not in parts.providers:
-            logger.warning("tick dropped", extra={"reason": "There is no provider of that name."})
             continue
         if tick.is_late(parts.clock.now()):
             outcomes.append("late")
             continue
-        outcomes.append(
-            parts.use(PollProvider).run(provider_named(parts.providers, tick.provider), interval=tick.interval).value
-        )
+        outcomes.append(parts.use(PollProvider).run(provider, interval=tick.interval).value)
     return {"outcomes": outcomes}
 
 

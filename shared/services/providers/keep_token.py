@@ -37,7 +37,9 @@ class KeepToken:
         return bool(self.secrets.get(self._profile(provider).token_secret))
 
     def keep(self, provider: str, token: str) -> KeptToken:
-        """Raises InvalidRequestError for a token that the provider refuses, ProviderError when it cannot be asked."""
+        """Raises UnknownProviderError, InvalidRequestError for a token that the provider refuses, ProviderError when it
+        cannot be asked.
+        """
         profile = self._profile(provider)
         token = token.strip()
         if not _TOKEN.fullmatch(token):
@@ -55,7 +57,7 @@ class KeepToken:
         return KeptToken(self.secrets.location(), account, warning)
 
     def forget(self, provider: str) -> KeptToken | None:
-        """None when no token is left, else what still holds one."""
+        """None when no token is left, else what still holds one. Raises UnknownProviderError."""
         name = self._profile(provider).token_secret
         self.secrets.delete(name)
         if not self.secrets.get(name):
