@@ -14,7 +14,7 @@ from shared.domain.observation import Observation, is_too_soon
 from shared.ports import Clock, EventLog, JobStore, Provider, Telemetry
 from shared.services.polling.resume_point import KEPT_IDS, ListCursor, ResumePoint, left_to_do
 from shared.services.polling.walk_round import Round
-from shared.services.polling.write_behind import WriteBehind
+from shared.services.polling.write_behind import write_behind
 from shared.services.recording.record_observations import RecordObservations
 
 RECORD_EVERY = 190
@@ -82,9 +82,7 @@ class RefreshActive:
             recorded = self.record_observations.run(batch, of=of, snapshot=self._as_indexed(batch, indexed))
             observed.update((job_id, job) for job_id, job in recorded.jobs.items() if job != shown.get(job_id))
 
-        with WriteBehind(record, size=RECORD_EVERY, ahead=BATCHES_AHEAD) as recording:
-            for seen in round_.observations(resume):
-                recording.add(seen)
+        write_behind(round_.observations(resume), record, size=RECORD_EVERY, ahead=BATCHES_AHEAD)
         looked_at = len(indexed) - len(round_.missing)
         self.telemetry.count(Metric.JOBS_POLLED, looked_at)
         if round_.error is not None:
