@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -227,15 +226,15 @@ class _Connections:
     """`Transport` over kept connections, whose reads obey the exchange's deadline: no dripping header outlasts it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._manager: PoolManager | None = None
+        self._pools = PoolManager(num_pools=4, maxsize=16, ca_certs=get_cert_path(True))
+        self._pools.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
     def __call__(self, request: Request, timeout: Timeout) -> BaseHTTPResponse:
         url = parse_url(request.url)
         host = request.address or url.host
         is_pinned = request.address is not None and url.scheme == "https"
         named = {"server_hostname": url.host, "assert_hostname": url.host} if is_pinned else None
-        pool = self._pools().connection_from_host(host, url.port, url.scheme, pool_kwargs=named)
+        pool = self._pools.connection_from_host(host, url.port, url.scheme, pool_kwargs=named)
         # Only gzip: its output can be capped while it is unpacked.
         ours = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip", "Host": url.netloc}
         return pool.urlopen(
@@ -249,13 +248,6 @@ class _Connections:
             preload_content=False,
             decode_content=False,
         )
-
-    def _pools(self) -> PoolManager:
-        with self._lock:
-            if self._manager is None:
-                self._manager = PoolManager(num_pools=4, maxsize=16, ca_certs=get_cert_path(True))
-                self._manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-            return self._manager
 
 
 class _UntilDeadline(io.RawIOBase):
