@@ -30,22 +30,17 @@ async def raw_body(request: Request) -> bytes:
 def receive_webhook(provider: str, request: Request, body: Annotated[bytes, Depends(raw_body)]) -> WebhookReceived:
     """`status`: "received", also for a duplicate; `job_id`: the job it was about, null when that is deleted."""
     headers = request.headers
-    received = (
-        wiring()
-        .use(ReceiveWebhook)
-        .run(
-            Delivery(
-                provider=provider,
-                body=body,
-                headers=WebhookHeaders(
-                    headers.get("webhook-id"), headers.get("webhook-timestamp"), headers.get("webhook-signature")
-                ),
-                content_encoding=headers.get("content-encoding"),
-                source_ip=source_ip(request),
-                job_id=request.query_params.get("job"),
-            )
-        )
+    delivery = Delivery(
+        provider=provider,
+        body=body,
+        headers=WebhookHeaders(
+            headers.get("webhook-id"), headers.get("webhook-timestamp"), headers.get("webhook-signature")
+        ),
+        content_encoding=headers.get("content-encoding"),
+        source_ip=source_ip(request),
+        job_id=request.query_params.get("job"),
     )
+    received = wiring().use(ReceiveWebhook).run(delivery)
     return {"status": "received", "job_id": received.job_id}
 
 
