@@ -15,11 +15,9 @@ from pydantic import AwareDatetime, TypeAdapter
 from shared.domain import state_keys
 from shared.domain.account import Account
 from shared.domain.errors import (
-    ProviderAnswerInvalidError,
-    ProviderJobNotFoundError,
-    ProviderRefusedError,
+    ProviderError,
+    ProviderNotConfiguredError,
     ProviderThrottledError,
-    ProviderTokenRejectedError,
     ProviderUnavailableError,
     StaleWrite,
     StoreUnavailableError,
@@ -42,15 +40,6 @@ PROBE_SECONDS = 20.0
 """Longer than any call takes; when a probe has not reported by then, another call is let through."""
 
 LONGEST_HOLD = timedelta(hours=1)
-
-_ANSWERS = (
-    ProviderAnswerInvalidError,
-    ProviderJobNotFoundError,
-    ProviderRefusedError,
-    ProviderThrottledError,
-    ProviderTokenRejectedError,
-)
-"""Errors that prove that the provider answers: none of them opens the breaker, each of them closes it."""
 
 Result = TypeVar("Result")
 Chance = Callable[[], float]
@@ -122,7 +111,11 @@ class GuardedProvider:
         except ProviderUnavailableError:
             self._breaker.failed(is_probe=is_probe)
             raise
-        except _ANSWERS as error:
+        except ProviderNotConfiguredError:
+            # It was not even asked.
+            raise
+        except ProviderError as error:
+            # Whatever else it answers, it answers.
             if isinstance(error, ProviderThrottledError):
                 self._hold.extend(error.retry_after)
             self._breaker.answered()
