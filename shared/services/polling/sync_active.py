@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shared.ports import Clock, Provider
 from shared.services.polling.refresh_active import RefreshActive, Refreshed
-from shared.services.providers.provider_named import provider_named
+from shared.services.providers.provider_named import each_with_its_share
 
 BUDGET_SECONDS = 9.0
 """No look begins later than this, so that a request ends within 25 s although a look may take 15."""
@@ -24,10 +24,5 @@ class SyncActive:
 
         Raises UnknownProviderError, StoreUnavailableError.
         """
-        names = [provider] if provider else list(self.providers)
-        deadline = self.clock.monotonic() + BUDGET_SECONDS
-        refreshed = {}
-        for place, name in enumerate(names):
-            share = max(0.0, deadline - self.clock.monotonic()) / (len(names) - place)
-            refreshed[name] = self.refresh_active.run(provider_named(self.providers, name), budget_seconds=share)
-        return refreshed
+        turns = each_with_its_share(self.providers, provider, clock=self.clock, seconds=BUDGET_SECONDS)
+        return {one.profile.name: self.refresh_active.run(one, budget_seconds=share) for one, share in turns}

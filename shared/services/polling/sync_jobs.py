@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shared.domain.errors import ProviderError, ProviderNotConfiguredError
 from shared.ports import Clock, Provider
 from shared.services.polling.sync_provider import Synced, SyncProvider
-from shared.services.providers.provider_named import provider_named
+from shared.services.providers.provider_named import each_with_its_share
 
 BUDGET_SECONDS = 8.0
 """No call begins later than this, so that a request ends within 25 s although a call may take 15."""
@@ -35,12 +35,8 @@ class SyncJobs:
         Raises the first error of a provider that could not be read in full; what was read is kept, and it says so.
         Raises UnknownProviderError, StoreUnavailableError.
         """
-        wanted = [provider_named(self.providers, provider)] if provider else list(self.providers.values())
-        deadline = self.clock.monotonic() + BUDGET_SECONDS
-        results = []
-        for place, one in enumerate(wanted):
-            share = max(0.0, deadline - self.clock.monotonic()) / (len(wanted) - place)
-            results.append(self.sync_provider.run(one, budget_seconds=share))
+        turns = each_with_its_share(self.providers, provider, clock=self.clock, seconds=BUDGET_SECONDS)
+        results = [self.sync_provider.run(one, budget_seconds=share) for one, share in turns]
         configured = [result for result in results if not isinstance(result.error, ProviderNotConfiguredError)]
         for result in configured or results:
             if result.error is not None:
