@@ -64,6 +64,13 @@ class Observation:
         return RemoteId(self.provider, self.external_id)
 
 
+def not_found(job: Job, at: datetime) -> Observation:
+    """The provider's 404 for a job that it was given."""
+    return Observation(
+        provider=job.provider, external_id=str(job.external_id), observed_at=at, kind=job.kind, found=False
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """An answer about one job: what it says of the job, and the end of the job's log if it carried that."""

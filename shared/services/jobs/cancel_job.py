@@ -14,7 +14,7 @@ from shared.domain.errors import (
     ProviderJobNotFoundError,
 )
 from shared.domain.job import Job
-from shared.domain.observation import Observation
+from shared.domain.observation import Observation, not_found
 from shared.ports import Clock, Provider
 from shared.services.providers.provider_named import provider_named
 from shared.services.recording.change_job import ChangeJob
@@ -95,14 +95,7 @@ class CancelJob:
         if job.is_lost:
             self._accept(job)
             return job
-        missed = Observation(
-            provider=job.provider,
-            external_id=str(job.external_id),
-            observed_at=self.clock.now(),
-            kind=job.kind,
-            found=False,
-        )
-        self._record(job, missed)
+        self._record(job, not_found(job, self.clock.now()))
         raise ConflictError(
             "The provider does not know this job at present; once it has been missed three times, "
             "some minutes apart, it counts as lost and can be deleted."

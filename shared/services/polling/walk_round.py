@@ -16,7 +16,7 @@ from shared.domain.errors import (
     ProviderUnavailableError,
 )
 from shared.domain.job import Job
-from shared.domain.observation import Observation
+from shared.domain.observation import Observation, not_found
 from shared.ports import Clock, Provider
 from shared.services.polling.resume_point import KEPT_IDS, ListCursor, ResumePoint, SinglesCursor, order_of, rest_of
 
@@ -143,17 +143,13 @@ class Round:
                     return
 
     def _look(self, job: Job) -> Observation | ProviderError:
-        external_id = str(job.external_id)
         try:
-            return self.provider.get(external_id, job.kind).observation
+            return self.provider.get(str(job.external_id), job.kind).observation
         except ProviderJobNotFoundError as error:
             if self._has_list_failed:
                 # Where not even the lists can be read, this may be the word of a wrong address, not of the provider.
                 return error
-            now = self.clock.now()
-            return Observation(
-                provider=job.provider, external_id=external_id, observed_at=now, kind=job.kind, found=False
-            )
+            return not_found(job, self.clock.now())
         except ProviderError as error:
             return error
 
