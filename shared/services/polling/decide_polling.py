@@ -66,18 +66,15 @@ class DecidePolling:
         for name in providers:
             if fresh:
                 self.provider_settings.forget(name)
-            decisions[name] = self._decide(name, preference)
+            is_active, reason = self._why(name, preference)
+            decisions[name] = PollingDecision(
+                is_active=is_active,
+                reason=reason,
+                preference=preference,
+                interval_seconds=self.simpletuner_job_poll_interval or self.polling_interval or DEFAULT_INTERVAL,
+                reconcile_seconds=self.reconcile_interval,
+            )
         return decisions
-
-    def _decide(self, provider: str, preference: bool | None) -> PollingDecision:
-        is_active, reason = self._why(provider, preference)
-        return PollingDecision(
-            is_active=is_active,
-            reason=reason,
-            preference=preference,
-            interval_seconds=self.simpletuner_job_poll_interval or self.polling_interval or DEFAULT_INTERVAL,
-            reconcile_seconds=self.reconcile_interval,
-        )
 
     def _why(self, provider: str, preference: bool | None) -> tuple[bool, str]:
         if self.polling_enabled is not None:

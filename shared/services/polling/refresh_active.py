@@ -12,7 +12,7 @@ from shared.domain.job import Job
 from shared.domain.metric import Metric
 from shared.domain.observation import Observation, is_too_soon
 from shared.ports import Clock, EventLog, JobStore, Provider, Telemetry
-from shared.services.polling.resume_point import KEPT_IDS, ListCursor, ResumePoint, left_to_do
+from shared.services.polling.resume_point import ListCursor, ResumePoint, left_to_do
 from shared.services.polling.walk_round import Round
 from shared.services.polling.write_behind import write_behind
 from shared.services.recording.record_observations import RecordObservations
@@ -92,7 +92,7 @@ class RefreshActive:
             looked_at=looked_at,
             unseen=frozenset(round_.missing),
             observed=observed,
-            failed=tuple(round_.failed[:KEPT_IDS]),
+            failed=tuple(round_.failed),
             resume=round_.resume,
             error=round_.error,
         )
