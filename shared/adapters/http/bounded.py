@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 from botocore.httpsession import get_cert_path
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Timeout
@@ -236,12 +236,17 @@ class _Connections:
         named = {"server_hostname": url.host, "assert_hostname": url.host} if is_pinned else None
         pool = self._pools.connection_from_host(host, url.port, url.scheme, pool_kwargs=named)
         # Only gzip: its output can be capped while it is unpacked.
-        ours = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip", "Host": url.netloc}
+        ours = {
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "Host": str(url.netloc),
+        }
         return pool.urlopen(
             request.method,
             url.request_uri,
             body=request.body,
-            headers=cast("Any", ours) | request.headers,
+            headers={**ours, **request.headers},
             timeout=timeout,
             redirect=False,
             retries=False,
