@@ -79,11 +79,7 @@ def forget_token(provider: str, caller: Admin) -> TokenForgotten:
     """`success`, `error`, `file_path`; no success while the environment still sets a token."""
     parts = wiring()
     left = parts.use(KeepToken).forget(provider)
-    return {
-        "success": left is None,
-        "error": left.warning if left else None,
-        "file_path": parts.secrets.location(),
-    }
+    return {"success": left is None, "error": left, "file_path": parts.secrets.location()}
 
 
 def _provider(profile: ProviderProfile) -> ProviderObject:

@@ -25,7 +25,7 @@ class KeptToken:
 
     location: str
     account: Account
-    warning: str | None = None
+    warning: str | None
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,13 @@ class KeepToken:
             warning = "It is stored, but the environment of this service sets another one, and that one is used."
         return KeptToken(self.secrets.location(), account, warning)
 
-    def forget(self, provider: str) -> KeptToken | None:
-        """None when no token is left, else what still holds one. Raises UnknownProviderError."""
+    def forget(self, provider: str) -> str | None:
+        """What still sets a token, in a sentence; None when none is left. Raises UnknownProviderError."""
         name = self._profile(provider).token_secret
         self.secrets.delete(name)
         if not self.secrets.get(name):
             return None
-        warning = "The environment of this service still sets a token; unset it there and start the service again."
-        return KeptToken(self.secrets.location(), Account(""), warning)
+        return "The environment of this service still sets a token; unset it there and start the service again."
 
     def _profile(self, provider: str) -> ProviderProfile:
         return provider_named(self.providers, provider).profile
