@@ -11,7 +11,6 @@ from functions.http._answers import WebhookReceived
 from functions.http._app import lambda_handler_for
 from shared.domain.errors import PayloadTooLargeError
 from shared.services.webhooks.receive_webhook import MAX_BODY_BYTES, Delivery, ReceiveWebhook
-from shared.services.webhooks.verify_webhook import WebhookHeaders
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -29,14 +28,10 @@ async def raw_body(request: Request) -> bytes:
 @router.post("/api/cloud/webhook/{provider}")
 def receive_webhook(provider: str, request: Request, body: Annotated[bytes, Depends(raw_body)]) -> WebhookReceived:
     """`status`: "received", also for a duplicate; `job_id`: the job it was about, null when that is deleted."""
-    headers = request.headers
     delivery = Delivery(
         provider=provider,
         body=body,
-        headers=WebhookHeaders(
-            headers.get("webhook-id"), headers.get("webhook-timestamp"), headers.get("webhook-signature")
-        ),
-        content_encoding=headers.get("content-encoding"),
+        headers=request.headers,
         source_ip=source_ip(request),
         job_id=request.query_params.get("job"),
     )

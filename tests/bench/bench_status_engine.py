@@ -35,7 +35,6 @@ from shared.services.recording.commit_changes import COMMITTER_TRIES, CommitChan
 from shared.services.recording.commit_queued import CommitQueued
 from shared.services.recording.decide import fold
 from shared.services.webhooks.receive_webhook import Delivery, ReceiveWebhook
-from shared.services.webhooks.verify_webhook import WebhookHeaders
 from shared.services.webhooks.webhook_keys import webhook_secret_name
 from shared.wiring import Wiring
 from tests.bench.engine import BenchStores, Engine, Requests, running_engine
@@ -243,7 +242,11 @@ def webhook(bench: Bench, number: int, name: str, status: str) -> Delivery:
     return Delivery(
         provider=PROFILE.name,
         body=raw.encode(),
-        headers=WebhookHeaders(webhook_id, str(int(now.timestamp())), signature),
+        headers={
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signature,
+        },
     )
 
 

@@ -20,7 +20,6 @@ from shared.services.polling.refresh_active import RefreshActive
 from shared.services.polling.sync_provider import SyncProvider
 from shared.services.recording.record_observations import RecordObservations
 from shared.services.webhooks.receive_webhook import Delivery, ReceiveWebhook
-from shared.services.webhooks.verify_webhook import WebhookHeaders
 from shared.services.webhooks.webhook_keys import webhook_secret_name
 from tests.engine import Engine, an_engine
 from tests.fakes.doubles import FakeProvider
@@ -57,7 +56,11 @@ class Two:
         now = self.system.clock.now()
         raw = json.dumps({"id": external_id, "status": status, "created_at": "2026-03-01T11:50:00Z"})
         name = f"msg_{external_id}_{number}"
-        headers = WebhookHeaders(name, str(int(now.timestamp())), Webhook(SECRET).sign(name, now, raw))
+        headers = {
+            "webhook-id": name,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(SECRET).sign(name, now, raw),
+        }
         delivery = Delivery(provider=OTHER.name, body=raw.encode(), headers=headers, job_id=job)
         self.system.wiring.use(ReceiveWebhook).run(delivery)
 

@@ -27,7 +27,6 @@ from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.commit_changes import OWN_TRIES
 from shared.services.recording.commit_queued import CommitQueued
 from shared.services.webhooks.receive_webhook import Delivery, Received, ReceiveWebhook
-from shared.services.webhooks.verify_webhook import WebhookHeaders
 from shared.services.webhooks.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, webhook_secret_name
 from tests.builders import a_job
 from tests.engine import WEBHOOK_URL, Engine, an_engine
@@ -117,9 +116,7 @@ def deliver(engine: Engine, body: Body, *, webhook_id: str = "msg_1", **how: Any
 def delivery(engine: Engine, body: Body, *, webhook_id: str = "msg_1") -> Delivery:
     """The same, as the use case gets it."""
     raw = json.dumps(body).encode()
-    headers = signed(engine, raw, webhook_id=webhook_id)
-    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    return Delivery(provider="replicate", body=raw, headers=WebhookHeaders(*(headers[name] for name in names)))
+    return Delivery(provider="replicate", body=raw, headers=signed(engine, raw, webhook_id=webhook_id))
 
 
 @pytest.mark.parametrize("path", [PATH, "/api/cloud/webhook/replicate"])

@@ -26,7 +26,7 @@ from shared.services.logs.stored_texts import StoredTexts
 from shared.services.providers.provider_named import provider_named
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.record_observations import RecordObservations
-from shared.services.webhooks.verify_webhook import WebhookHeaders, checked_headers, is_signed
+from shared.services.webhooks.verify_webhook import checked_headers, is_signed
 from shared.services.webhooks.webhook_keys import WebhookKeys
 
 MAX_BODY_BYTES = 5_000_000
@@ -35,12 +35,14 @@ PROGRESS_EVERY = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A callback as the gateway handed it over. `source_ip` is the network peer, never a header (T16)."""
+    """A callback as the gateway handed it over. `headers` are found by lower-case names.
+
+    `source_ip` is the network peer, never a header (T16).
+    """
 
     provider: str
     body: bytes
-    headers: WebhookHeaders
-    content_encoding: str | None = None
+    headers: Mapping[str, str]
     source_ip: str = ""
     job_id: str | None = None
 
@@ -76,7 +78,7 @@ class ReceiveWebhook:
             raise NotFoundError(f"{profile.label} sends no webhooks.")
         if len(delivery.body) > MAX_BODY_BYTES:
             raise PayloadTooLargeError(f"A webhook's body may have at most {MAX_BODY_BYTES // 1_000_000} MB.")
-        if (delivery.content_encoding or "identity").strip().lower() != "identity":
+        if (delivery.headers.get("content-encoding") or "identity").strip().lower() != "identity":
             raise UnsupportedMediaError("Send the webhook's body without Content-Encoding.")
         webhook_id = self._judge(delivery)
         look = self._read(delivery)
