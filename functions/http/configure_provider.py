@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from functions.http._access import Admin
 from functions.http._answers import (
@@ -30,8 +30,6 @@ router = APIRouter()
 
 class TokenRequest(BaseModel):
     """`token` is how SimpleTuner's CLI calls it."""
-
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     api_token: SecretStr | None = Field(default=None, max_length=1000)
     token: SecretStr | None = Field(default=None, max_length=1000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, StrictBool
+from pydantic import BaseModel, StrictBool
 
 from functions.http._access import Admin
 from functions.http._answers import PollingSet, PollingStatus, ProviderPolling
@@ -23,8 +23,6 @@ router = APIRouter()
 
 class PollingSetting(BaseModel):
     """`enabled` null: leave it to the configuration."""
-
-    model_config = ConfigDict(extra="ignore")
 
     enabled: StrictBool | None
 

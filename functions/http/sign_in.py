@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, bearer_of, refuse_other_sites
 from functions.http._answers import SignedIn, Success
@@ -20,8 +20,6 @@ router = APIRouter()
 
 
 class LoginRequest(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     key: SecretStr | None = Field(default=None, max_length=1000)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from functions.http._access import Operator
 from functions.http._answers import SyncAnswer
@@ -18,8 +18,6 @@ router = APIRouter()
 
 
 class SyncRequest(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     provider: str | None = None
 
 

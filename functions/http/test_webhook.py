@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from functions.http._access import Operator
 from functions.http._answers import WebhookTested
@@ -18,8 +18,6 @@ router = APIRouter()
 
 
 class WebhookProbeRequest(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
     webhook_url: Annotated[str | None, Field(max_length=2000)] = None
     provider: str | None = None
     method: Annotated[str | None, Field(max_length=10)] = None
