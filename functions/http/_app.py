@@ -51,12 +51,15 @@ NOTHING_HERE = "Nothing here answers this path with this method; docs/contract.m
 
 
 class HttpHandler:
-    """The Lambda handler that serves these routes and nothing else; its app is built when the function starts."""
+    """The Lambda handler that serves these routes and nothing else; its app is built when the function starts.
 
-    def __init__(self, *routers: APIRouter, is_guarded: bool) -> None:
-        self.routers = routers
-        self.is_guarded = is_guarded
-        self._serve = Mangum(build_app(*routers, access=is_guarded), lifespan="off")
+    `access=False`: the routes judge callers themselves, or are for everyone.
+    """
+
+    def __init__(self, router: APIRouter, *, access: bool = True) -> None:
+        self.router = router
+        self.access = access
+        self._serve = Mangum(build_app(router, access=access), lifespan="off")
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:
@@ -64,11 +67,6 @@ class HttpHandler:
             return answer
         finally:
             flush_metrics()
-
-
-def lambda_handler_for(*routers: APIRouter, access: bool = True) -> HttpHandler:
-    """`access=False`: the routes judge callers themselves, or are for everyone."""
-    return HttpHandler(*routers, is_guarded=access)
 
 
 def _without_stage(event: dict[str, Any]) -> dict[str, Any]:

@@ -27,17 +27,16 @@ def whole_app() -> FastAPI:
     As the gateway chooses, a path without a name in it comes before one that would take it, too.
     """
     routes = [
-        (route, handler.is_guarded)
+        (route, handler.access)
         for handler in http_handlers().values()
-        for router in handler.routers
-        for route in router.routes
+        for route in handler.router.routes
         if isinstance(route, APIRoute)
     ]
     app = build_app()
-    for route, is_guarded in sorted(routes, key=lambda served: _order(served[0].path)):
+    for route, access in sorted(routes, key=lambda served: _order(served[0].path)):
         router = APIRouter()
         router.routes.append(route)
-        add_routes(app, router, access=is_guarded)
+        add_routes(app, router, access=access)
     return app
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from functions.http._app import NOTHING_HERE, lambda_handler_for
+from functions.http._app import NOTHING_HERE, HttpHandler
 from shared.domain.errors import NotFoundError
 
 router = APIRouter()
@@ -18,4 +18,4 @@ def answer_unknown_path(path: str) -> None:
     raise NotFoundError(NOTHING_HERE)
 
 
-handler = lambda_handler_for(router, access=False)
+handler = HttpHandler(router, access=False)

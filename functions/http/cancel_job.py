@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from functions.http._access import Operator
 from functions.http._answers import JobCancelled
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.services.jobs.cancel_job import CancelJob
 from shared.services.jobs.find_job import FindJob
 from shared.wiring import wiring
@@ -22,4 +22,4 @@ def cancel_job(job_id: str, caller: Operator) -> JobCancelled:
     return {"success": True, "job_id": job.job_id, "status": job.status.value}
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

@@ -16,7 +16,7 @@ from functions.http._answers import (
     TokenForgotten,
     TokenKept,
 )
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.domain.pricing import Hardware
 from shared.domain.provider_profile import ProviderProfile
 from shared.services.providers.configure_provider import ConfigureProvider
@@ -109,4 +109,4 @@ def _profile(hardware: Hardware) -> HardwareProfileObject:
     }
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from functions.http._access import Caller
 from functions.http._answers import SocketTicket
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.domain.errors import ConfigurationError
 from shared.services.access.issue_ticket import TICKET_LIFE, IssueTicket
 from shared.wiring import wiring
@@ -25,4 +25,4 @@ def create_ws_ticket(caller: Caller) -> SocketTicket:
     return {"ticket": ticket, "url": f"{base}?ticket={ticket}", "expires_in": int(TICKET_LIFE.total_seconds())}
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

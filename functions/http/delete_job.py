@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from functions.http._access import Operator
 from functions.http._answers import JobDeleted
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.services.jobs.delete_job import DeleteJob
 from shared.services.jobs.find_job import FindJob
 from shared.wiring import wiring
@@ -23,4 +23,4 @@ def delete_job(job_id: str, caller: Operator) -> JobDeleted:
     return {"success": True, "job_id": job.job_id}
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

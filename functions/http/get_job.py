@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from functions.http._answers import JobDetails
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from functions.http._job_body import job_body
 from shared.domain.job import to_iso
 from shared.services.jobs.find_job import FindJob
@@ -28,4 +28,4 @@ def get_job(job_id: str) -> JobDetails:
     }
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from functions.http._answers import JobPage
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from functions.http._job_body import job_body
 from functions.http._parameters import Switch, known_provider
 from shared.domain.errors import InvalidInputError
@@ -80,4 +80,4 @@ def _job_type(given: str | None) -> str | None:
     return given or None
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from functions.http._answers import Balance, CostEstimate, CostLimitStatus, HardwareOptions
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from functions.http._parameters import known_provider, provider_meant
 from shared.services.costs.check_cost_limit import CheckCostLimit
 from shared.services.costs.estimate_cost import EstimateCost
@@ -84,4 +84,4 @@ def refresh_billing() -> Balance:
     return {"credit_balance": None, "estimated_jobs_remaining": None, "error": None}
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

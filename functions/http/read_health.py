@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from functions.http._answers import HealthAnswer
-from functions.http._app import error_body, lambda_handler_for
+from functions.http._app import HttpHandler, error_body
 from functions.http._parameters import Switch, is_switched_on
 from shared.services.health.check_health import UNHEALTHY, CheckHealth, Component, overall
 from shared.wiring import wiring
@@ -56,4 +56,4 @@ def _report(response: Response, components: list[Component]) -> HealthAnswer:
     return answer
 
 
-handler = lambda_handler_for(router, access=False)
+handler = HttpHandler(router, access=False)

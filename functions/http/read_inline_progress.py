@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from functions.http._answers import InlineProgress
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.progress.progress import Progress
 from shared.services.jobs.find_job import FindJob
 from shared.services.logs.read_progress import ReadProgress
@@ -29,4 +29,4 @@ def read_inline_progress(job_id: str) -> InlineProgress:
     }
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from functions.http._answers import LogAnswer
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.services.jobs.find_job import FindJob
 from shared.services.logs.read_log import MAX_ANSWER_BYTES, ReadLog
 from shared.wiring import wiring
@@ -48,4 +48,4 @@ def stream_logs(job_id: str) -> Response:
     return Response("".join(frames), media_type="text/event-stream")
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from functions.http._answers import MetricsAnswer
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from functions.http._parameters import known_provider
 from shared.services.costs.read_metrics import MAX_DAYS, ReadMetrics, counts_by_status
 from shared.services.health.check_health import CheckHealth
@@ -74,4 +74,4 @@ def _metric(name: str, kind: str, meaning: str) -> list[str]:
     return [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

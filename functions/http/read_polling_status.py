@@ -9,7 +9,7 @@ from pydantic import BaseModel, StrictBool
 
 from functions.http._access import Admin
 from functions.http._answers import PollingSet, PollingStatus, ProviderPolling
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.domain.job import to_iso
 from shared.services.polling.decide_polling import DecidePolling, PollingDecision, overall
 from shared.services.polling.poll_state import PollState, read_poll_state
@@ -77,4 +77,4 @@ def set_polling(setting: PollingSetting, caller: Admin) -> PollingSet:
     return {"is_active": decision.is_active, "enabled": setting.enabled, "reason": decision.reason}
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from functions.http._answers import JobProgress, PageProgress, ProgressBrief
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.domain.errors import InvalidInputError
 from shared.domain.job import JOB_ID_PATTERN, JobStatus, to_iso
 from shared.progress import history_pace
@@ -83,4 +83,4 @@ def _eta(seen: StoredProgress | None) -> float | None:
     return round(max(0, progress.total_steps - progress.step) / pace, 1) if pace else None
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

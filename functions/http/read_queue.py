@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from functions.http._answers import QueueAnswer, QueueEntryObject, QueueStatistics
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.domain.job import to_iso
 from shared.services.jobs.read_queue import QueueEntry, ReadQueue
 from shared.wiring import wiring
@@ -57,4 +57,4 @@ def _body(entry: QueueEntry) -> QueueEntryObject:
     }
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

@@ -7,7 +7,7 @@ from typing import cast
 from fastapi import APIRouter
 
 from functions.http._answers import SystemStatus
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from functions.http._parameters import provider_meant
 from shared.services.providers.read_system_status import ReadSystemStatus
 from shared.wiring import wiring
@@ -27,4 +27,4 @@ def read_system_status(provider: str | None = None) -> SystemStatus:
     return cast("SystemStatus", wiring().use(ReadSystemStatus).run(provider_meant(provider)))
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

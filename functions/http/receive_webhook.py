@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 
 from functions.http._access import source_ip
 from functions.http._answers import WebhookReceived
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.domain.errors import PayloadTooLargeError
 from shared.services.webhooks.receive_webhook import MAX_BODY_BYTES, Delivery, ReceiveWebhook
 from shared.wiring import wiring
@@ -39,4 +39,4 @@ def receive_webhook(provider: str, request: Request, body: Annotated[bytes, Depe
     return {"status": "received", "job_id": received.job_id}
 
 
-handler = lambda_handler_for(router, access=False)
+handler = HttpHandler(router, access=False)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.config import Settings
 from shared.domain.errors import NotFoundError
 from shared.wiring import wiring
@@ -119,4 +119,4 @@ def _answer(request: Request, name: str, cache_control: str) -> Response:
     return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-handler = lambda_handler_for(router, access=False)
+handler = HttpHandler(router, access=False)

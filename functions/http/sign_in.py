@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, bearer_of, refuse_other_sites
 from functions.http._answers import SignedIn, Success
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.config import AuthMode
 from shared.domain.access import Principal
 from shared.domain.errors import AuthenticationRequiredError, PermissionDeniedError
@@ -71,4 +71,4 @@ def _is_encrypted() -> bool:
     return wiring().settings.stack != "local"
 
 
-handler = lambda_handler_for(router, access=False)
+handler = HttpHandler(router, access=False)

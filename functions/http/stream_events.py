@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from functions.http._access import Caller, source_ip
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.services.delivery.stream_events import Listener, StreamEvents
 from shared.wiring import wiring
 
@@ -29,4 +29,4 @@ def _seconds_left(request: Request) -> float:
     return min(FUNCTION_SECONDS, remaining() / 1000) if remaining else FUNCTION_SECONDS
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

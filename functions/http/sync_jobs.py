@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from functions.http._access import Operator
 from functions.http._answers import SyncAnswer
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from functions.http._parameters import known_provider
 from shared.services.polling.sync_jobs import SyncJobs
 from shared.wiring import wiring
@@ -31,4 +31,4 @@ def sync_jobs(caller: Operator, request: Annotated[SyncRequest | None, Body()] =
     return {"synced": synced.discovered, "updated": synced.updated, "message": synced.message}
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

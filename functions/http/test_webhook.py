@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from functions.http._access import Operator
 from functions.http._answers import WebhookTested
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from functions.http._parameters import provider_meant
 from shared.services.webhooks.probe_webhook import ProbeWebhook
 from shared.wiring import wiring
@@ -40,4 +40,4 @@ def probe_webhook(caller: Operator, request: Annotated[WebhookProbeRequest | Non
     }
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)

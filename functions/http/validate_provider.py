@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from functions.http._answers import TokenCheck
-from functions.http._app import lambda_handler_for
+from functions.http._app import HttpHandler
 from shared.domain.errors import ProviderError, UnknownProviderError
 from shared.services.providers.provider_named import provider_named
 from shared.wiring import wiring
@@ -29,4 +29,4 @@ def validate_provider(provider: str) -> TokenCheck:
     }
 
 
-handler = lambda_handler_for(router)
+handler = HttpHandler(router)
