@@ -23,13 +23,12 @@ def update_state(
     change: Change,
     *,
     life: timedelta | None = None,
-    tries: int = TRIES,
 ) -> StateItem | None:
     """What is stored afterwards; `life` is how long it then lasts, None: for good.
 
     Raises StoreUnavailableError when others were first every time, and whatever `change` raises.
     """
-    for attempt in range(tries):
+    for attempt in range(TRIES):
         if attempt:
             clock.sleep(random.uniform(0.01, 0.05))
         now = clock.now()
