@@ -82,15 +82,13 @@ class ReadQueue:
             rows = self.jobs.get_many([job_id for job_id, _ in page.entries])
             return [self._entry(rows[job_id], 0, Decimal(0)) for job_id, _ in page.entries if job_id in rows]
         active = [job for job in self._active() if not job.is_lost] if wanted else []
-        waiting = [job.job_id for job in active if job.status in WAITING]
-        positions = {job_id: place for place, job_id in enumerate(waiting, start=1)}
-        order = [job.job_id for job in active if job.status in wanted & WAITING]
-        if JobStatus.RUNNING in wanted:
-            order += [job.job_id for job in active if job.status is JobStatus.RUNNING]
-        rows = self.jobs.get_many(order[:limit])
+        waiting = [job for job in active if job.status in WAITING]
+        running = [job for job in active if job.status is JobStatus.RUNNING]
+        positions = {job.job_id: place for place, job in enumerate(waiting, start=1)}
+        ids = [job.job_id for job in (*waiting, *running) if job.status in wanted][:limit]
+        rows = self.jobs.get_many(ids)
         usual = self._usual_cost() if rows else Decimal(0)
-        found = [rows[job_id] for job_id in order[:limit] if job_id in rows]
-        return [self._entry(job, positions.get(job.job_id, 0), usual) for job in found]
+        return [self._entry(rows[job_id], positions.get(job_id, 0), usual) for job_id in ids if job_id in rows]
 
     def stats(self) -> QueueStats:
         head = self.events.head()
