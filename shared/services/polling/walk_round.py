@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.domain.errors import (
@@ -18,7 +18,7 @@ from shared.domain.errors import (
 from shared.domain.job import Job
 from shared.domain.observation import Observation, not_found
 from shared.ports import Clock, Provider
-from shared.services.polling.resume_point import KEPT_IDS, ListCursor, ResumePoint, SinglesCursor, order_of, rest_of
+from shared.services.polling.resume_point import ListCursor, ResumePoint, SinglesCursor, order_of, rest_of
 
 SINGLES_AT_ONCE = 8
 FRUITLESS_PAGES = 3
@@ -108,11 +108,9 @@ class Round:
     def _list_cursor(self, kind: str, page: str | None, horizon: datetime | None) -> ListCursor:
         """What this part of the round has passed without finding is left to the single requests."""
         ahead = ListCursor(kind=kind, page=page, horizon=horizon)
-        passed = sorted(
-            (job for job in self.missing.values() if ahead.has_passed(job, self.provider.profile.kinds)), key=order_of
-        )
-        singles = tuple(str(job.external_id) for job in passed[:KEPT_IDS])
-        return ListCursor(kind=kind, page=page, horizon=horizon, singles=singles)
+        kinds = self.provider.profile.kinds
+        passed = [job for job in sorted(self.missing.values(), key=order_of) if ahead.has_passed(job, kinds)]
+        return replace(ahead, singles=rest_of(passed).singles)
 
     def _ask_singly(self) -> Iterator[Observation]:
         """Ask for each missing job, the oldest first; one that fails holds no other up."""
