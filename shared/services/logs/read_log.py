@@ -84,7 +84,7 @@ def slice_of(content: bytes, after: int, start: int) -> LogSlice:
     """The text from byte `after` on; `content` begins at byte `start`. Never more than an answer can carry."""
     offset = max(0, min(after - start, len(content)))
     piece = content[offset:]
-    while (weight := len(json.dumps(_text(piece), ensure_ascii=False).encode())) > MAX_ANSWER_BYTES:
+    while (weight := len(json.dumps(piece.decode("utf-8", "replace"), ensure_ascii=False).encode())) > MAX_ANSWER_BYTES:
         piece = piece[: len(piece) * MAX_ANSWER_BYTES // weight - 64]
     text = piece.decode("utf-8", "ignore")
     return LogSlice(text, start + offset + len(text.encode()))
@@ -95,7 +95,3 @@ def _end_of_lines(text: str, begin: int) -> int:
     end = text.rfind("\n", begin) + 1
     is_open = len(text) - begin <= LONGEST_OPEN_LINE or text.find("\r", begin) >= 0
     return end if end or is_open else len(text)
-
-
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", "replace")
