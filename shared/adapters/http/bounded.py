@@ -25,7 +25,8 @@ from urllib3.util import parse_url
 
 from shared.ports import Clock
 
-USER_AGENT = "simpletuner-cloud-jobs"
+# Only gzip: its output can be capped while it is unpacked.
+OUR_HEADERS = {"User-Agent": "simpletuner-cloud-jobs", "Accept": "application/json", "Accept-Encoding": "gzip"}
 READ_BYTES = 65_536
 
 _waits: ContextVar[tuple[float, float]] = ContextVar("waits")
@@ -235,18 +236,11 @@ class _Connections:
         is_pinned = request.address is not None and url.scheme == "https"
         named = {"server_hostname": url.host, "assert_hostname": url.host} if is_pinned else None
         pool = self._pools.connection_from_host(host, url.port, url.scheme, pool_kwargs=named)
-        # Only gzip: its output can be capped while it is unpacked.
-        ours = {
-            "User-Agent": USER_AGENT,
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "Host": str(url.netloc),
-        }
         return pool.urlopen(
             request.method,
             url.request_uri,
             body=request.body,
-            headers={**ours, **request.headers},
+            headers={**OUR_HEADERS, "Host": str(url.netloc), **request.headers},
             timeout=timeout,
             redirect=False,
             retries=False,
