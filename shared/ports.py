@@ -14,7 +14,7 @@ from shared.domain.job import IndexPage, Job, JobStatus
 from shared.domain.metric import Metric
 from shared.domain.observation import Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
-from shared.domain.stored import StateItem, StoredText
+from shared.domain.stored import StateItem
 from shared.domain.system_status import SystemStatus
 from shared.domain.totals import DayTotal
 
@@ -101,14 +101,14 @@ class EventLog(Protocol):
 class JobTexts(Protocol):
     """What is big, or changes without being a change: parts of a job by name (`progress`, `history`, `log_tail`, …)."""
 
-    def get(self, job_id: str, part: str) -> StoredText | None: ...
+    def get(self, job_id: str, part: str) -> bytes | None: ...
 
-    def get_many(self, job_ids: Sequence[str], part: str) -> dict[str, StoredText]: ...
+    def get_many(self, job_ids: Sequence[str], part: str) -> dict[str, bytes]: ...
 
-    def parts(self, job_id: str, first: str, last: str) -> dict[str, StoredText]:
+    def parts(self, job_id: str, first: str, last: str) -> dict[str, bytes]:
         """A job's parts whose names lie between these two, both included: one consistent query."""
 
-    def put(self, job_id: str, part: str, content: bytes, *, at: datetime) -> None:
+    def put(self, job_id: str, part: str, content: bytes) -> None:
         """Store a part and end its lease."""
 
     def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:

@@ -1,21 +1,14 @@
-"""What the stores of texts and of state hand out."""
+"""What the store of state hands out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 Form = TypeVar("Form")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredText:
-    content: bytes
-    stored_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

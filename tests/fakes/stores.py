@@ -24,7 +24,7 @@ from shared.domain.connection import Connection
 from shared.domain.errors import StaleWrite
 from shared.domain.event import JobEvent, LoggedEvent, LogHead, consecutive
 from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, IndexPage, Job, JobStatus, to_iso
-from shared.domain.stored import StateItem, StoredText
+from shared.domain.stored import StateItem
 from shared.domain.totals import DayTotal, day_differences
 from shared.ports import Clock
 from tests.fakes.clock import FakeClock
@@ -66,7 +66,7 @@ class _StoredState:
 
 @dataclass(slots=True)
 class _TextPart:
-    stored: StoredText | None = None
+    stored: bytes | None = None
     lease_until: datetime | None = None
 
 
@@ -448,13 +448,13 @@ class FakeJobTexts:
     def __init__(self, stores: FakeStores) -> None:
         self._db = stores
 
-    def get(self, job_id: str, part: str) -> StoredText | None:
+    def get(self, job_id: str, part: str) -> bytes | None:
         with self._db.read("texts.get") as usage:
             usage.items_read += 1
             row = self._db.text_rows.get((job_id, part))
             return row.stored if row else None
 
-    def get_many(self, job_ids: Sequence[str], part: str) -> dict[str, StoredText]:
+    def get_many(self, job_ids: Sequence[str], part: str) -> dict[str, bytes]:
         wanted = dict.fromkeys(job_ids)
         if not wanted:
             return {}
@@ -462,18 +462,20 @@ class FakeJobTexts:
             usage.requests += _requests_for(len(wanted)) - 1
             usage.items_read += len(wanted)
             rows = ((job_id, self._db.text_rows.get((job_id, part))) for job_id in wanted)
-            return {job_id: row.stored for job_id, row in rows if row and row.stored}
+            return {job_id: row.stored for job_id, row in rows if row and row.stored is not None}
 
-    def parts(self, job_id: str, first: str, last: str) -> dict[str, StoredText]:
+    def parts(self, job_id: str, first: str, last: str) -> dict[str, bytes]:
         with self._db.read("texts.parts") as usage:
             rows = {key[1]: row.stored for key, row in self._db.text_rows.items() if key[0] == job_id}
-            found = {part: stored for part, stored in sorted(rows.items()) if stored and first <= part <= last}
+            found = {
+                part: stored for part, stored in sorted(rows.items()) if stored is not None and first <= part <= last
+            }
             usage.items_read += len(found)
             return found
 
-    def put(self, job_id: str, part: str, content: bytes, *, at: datetime) -> None:
+    def put(self, job_id: str, part: str, content: bytes) -> None:
         with self._db.write("texts.put") as usage:
-            self._db.text_rows[job_id, part] = _TextPart(StoredText(content, at))
+            self._db.text_rows[job_id, part] = _TextPart(content)
             usage.items_written += 1
 
     def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:

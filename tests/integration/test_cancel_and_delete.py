@@ -172,7 +172,7 @@ def test_right_after_an_accepted_cancel_the_job_can_be_deleted(system: System) -
 def test_a_deleted_job_leaves_an_event_a_tombstone_and_no_texts(system: System) -> None:
     system.remote_job(JOB, JobStatus.COMPLETED)
     system.sync()
-    system.stores.texts.put(JOB, "log#000", b"x", at=system.clock.now())
+    system.stores.texts.put(JOB, "log#000", b"x")
     client_of(system).delete(f"/api/cloud/jobs/{JOB}")
     assert system.stores.events.read(0, 10)[-1].event.type is EventType.DELETED
     assert system.stores.texts.get(JOB, "log#000") is None
@@ -278,7 +278,7 @@ def test_a_job_that_was_sent_before_its_queued_end_is_the_providers_again(system
 def an_ended_job_with_a_log(system: System) -> None:
     system.remote_job(JOB, JobStatus.COMPLETED)
     system.sync()
-    system.stores.texts.put(JOB, "log#000", b"x", at=system.clock.now())
+    system.stores.texts.put(JOB, "log#000", b"x")
 
 
 def assert_deleted(system: System) -> None:
@@ -304,7 +304,7 @@ def test_a_deletion_is_finished_when_its_message_comes_again_after_a_crash(syste
     contend(system)
     client_of(system).delete(f"/api/cloud/jobs/{JOB}")
     system.stores.faults.clear()
-    system.stores.texts.put(JOB, "log#000", b"kept meanwhile", at=system.clock.now())
+    system.stores.texts.put(JOB, "log#000", b"kept meanwhile")
     messages = system.queue.drain()
     system.stores.faults.crash_after_write(2)  # the lease, then the deletion
     with pytest.raises(Crash):

@@ -67,7 +67,7 @@ def notice(engine: Engine, *external_ids: str) -> None:
 def kept_log(engine: Engine, external_id: str = JOB) -> str | None:
     stored = engine.system.wiring.use(StoredTexts)
     log = stored.log(external_id)
-    assert all(len(row.stored.content) < 350_000 for row in engine.system.stores.text_rows.values() if row.stored)
+    assert all(len(row.stored) < 350_000 for row in engine.system.stores.text_rows.values() if row.stored)
     return stored.log_from(external_id, 0, log.size)[0].decode() if log.is_final else None
 
 

@@ -135,7 +135,7 @@ def test_a_reading_in_another_versions_form_is_read_anew(system: System) -> None
     job_id = a_running_job(system, "job0000001", percent=30)
     system.sync()
     old = gzip.compress(json.dumps({"stage": None, "percent": 1.0, "updated_at": "now", "history": [[1, 2]]}).encode())
-    system.stores.texts.put(job_id, "progress", old, at=system.clock.now())
+    system.stores.texts.put(job_id, "progress", old)
     assert page(system, job_id)[job_id]["progress"] == 30.0
     assert page(system, job_id)[job_id]["progress"] == 30.0
 
@@ -146,7 +146,7 @@ def test_an_ended_job_keeps_the_curve_that_the_first_version_has_stored(system: 
     fields = {"stage": "Training", "last_log": "saved", "percent": 99.5, "step": 2, "loss": 0.25, "learning_rate": None}
     moment = {"updated_at": "2026-01-10T10:00:00.000000Z", "history": [[None, 1, 0.5], [3.0, 2, 0.25]]}
     stored = gzip.compress(json.dumps({**fields, **moment}).encode())
-    system.stores.texts.put("ended00000", "progress", stored, at=system.clock.now())
+    system.stores.texts.put("ended00000", "progress", stored)
     body = system.client(read_progress.router).get("/api/cloud/jobs/ended00000/progress").json()
     assert (body["progress"], body["step"], body["loss"], body["last_log"]) == (99.5, 2, 0.25, "saved")
     assert body["history"] == [{"t": None, "step": 1, "loss": 0.5}, {"t": 3.0, "step": 2, "loss": 0.25}]

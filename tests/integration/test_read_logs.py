@@ -231,7 +231,7 @@ def keep_as_the_first_version(system: System, piece: str, log: str, piece_bytes:
     content = log.encode()
     for number, start in enumerate(range(0, len(content), piece_bytes)):
         stored = gzip.compress(content[start : start + piece_bytes])
-        system.stores.texts.put(JOB, piece.format(number), stored, at=system.clock.now())
+        system.stores.texts.put(JOB, piece.format(number), stored)
 
 
 def test_a_log_that_the_first_version_has_kept_stays_when_the_provider_has_none_any_more(system: System) -> None:
@@ -239,7 +239,7 @@ def test_a_log_that_the_first_version_has_kept_stays_when_the_provider_has_none_
     system.remote_job(JOB, JobStatus.COMPLETED)
     system.sync()
     system.provider.logs[JOB] = None
-    system.stores.texts.put(JOB, "log_tail", gzip.compress(b"only the end"), at=system.clock.now())
+    system.stores.texts.put(JOB, "log_tail", gzip.compress(b"only the end"))
     keep_as_the_first_version(system, "log_live#{:03d}", "what was gathered\n", 256 * 1024)
     assert logs(system)["logs"] == "what was gathered\n"
     keep_as_the_first_version(system, "log#{:03d}", f"{HOSTILE}old\rnew\n{whole}", 300_000)

@@ -12,8 +12,7 @@ from shared.adapters.clock import SystemClock
 from shared.adapters.dynamo.batches import batch_delete, batch_get, query
 from shared.adapters.dynamo.client import ClientFactory, dynamo_client
 from shared.adapters.dynamo.errors import CONDITION_FAILED, error_code, translated
-from shared.adapters.dynamo.items import Attributes, Item, micros, moment_of, number, text
-from shared.domain.stored import StoredText
+from shared.adapters.dynamo.items import Attributes, Item, micros, number, text
 from shared.ports import Clock
 
 
@@ -23,18 +22,18 @@ class DynamoJobTexts:
         self._client = client
         self._clock = clock or SystemClock()
 
-    def get(self, job_id: str, part: str) -> StoredText | None:
+    def get(self, job_id: str, part: str) -> bytes | None:
         with translated():
             answer = self._client().get_item(TableName=self._table, Key=_key(job_id, part), ConsistentRead=True)
         return _decode(answer.get("Item", {}))
 
-    def get_many(self, job_ids: Sequence[str], part: str) -> dict[str, StoredText]:
+    def get_many(self, job_ids: Sequence[str], part: str) -> dict[str, bytes]:
         wanted = [(self._table, _key(job_id, part)) for job_id in dict.fromkeys(job_ids)]
         found = batch_get(self._client(), self._clock, wanted)[self._table]
         texts = ((item["job_id"]["S"], _decode(item)) for item in found)
         return {job_id: stored for job_id, stored in texts if stored is not None}
 
-    def parts(self, job_id: str, first: str, last: str) -> dict[str, StoredText]:
+    def parts(self, job_id: str, first: str, last: str) -> dict[str, bytes]:
         found = query(
             self._client(),
             TableName=self._table,
@@ -45,12 +44,12 @@ class DynamoJobTexts:
         texts = ((item["part"]["S"], _decode(item)) for item in found)
         return {part: stored for part, stored in texts if stored is not None}
 
-    def put(self, job_id: str, part: str, content: bytes, *, at: datetime) -> None:
+    def put(self, job_id: str, part: str, content: bytes) -> None:
         self._update(
             job_id,
             part,
-            UpdateExpression="SET content = :content, stored_at = :at REMOVE lease_until",
-            ExpressionAttributeValues={":content": {"B": content}, ":at": number(micros(at))},
+            UpdateExpression="SET content = :content REMOVE lease_until",
+            ExpressionAttributeValues={":content": {"B": content}},
         )
 
     def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:
@@ -92,8 +91,6 @@ def _key(job_id: str, part: str) -> Item:
     return {"job_id": text(job_id), "part": text(part)}
 
 
-def _decode(item: Attributes) -> StoredText | None:
+def _decode(item: Attributes) -> bytes | None:
     """None for an item that holds nothing but a lease."""
-    if "content" not in item:
-        return None
-    return StoredText(bytes(item["content"]["B"]), moment_of(int(item["stored_at"]["N"])))
+    return bytes(item["content"]["B"]) if "content" in item else None

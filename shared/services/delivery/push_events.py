@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from shared.domain import state_keys
 from shared.domain.connection import Connection
 from shared.domain.event import LogHead
-from shared.domain.stored import StateItem
+from shared.domain.stored import StateItem, read_value
 from shared.ports import Clock, Connections, EventLog, StateStore
 from shared.services.delivery.deliver_events import DeliverEvents, News
 from shared.services.delivery.read_events import ReadEvents, Run
@@ -111,10 +111,7 @@ class PushEvents:
 
 def _parsed(item: StateItem | None) -> PushCursor:
     """What cannot be read is as good as never written: then each connection's own cursor counts."""
-    try:
-        return _CURSOR.validate_python(item.value) if item else PushCursor()
-    except ValidationError:
-        return PushCursor()
+    return read_value(item, _CURSOR) or PushCursor()
 
 
 def _oldest(listening: Sequence[Connection], head: LogHead) -> int:

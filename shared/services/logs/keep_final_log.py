@@ -86,7 +86,7 @@ class KeepFinalLog:
         if self.stored_texts.lacks_error(job):
             error = provider_named(self.providers, job.provider).get(str(job.external_id), job.kind).observation.error
             if error:
-                self.stored_texts.keep_error(job.job_id, error, at=self.clock.now())
+                self.stored_texts.keep_error(job.job_id, error)
 
     def _keep(self, job: Job, log: str) -> bool:
         """False while a reader of the log may still add what it saw before the end.

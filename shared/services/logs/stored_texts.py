@@ -60,14 +60,14 @@ class StoredTexts:
     def progress_of(self, job_ids: Sequence[str]) -> dict[str, StoredProgress]:
         """One read a hundred jobs; absent are jobs of which nothing was ever read, or nothing that can be read now."""
         found = self.texts.get_many(job_ids, PROGRESS)
-        read = ((job_id, _read_progress(item.content)) for job_id, item in found.items())
+        read = ((job_id, _read_progress(content)) for job_id, content in found.items())
         return {job_id: progress for job_id, progress in read if progress is not None}
 
     def keep_progress(self, job_id: str, kept: StoredProgress, tail: str = "") -> None:
         """Keep a reading, which gives its lease back, and the log's end that it was read from."""
-        self.texts.put(job_id, PROGRESS, _packed(_progress().dump_json(kept)), at=kept.updated_at)
+        self.texts.put(job_id, PROGRESS, _packed(_progress().dump_json(kept)))
         if tail:
-            self.texts.put(job_id, TAIL, _packed(_encoded(tail)), at=kept.updated_at)
+            self.texts.put(job_id, TAIL, _packed(_encoded(tail)))
 
     def lease_progress(self, job_id: str, *, now: datetime, life: timedelta) -> bool:
         """Whether this reader alone refreshes the progress now."""
@@ -80,12 +80,16 @@ class StoredTexts:
         found = self.texts.parts(job_id, PIECE.format(0), TAIL)
         of_each = ([name for name in sorted(found) if name.startswith(beginning)] for beginning in _WITHOUT_LOG)
         best = next(filter(None, of_each), [])
-        content = b"".join(_unpacked(found[name].content) for name in best)
+        content = b"".join(_unpacked(found[name]) for name in best)
         return _encoded(shown_text(content.decode("utf-8", "replace")))
 
     def log(self, job_id: str) -> StoredLog:
-        item = self.texts.get(job_id, LOG)
-        return _log().validate_json(item.content) if item else StoredLog()
+        """That nothing is kept, too, where another version has stored this in another form."""
+        content = self.texts.get(job_id, LOG)
+        try:
+            return _log().validate_json(content) if content else StoredLog()
+        except ValidationError:
+            return StoredLog()
 
     def lease_log(self, job_id: str, *, now: datetime, life: timedelta) -> bool:
         """Whether this reader alone looks for more of the log now."""
@@ -98,7 +102,7 @@ class StoredTexts:
         """
         first = min(after, size) // PIECE_BYTES
         found = self.texts.parts(job_id, PIECE.format(first), PIECE.format(max(0, size - 1) // PIECE_BYTES))
-        content = b"".join(_unpacked(found[name].content) for name in sorted(found))
+        content = b"".join(_unpacked(found[name]) for name in sorted(found))
         return content[: size - first * PIECE_BYTES], first * PIECE_BYTES
 
     def append_log(self, job_id: str, known: StoredLog, fresh: str, taken: int, *, at: datetime) -> StoredLog:
@@ -106,8 +110,8 @@ class StoredTexts:
         added = _encoded(shown_text(fresh))
         if added:
             begun, start = self.log_from(job_id, known.size, known.size)
-            self._write_pieces(job_id, begun + added, start // PIECE_BYTES, at)
-        return self._keep_log(job_id, StoredLog(taken, known.size + len(added), looked_at=at), at)
+            self._write_pieces(job_id, begun + added, start // PIECE_BYTES)
+        return self._keep_log(job_id, StoredLog(taken, known.size + len(added), looked_at=at))
 
     def keep_final_log(self, job_id: str, log: str, *, at: datetime) -> StoredLog:
         """Let the whole log take the place of what was gathered; if that is more, it is what stays.
@@ -120,8 +124,8 @@ class StoredTexts:
         if known.size > len(content):
             kept = StoredLog(known.taken, known.size, is_final=True, looked_at=at)
         else:
-            self._write_pieces(job_id, content, 0, at)
-        self._keep_log(job_id, kept, at)
+            self._write_pieces(job_id, content, 0)
+        self._keep_log(job_id, kept)
         self.texts.delete(job_id, [TAIL])
         return kept
 
@@ -131,25 +135,25 @@ class StoredTexts:
         No read where the item holds all; its beginning until the rest is kept.
         """
         kept = self.texts.get(job.job_id, ERROR) if job.is_error_cut else None
-        return _unpacked(kept.content).decode() if kept else job.error_message
+        return _unpacked(kept).decode() if kept else job.error_message
 
     def lacks_error(self, job: Job) -> bool:
         """Whether an error was cut and is not kept whole yet."""
         return job.is_error_cut and self.texts.get(job.job_id, ERROR) is None
 
-    def keep_error(self, job_id: str, error: str, *, at: datetime) -> None:
-        self.texts.put(job_id, ERROR, _packed(_encoded(error)), at=at)
+    def keep_error(self, job_id: str, error: str) -> None:
+        self.texts.put(job_id, ERROR, _packed(_encoded(error)))
 
     def forget(self, job_id: str) -> None:
         """Nothing of the job stays."""
         self.texts.delete_all(job_id)
 
-    def _write_pieces(self, job_id: str, content: bytes, first: int, at: datetime) -> None:
+    def _write_pieces(self, job_id: str, content: bytes, first: int) -> None:
         for number, start in enumerate(range(0, len(content), PIECE_BYTES), start=first):
-            self.texts.put(job_id, PIECE.format(number), _packed(content[start : start + PIECE_BYTES]), at=at)
+            self.texts.put(job_id, PIECE.format(number), _packed(content[start : start + PIECE_BYTES]))
 
-    def _keep_log(self, job_id: str, log: StoredLog, at: datetime) -> StoredLog:
-        self.texts.put(job_id, LOG, _log().dump_json(log), at=at)
+    def _keep_log(self, job_id: str, log: StoredLog) -> StoredLog:
+        self.texts.put(job_id, LOG, _log().dump_json(log))
         return log
 
 
