@@ -22,11 +22,6 @@ class AuthMode(StrEnum):
     KEY = "key"
 
 
-class SecretsBackend(StrEnum):
-    FILE = "file"
-    SSM = "ssm"
-
-
 BASE_URL_SUFFIX = "_API_BASE_URL"
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -58,7 +53,6 @@ class Settings(BaseModel):
     websocket_callback_url: str = ""
     websocket_url: str = ""
 
-    secrets_backend: SecretsBackend = SecretsBackend.SSM
     secrets_prefix: str = "/simpletuner-cloud-jobs"
     secrets_file: Path | None = None
 

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from shared.config import SecretsBackend, Settings
+from shared.config import Settings
 from shared.domain.provider_profile import ProviderProfile
 from shared.ports import (
     Clock,
@@ -141,7 +141,7 @@ class Wiring:
         from shared.adapters.aws.secrets import EnvironmentFirstSecrets, FileSecrets, SsmSecrets
 
         settings = self.settings
-        if settings.secrets_backend is SecretsBackend.FILE and settings.secrets_file is not None:
+        if settings.secrets_file is not None:
             variables = {profile.token_secret: profile.token_variable for profile in self.profiles.values()}
             return EnvironmentFirstSecrets(FileSecrets(settings.secrets_file), variables)
         return SsmSecrets(settings.secrets_prefix)

@@ -227,6 +227,15 @@ def test_an_answer_reads_only_the_pieces_that_it_shows(system: System) -> None:
     assert system.stores.usage["texts.parts"].items_read == 1
 
 
+def test_a_log_whose_size_another_version_has_told_in_another_form_stays(system: System) -> None:
+    system.remote_job(JOB, JobStatus.COMPLETED)
+    system.sync()
+    keep_final(system, "one\ntwo\n")
+    system.provider.logs[JOB] = None
+    system.stores.texts.put(JOB, "log", b'{"bytes": 8, "taken": "all"}')
+    assert logs(system)["logs"] == "one\ntwo\n"
+
+
 def keep_as_the_first_version(system: System, piece: str, log: str, piece_bytes: int) -> None:
     content = log.encode()
     for number, start in enumerate(range(0, len(content), piece_bytes)):

@@ -78,7 +78,6 @@ def function_environment(
         {
             "STACK": STAGE,
             "AUTH_MODE": settings.auth_mode,
-            "SECRETS_BACKEND": "file",
             "SECRETS_FILE": str(secrets_file(settings)),
             "WEBSOCKET_URL": settings.websocket_url,
             "WEBSOCKET_CALLBACK_URL": f"http://{HOST}:{settings.websocket_port}",
