@@ -34,7 +34,8 @@ test: $(DEV_READY) ## every fast test, those on a running stack and in a browser
 	@$(PY) -m infra.local.install
 	@$(HAVE_CHROMIUM)
 	$(PY) -m pytest -q -n 2 -m "not (slow or bench or local or browser or infra)"; first=$$?; \
-		$(PY) -m pytest -q -n 2 --dist loadfile -m "(local or browser or infra) and not (slow or bench)" && exit $$first
+		$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "(local or browser or infra) and not (slow or bench)" \
+		tests/local tests/browser tests/infra && exit $$first
 
 proof: $(DEV_READY) ## every test with its full count: state machine, cuts at every byte, mutated bodies
 	@$(PY) -m infra.local.install

@@ -14,7 +14,6 @@ import itertools
 import json
 import logging
 import random
-import socket
 import threading
 import time
 import uuid
@@ -33,6 +32,7 @@ from shared.adapters.clock import SystemClock
 from shared.telemetry import logger
 from shared.wiring import use_wiring
 from tests.delivery import Delivery
+from tests.listener import a_listener
 
 LIVE_JS = Path(__file__).resolve().parents[1] / "shared" / "web" / "live.js"
 ROUTES: Mapping[tuple[str, str], Callable[[dict[str, Any], Any], dict[str, Any]]] = {
@@ -62,7 +62,7 @@ class Gateway:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = a_listener()
         self.port: int = self._socket.getsockname()[1]
         self.world = Delivery(
             clock=SystemClock(),
@@ -301,7 +301,7 @@ class Line:
     def __init__(self, port: int, cut: Callable[[], int | None] = lambda: None) -> None:
         self._target = port
         self.cut = cut
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._server = a_listener()
         self.port: int = self._server.getsockname()[1]
 
     @property

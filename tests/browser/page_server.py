@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from shared.wiring import Wiring, use_wiring
 from tests.builders import H100, an_observation
 from tests.fakes.doubles import FakeProvider, FakeQueue, FakeSecrets, FakeSender, FakeTelemetry
 from tests.fakes.stores import FakeStores
+from tests.listener import a_listener
 
 
 class PageProvider(FakeProvider):
@@ -50,7 +50,7 @@ class PageServer:
     """
 
     def __init__(self, *further: ProviderProfile, **settings: Any) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = a_listener()
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
         self.clock = SystemClock()

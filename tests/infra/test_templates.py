@@ -1,9 +1,7 @@
-"""What CloudFormation is given: limits, rights, protection of the data, and nothing for cfn-lint to say."""
+"""What CloudFormation is given: limits, rights, protection of the data; `make check` lints the same templates."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,26 +9,12 @@ from typing import Any
 import pytest
 
 from infra.local.stack.tables import STORAGE, table_definitions, table_environment
-from infra.templates import REPOSITORY, load_template, resources_of_type
+from infra.templates import load_template, resources_of_type
 
 pytestmark = pytest.mark.infra
 
 MOST_RESOURCES = 450
 MOST_OUTPUTS = 150
-
-
-def _cfn_lint(template: Path) -> str:
-    command = [str(Path(sys.executable).with_name("cfn-lint")), str(template)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=170, check=False)
-    return done.stdout + done.stderr
-
-
-def test_cfn_lint_finds_nothing_in_the_service(template_file: Path) -> None:
-    assert _cfn_lint(template_file) == ""
-
-
-def test_cfn_lint_finds_nothing_in_the_storage() -> None:
-    assert _cfn_lint(STORAGE) == ""
 
 
 def test_template_stays_within_the_limits_of_a_stack(template: dict[str, Any]) -> None:
