@@ -48,6 +48,9 @@ class Two:
     def poll(self, provider: FakeProvider) -> None:
         self.system.wiring.use(RefreshActive).run(provider, budget_seconds=16)
 
+    def record(self, provider: FakeProvider) -> None:
+        self.system.wiring.use(RecordObservations).run(list(provider.jobs.values()))
+
     def sync(self, provider: FakeProvider) -> None:
         self.system.wiring.use(SyncProvider).run(provider, budget_seconds=8)
 
@@ -156,6 +159,8 @@ def test_whoever_looks_at_once_there_is_one_job_for_each_id_and_provider(two: Tw
         lambda: two.sync(two.first),
         lambda: two.sync(two.second),
         lambda: two.sync(two.first),
+        # A sync reads the newest hundred.
+        lambda: two.record(two.first),
         lambda: deliver(two, ids, 1),
         lambda: deliver(two, ids[::-1], 2),
         lambda: two.poll(two.first),
