@@ -20,6 +20,8 @@ def job_body(job: Job, now: datetime) -> JobObject:
     }
     if job.model:
         metadata["model"] = job.model
+    if job.is_cost_estimated:
+        metadata["cost_estimated"] = True
     completed_at = _iso(job.completed_at)
     body: JobObject = {
         "job_id": job.job_id,

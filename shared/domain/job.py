@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
@@ -19,6 +19,12 @@ CUT_MARK = "..."
 """The end of a text that was too long for its field."""
 MAX_URL_LENGTH = 300
 MAX_NAME_LENGTH = 120
+
+LONGEST_RUN = timedelta(days=366)
+"""A longer one is the mistake of a clock and costs nothing that anybody knows."""
+
+_SHORTEST_RUN = timedelta(milliseconds=1)
+"""Providers give one that was cancelled while it waited a start some microseconds before its end."""
 
 _CENT_FRACTION = Decimal("0.000001")
 
@@ -85,6 +91,7 @@ class Job:
 
     `version` is the store's guard: 0 for a job that was never stored, raised by one with each write.
     `cost_usd` is the final cost; what a running job has cost so far is computed on reading (`cost_at`).
+    `is_cost_estimated`: nothing was told of what is billed, so it is the time from start to end × price (I46).
     """
 
     job_id: str
@@ -103,6 +110,7 @@ class Job:
     completed_at: datetime | None = None
     billed_seconds: Decimal | None = None
     cost_usd: Decimal | None = None
+    is_cost_estimated: bool = False
     error_message: str | None = None
     output_url: str | None = None
     user_id: str | None = None
@@ -123,6 +131,15 @@ class Job:
         """Whether the provider may have said more than the item holds."""
         return self.error_message is not None and self.error_message.endswith(CUT_MARK)
 
+    @property
+    def has_run(self) -> bool:
+        """Whether it may have written a log: it was seen running, or ran for longer than a moment."""
+        if any(transition.status is JobStatus.RUNNING for transition in self.transitions):
+            return True
+        if self.started_at is None:
+            return False
+        return self.completed_at is None or abs(self.completed_at - self.started_at) >= _SHORTEST_RUN
+
     def duration_seconds(self, now: datetime) -> float | None:
         """Seconds from start to end, or to `now` while it runs; null before the start; never negative."""
         if self.started_at is None:
@@ -133,7 +150,13 @@ class Job:
         """The final cost, or while it runs elapsed × price; null when neither is known."""
         if self.cost_usd is not None or self.status is not JobStatus.RUNNING or self.started_at is None:
             return self.cost_usd
-        elapsed = max(0.0, (self._clock_stop(now) - self.started_at).total_seconds())
+        return self.cost_until(self._clock_stop(now))
+
+    def cost_until(self, end: datetime) -> Decimal | None:
+        """From its start to `end` × price, never negative; None without a start, or for longer than LONGEST_RUN."""
+        if self.started_at is None or end - self.started_at > LONGEST_RUN:
+            return None
+        elapsed = max(0.0, (end - self.started_at).total_seconds())
         return to_money(Decimal(str(elapsed)) * self.price_per_second)
 
     def _clock_stop(self, now: datetime) -> datetime:

@@ -189,7 +189,7 @@ def _with_facts(job: Job, seen: Observation, our_webhook_url: str | None) -> Job
             error_message=job.error_message or shortened(seen.error, MAX_ERROR_LENGTH),
             provider_status=job.provider_status if job.status.is_terminal else seen.provider_status,
         )
-        changed = replace(changed, cost_usd=_final_cost(changed, seen.billed_usd))
+        changed = _with_final_cost(changed, seen, shown=job.cost_at(seen.observed_at))
     elif seen.status is not None and not job.status.is_terminal and seen.status.rank >= job.status.rank:
         changed = replace(changed, provider_status=seen.provider_status)
     return changed
@@ -213,11 +213,21 @@ def _moment_of(job: Job, status: JobStatus, seen: Observation) -> datetime:
     return job.created_at
 
 
-def _final_cost(job: Job, billed_usd: Decimal | None) -> Decimal | None:
-    """What is billed, or billed seconds × price; null until one of them is known. It never falls (I46)."""
+def _with_final_cost(job: Job, seen: Observation, *, shown: Decimal | None) -> Job:
+    """The cost is what is billed, or billed seconds × price; of several such figures the largest.
+
+    Until there is one it is estimated: start to end × price, and where no end that can be is known, what it was
+    `shown` to have cost so far (I46). A figure takes an estimate's place, a lower one, too.
+    """
     by_time = None if job.billed_seconds is None else max(Decimal(0), job.billed_seconds) * job.price_per_second
-    told = [to_money(cost) for cost in (by_time, billed_usd, job.cost_usd) if cost is not None]
-    return max(told, default=None)
+    stored = None if job.is_cost_estimated else job.cost_usd
+    billed = [to_money(cost) for cost in (by_time, seen.billed_usd, stored) if cost is not None]
+    if billed:
+        return replace(job, cost_usd=max(billed), is_cost_estimated=False)
+    has_end = job.started_at is not None and job.completed_at is not None and job.completed_at > job.started_at
+    by_times = job.cost_until(job.completed_at) if has_end and job.completed_at is not None else None
+    cost = shown if by_times is None else by_times
+    return replace(job, cost_usd=cost, is_cost_estimated=cost is not None)
 
 
 def _is_ours(webhook_url: str | None, our_webhook_url: str | None) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from shared.domain.job import Job
+from shared.domain.job import Job, JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +35,40 @@ def day_share(job: Job) -> DayTotal | None:
     return DayTotal(job.provider, ended_at.date(), job.cost_usd or Decimal(0), 1, seconds)
 
 
+def left_share(job: Job) -> DayTotal | None:
+    """What a running job leaves to the day on which it was given up, when it is deleted: its cost up to then."""
+    given_up_at = job.absence.lost_at or job.cancel_requested_at
+    if job.status is not JobStatus.RUNNING or given_up_at is None:
+        return None
+    return DayTotal(job.provider, given_up_at.date(), job.cost_at(given_up_at) or Decimal(0))
+
+
 def day_differences(changes: Iterable[tuple[Job | None, Job | None]]) -> tuple[DayTotal, ...]:
     """What a set of (before, after) adds to or takes from each day, empty differences left out.
 
-    A deletion (after is None) takes nothing away: what was spent stays spent.
+    A deletion (after is None) takes nothing away: what was spent stays spent, also by a job that still ran.
     """
     sums: dict[tuple[str, date], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
     for before, after in changes:
-        if after is None:
-            continue
-        for job, sign in ((before, -1), (after, 1)):
-            share = day_share(job) if job else None
-            if share:
-                key = (share.provider, share.day)
-                added = (share.cost, Decimal(share.jobs), share.seconds)
-                sums[key] = [total + sign * part for total, part in zip(sums[key], added, strict=True)]
+        for share, sign in _shares(before, after):
+            key = (share.provider, share.day)
+            added = (share.cost, Decimal(share.jobs), share.seconds)
+            sums[key] = [total + sign * part for total, part in zip(sums[key], added, strict=True)]
     totals = (
         DayTotal(provider, day, cost, int(jobs), seconds)
         for (provider, day), (cost, jobs, seconds) in sorted(sums.items())
     )
     return tuple(total for total in totals if not total.is_empty)
+
+
+def _shares(before: Job | None, after: Job | None) -> Iterator[tuple[DayTotal, int]]:
+    """What one change takes from a day (-1) and adds to one (1)."""
+    if after is None:
+        left = left_share(before) if before else None
+        if left:
+            yield left, 1
+        return
+    for job, sign in ((before, -1), (after, 1)):
+        share = day_share(job) if job else None
+        if share:
+            yield share, sign

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from functions.http import read_costs, read_metrics
+from functions.http import list_jobs, read_costs, read_metrics
+from shared.domain.change_request import ChangeRequest, RequestedChange
 from shared.domain.job import JobStatus
 from shared.services.providers.configure_provider import ConfigureProvider
+from shared.services.recording.change_job import ChangeJob
 from tests.builders import H100
 from tests.system import System, a_system
 
@@ -145,6 +147,42 @@ def test_what_runs_right_now_counts_against_the_limit(system: System) -> None:
     system.sync()
     system.wiring.use(ConfigureProvider).change("replicate", {"cost_limit_enabled": True, "cost_limit_amount": 1})
     assert limit(system)["is_exceeded"] is True
+
+
+@pytest.mark.parametrize("end", [JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED])
+def test_an_end_without_a_figure_lowers_neither_total_nor_limit(system: System, end: JobStatus) -> None:
+    """I46: a job that has cost $2.76 ends, and its provider tells nothing of what is billed until later."""
+    running = system.remote_job("running000", JobStatus.RUNNING, age=1811)
+    system.sync()
+    system.wiring.use(ConfigureProvider).change("replicate", {"cost_limit_enabled": True, "cost_limit_amount": 2})
+    shown = metrics(system)["total_cost"]
+    assert round(shown, 2) == 2.76
+    gone: dict[str, Any] = {
+        "created_at": running.created_at,
+        "started_at": running.started_at,
+        "completed_at": system.clock.now(),
+    }
+    system.remote_job("running000", end, **gone, billed_seconds=None)
+    system.sync()
+    assert metrics(system)["total_cost"] == limit(system)["current_spend"] == pytest.approx(shown)
+    [job] = system.client(list_jobs.router).get("/api/cloud/jobs").json()["jobs"]
+    assert (job["cost_usd"], job["metadata"]["cost_estimated"]) == (pytest.approx(shown), True)
+    seq = system.stores.events.head().seq
+    system.remote_job("running000", end, **gone, billed_seconds=Decimal(1800))
+    system.sync()
+    assert metrics(system)["total_cost"] == limit(system)["current_spend"] == pytest.approx(1800 * SECOND)
+    [job] = system.client(list_jobs.router).get("/api/cloud/jobs").json()["jobs"]
+    assert (job["cost_usd"], job["metadata"].get("cost_estimated")) == (pytest.approx(1800 * SECOND), None)
+    assert system.stores.events.head().seq == seq, "a cost makes no event"
+
+
+def test_what_a_running_job_has_cost_stays_spent_when_it_is_deleted(system: System) -> None:
+    system.remote_job("running000", JobStatus.RUNNING, age=1001)
+    system.sync()
+    for wanted in (RequestedChange.MARK_CANCEL, RequestedChange.DELETE):
+        system.wiring.use(ChangeJob).run(ChangeRequest(wanted, "running000", system.clock.now()))
+    assert system.stores.job_rows == {}
+    assert metrics(system)["total_cost"] == pytest.approx(1000 * SECOND)
 
 
 def test_an_estimate_needs_a_job_that_ended(system: System) -> None:

@@ -23,7 +23,7 @@ from shared.domain.errors import JobNotFoundError, StaleWrite, StoreUnavailableE
 from shared.domain.event import JobDeleted, LogHead, status_event
 from shared.domain.job import Job, JobStatus
 from shared.domain.observation import Observation, Observed, merge_observations
-from shared.domain.totals import day_share
+from shared.domain.totals import day_share, left_share
 from shared.services.leases import Leases
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording import decide
@@ -48,7 +48,25 @@ remote_ids = st.sampled_from(REMOTE_IDS)
 local_ids = st.sampled_from(LOCAL_IDS)
 hints = st.sampled_from([None, None, *LOCAL_IDS])
 statuses = st.sampled_from(STATUSES)
+ends_without = st.sampled_from(
+    [(), (), ("billed_seconds",), ("billed_seconds", "completed_at"), ("billed_seconds", "started_at")]
+)
 webhook_ids = st.sampled_from([f"msg_{number}" for number in range(12)])
+
+
+def assert_cost_stays(before: Job, after: Job, now: datetime) -> None:
+    """I46: no cost that was shown vanishes; what is billed never falls, and an estimate gives way to it alone."""
+    shown = before.cost_at(now)
+    if shown is None:
+        return
+    cost = after.cost_at(now)
+    assert cost is not None, "a cost vanished"
+    if not after.is_cost_estimated:
+        assert before.status is JobStatus.RUNNING or before.is_cost_estimated or cost >= shown
+    elif after.started_at and after.completed_at and after.completed_at > after.started_at:
+        assert cost == after.cost_until(after.completed_at)
+    if before.status.is_terminal and not before.is_cost_estimated:
+        assert not after.is_cost_estimated
 
 
 class StatusMachine(RuleBasedStateMachine):
@@ -75,6 +93,7 @@ class StatusMachine(RuleBasedStateMachine):
         )
         self.first_end: dict[str, JobStatus] = {}
         self.deliveries: dict[str, tuple[str, JobStatus | None, str | None]] = {}
+        self.ends_without: tuple[str, ...] = ()
         self.deleted: set[str] = set()
         self.given_up: set[str] = set()
         self.last_known: dict[str, Job] = {}
@@ -84,6 +103,9 @@ class StatusMachine(RuleBasedStateMachine):
     def _note_and_put(self, job_id: str, job: Job | None) -> None:
         """So that what becomes of a job between two steps is known, too."""
         if job is not None:
+            before = self.last_known.get(job_id)
+            if before is not None:
+                assert_cost_stays(before, job, self.clock.now())
             self.last_known[job_id] = job
         self._put_job(job_id, job)
 
@@ -102,7 +124,9 @@ class StatusMachine(RuleBasedStateMachine):
         )
 
     def _observation(self, remote_id: str, status: JobStatus | None) -> Observation:
-        return an_observation(remote_id, status, observed_at=self.clock.now())
+        """An end may lack any of what a cost is made of; webhooks with the same id may do so, too."""
+        blank = self.ends_without if status is not None and status.is_terminal else ()
+        return an_observation(remote_id, status, observed_at=self.clock.now(), **dict.fromkeys(blank))
 
     def _request(self, wanted: RequestedChange, job_id: str) -> None:
         with suppress(Crash, JobNotFoundError, StoreUnavailableError):
@@ -196,6 +220,11 @@ class StatusMachine(RuleBasedStateMachine):
                 kept = self.committer.run(batch)
                 self.queue.messages = [(batch[place], 0) for place in kept]
 
+    @rule(blank=ends_without)
+    def forget_to_tell(self, blank: tuple[str, ...]) -> None:
+        """From now on ends come without these."""
+        self.ends_without = blank
+
     @rule(write=st.integers(1, 3), after=st.booleans())
     def plan_crash(self, write: int, after: bool) -> None:
         (self.stores.faults.crash_after_write if after else self.stores.faults.crash_before_write)(write)
@@ -250,7 +279,7 @@ class StatusMachine(RuleBasedStateMachine):
         assert dict(self.stores.head.counts if self.stores.head else {}) == dict(stored)
         expected: dict[tuple[str, object], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
         for job in self.last_known.values():
-            share = day_share(job)
+            share = day_share(job) or (None if job.job_id in self.stores.job_rows else left_share(job))
             if share:
                 sums = expected[share.provider, share.day]
                 expected[share.provider, share.day] = [
@@ -367,4 +396,19 @@ def test_a_merge_without_the_terminal_guard_is_caught(monkeypatch: pytest.Monkey
     monkeypatch.setattr(decide, "merge_observations", reopening)
     machine = type("MachineReopening", (StatusMachine,), {})
     with pytest.raises(AssertionError):
+        run(machine, 300)
+
+
+def test_a_merge_that_makes_no_estimate_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I46"""
+
+    def forgetting(before: Job, observations: Sequence[Observation], **context: Any) -> Observed:
+        outcome = merge_observations(before, observations, **context)
+        if outcome.job.is_cost_estimated:
+            return replace(outcome, job=replace(outcome.job, cost_usd=None, is_cost_estimated=False))
+        return outcome
+
+    monkeypatch.setattr(decide, "merge_observations", forgetting)
+    machine = type("MachineForgetting", (StatusMachine,), {})
+    with pytest.raises(AssertionError, match="a cost vanished"):
         run(machine, 300)

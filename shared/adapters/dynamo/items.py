@@ -133,6 +133,8 @@ def encode_job(job: Job) -> Item:
     _put_numbers(item, billed_seconds=job.billed_seconds, cost_usd=job.cost_usd, misses=job.absence.misses or None)
     if job.webhook_covered:
         item["webhook_covered"] = {"BOOL": True}
+    if job.is_cost_estimated:
+        item["cost_estimated"] = {"BOOL": True}
     if job.error_message is not None:
         room = MAX_JOB_ITEM_BYTES - item_bytes(item) - len("error_message")
         item["error_message"] = text(_storable(job.error_message).encode()[: max(0, room)].decode(errors="ignore"))
@@ -160,6 +162,7 @@ def decode_job(item: Attributes) -> Job:
         # The second name is an earlier version's.
         billed_seconds=_decimal(has("billed_seconds") or has("predict_seconds")),
         cost_usd=_decimal(has("cost_usd")),
+        is_cost_estimated="cost_estimated" in item,
         error_message=_text(has("error_message")),
         output_url=_text(has("output_url")),
         user_id=_text(has("user_id")),

@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations, product
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.job import Job, JobStatus
+from shared.domain.job import Absence, Job, JobStatus, Transition
 from shared.domain.observation import Observation, first_observed, merge_observations
 from tests.builders import H100, NOON, a_job, after, an_observation
 
@@ -161,18 +162,105 @@ def test_a_cost_follows_measured_time_and_never_falls() -> None:
 @pytest.mark.parametrize(
     ("seconds", "amount", "cost"),
     [
-        (None, None, None),
         (Decimal(0), None, Decimal(0)),
         (Decimal(60), None, Decimal("0.0915")),
         (None, Decimal("1.25"), Decimal("1.25")),
         (None, Decimal(0), Decimal(0)),
     ],
 )
-def test_a_cost_is_what_the_provider_bills_and_unknown_while_it_tells_nothing(
+def test_a_cost_is_what_the_provider_bills(
     seconds: Decimal | None, amount: Decimal | None, cost: Decimal | None
 ) -> None:
     failed = an_observation(status=JobStatus.FAILED, billed_seconds=seconds, billed_usd=amount)
-    assert merge_observations(a_job(), [failed]).job.cost_usd == cost
+    job = merge_observations(a_job(), [failed]).job
+    assert (job.cost_usd, job.is_cost_estimated) == (cost, False)
+
+
+ENDS = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+RAN_540_SECONDS = Decimal("0.823500")
+
+
+def without_figure(status: JobStatus, **fields: Any) -> Observation:
+    return an_observation(status=status, billed_seconds=None, **fields)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_an_end_without_a_figure_costs_its_time_until_one_comes(end: JobStatus) -> None:
+    """I46: the figure counts whether it is more or less, and no later look without one takes it away."""
+    running = merge_observations(a_job(), [an_observation(status=JobStatus.RUNNING)]).job
+    ended = merge_observations(running, [without_figure(end)])
+    assert (ended.job.cost_usd, ended.job.is_cost_estimated) == (RAN_540_SECONDS, True)
+    assert ended.events[-1].cost_usd == RAN_540_SECONDS
+    for seconds in (Decimal(530), Decimal(550)):
+        figure = an_observation(status=end, billed_seconds=seconds)
+        for order in ([figure], [figure, without_figure(end, observed_at=after(90_000))]):
+            told = merge_observations(ended.job, order)
+            assert (told.job.cost_usd, told.job.is_cost_estimated) == (seconds * H100.price_per_second, False)
+            assert told.events == ()
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"completed_at": None},
+        {"completed_at": after(59)},
+        {"completed_at": after(60)},
+        {"completed_at": after(60 + 367 * 86_400)},
+        {"completed_at": None, "started_at": None},
+    ],
+)
+def test_an_end_at_no_time_that_can_be_costs_what_was_shown(end: JobStatus, odd: dict[str, Any]) -> None:
+    """I46"""
+    running = merge_observations(a_job(), [an_observation(status=JobStatus.RUNNING)]).job
+    ended = merge_observations(running, [without_figure(end, observed_at=after(1200), **odd)]).job
+    assert (ended.cost_usd, ended.is_cost_estimated) == (running.cost_at(after(1200)), True)
+    again = merge_observations(ended, [without_figure(end, observed_at=after(9000), **odd)]).job
+    assert again == ended
+    found = merge_observations(a_job(), [without_figure(end, observed_at=after(1200), **odd)]).job
+    assert (found.cost_usd, found.is_cost_estimated) == (None, False), "of what was never seen running nobody knows"
+
+
+def test_a_lost_job_that_comes_back_ended_costs_what_it_cost_when_it_was_lost() -> None:
+    running = merge_observations(a_job(), [an_observation(status=JobStatus.RUNNING)]).job
+    lost = replace(running, absence=Absence(misses=3, lost_at=after(160)))
+    ended = merge_observations(lost, [without_figure(JobStatus.FAILED, completed_at=None, observed_at=after(9000))]).job
+    assert ended.cost_usd == Decimal("0.152500")
+
+
+def test_an_estimate_follows_what_is_known_of_start_and_end_in_any_order() -> None:
+    looks = (
+        without_figure(JobStatus.FAILED, completed_at=after(601)),
+        without_figure(JobStatus.FAILED, completed_at=after(600), started_at=after(61)),
+        without_figure(JobStatus.FAILED, started_at=None, error=None),
+        without_figure(JobStatus.FAILED, started_at=after(60), completed_at=after(605)),
+    )
+    costs = {merge_one_by_one(a_job(), order)[0].cost_usd for order in permutations(looks)}
+    assert costs == {RAN_540_SECONDS}
+
+
+def test_a_job_that_never_began_costs_nothing_that_anybody_knows() -> None:
+    cancelled = merge_observations(a_job(), [without_figure(JobStatus.CANCELLED, started_at=None)]).job
+    assert (cancelled.cost_usd, cancelled.is_cost_estimated) == (None, False)
+
+
+def test_a_start_in_another_century_makes_no_cost() -> None:
+    odd = merge_observations(a_job(), [an_observation(started_at=NOON - timedelta(days=9000))]).job
+    assert odd.cost_at(after(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "has_run"),
+    [
+        ({"started_at": None}, False),
+        ({"started_at": after(60)}, True),
+        ({"started_at": after(60), "completed_at": after(60) + timedelta(microseconds=3)}, False),
+        ({"started_at": after(60), "completed_at": after(61)}, True),
+        ({"started_at": None, "transitions": (Transition(JobStatus.RUNNING, NOON),)}, True),
+    ],
+)
+def test_whether_a_job_may_have_written_anything(fields: dict[str, Any], has_run: bool) -> None:
+    assert a_job(**fields).has_run is has_run
 
 
 @pytest.mark.parametrize(
@@ -248,5 +336,6 @@ def test_merging_again_changes_nothing_and_nothing_known_is_erased(looks: list[O
         for name in ("started_at", "completed_at", "cost_usd", "error_message", "billed_seconds", "queued_at"):
             assert getattr(job, name) is None or getattr(merged, name) is not None
         assert merge_observations(merged, [seen]).job == merged
-        assert job.cost_usd is None or (merged.cost_usd or 0) >= job.cost_usd
+        assert job.cost_usd is None or job.is_cost_estimated or (merged.cost_usd or 0) >= job.cost_usd
+        assert job.is_cost_estimated or not merged.is_cost_estimated or job.cost_usd is None
         job = merged

@@ -202,10 +202,11 @@ def _next_query(value: object, list_url: str) -> str | None:
 
 
 def _billed_seconds(body: Mapping[str, object]) -> Decimal | None:
-    """The time that it ran for; what was `aborted` never ran and is not charged."""
+    """The time that it ran for; what was `aborted` before it began is not charged."""
     metrics = body.get("metrics")
     measured = amount(metrics.get("predict_time"), MAX_PREDICT_SECONDS) if isinstance(metrics, dict) else None
-    return Decimal(0) if measured is None and body.get("status") == "aborted" else measured
+    is_free = body.get("status") == "aborted" and moment(body.get("started_at")) is None
+    return Decimal(0) if measured is None and is_free else measured
 
 
 def _error(value: object) -> str | None:

@@ -300,6 +300,11 @@ def test_what_was_aborted_is_billed_nothing_and_another_end_what_it_tells(
     assert observe(HOT_STARTING, status=status, metrics=metrics).billed_seconds == seconds
 
 
+def test_what_was_aborted_after_a_start_is_not_known_to_be_free() -> None:
+    begun = observe(HOT_STARTING, status="aborted", started_at="2026-03-01T12:00:00Z")
+    assert begun.billed_seconds is None
+
+
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
