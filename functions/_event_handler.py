@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from shared.domain.metric import Metric
@@ -11,6 +11,24 @@ from shared.telemetry import begin_correlation, flush_metrics, logger, metrics
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
 EventHandler = Callable[[Event, object], Answer]
+
+
+def unfinished(records: Iterable[Event], is_done: Callable[[Event], bool]) -> Answer:
+    """Work on a queue's messages one by one; the queue keeps those that are not done.
+
+    An unhandled error is logged and counted as that of a whole event, and fails its own message alone (I43).
+    """
+    failures = []
+    for record in records:
+        try:
+            done = is_done(record)
+        except Exception:  # noqa: BLE001 - told here as by `event_handler`, which would fail the whole batch
+            logger.exception("unhandled error")
+            metrics.add_metric(name=Metric.UNHANDLED_ERROR, unit="Count", value=1)
+            done = False
+        if not done:
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
 
 
 def event_handler(run: Callable[[Event], Answer | None]) -> EventHandler:

@@ -12,7 +12,7 @@ from shared.domain.connection import Connection
 from shared.domain.event import LoggedEvent, LogHead
 from shared.domain.job import IndexPage, Job, JobStatus
 from shared.domain.metric import Metric
-from shared.domain.observation import Look, ObservationPage
+from shared.domain.observation import LastLook, Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
 from shared.domain.stored import StateItem
 from shared.domain.system_status import SystemStatus
@@ -181,6 +181,12 @@ class Provider(Protocol):
     def full_log(self, external_id: str, kind: str) -> str | None:
         """The whole log as far as the provider still has it, at most 4 MB; None when it was removed."""
 
+    def last_look(self, external_id: str, kind: str) -> LastLook:
+        """An ended job and its whole log, in one call where the provider has one for both.
+
+        It may well be older than the end. Raises ProviderJobNotFoundError on 404.
+        """
+
     def cancel(self, external_id: str, kind: str) -> None:
         """Ask for the end; its answer is no observation."""
 
@@ -198,6 +204,12 @@ class WorkQueue(Protocol):
     """Messages to be worked on later; returning means durably kept."""
 
     def send(self, messages: Sequence[str], *, delay_seconds: int = 0) -> None: ...
+
+    def postpone(self, receipt: str, seconds: float) -> None:
+        """Let a message that was received, and is left in the queue, come again after so long, at most 12 hours.
+
+        Raises StoreUnavailableError where that could not be; it comes again by the queue's own time then.
+        """
 
 
 class Sender(Protocol):

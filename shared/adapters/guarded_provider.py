@@ -22,7 +22,7 @@ from shared.domain.errors import (
     StaleWrite,
     StoreUnavailableError,
 )
-from shared.domain.observation import Look, ObservationPage
+from shared.domain.observation import LastLook, Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
 from shared.domain.stored import read_value
 from shared.domain.system_status import SystemStatus
@@ -85,6 +85,9 @@ class GuardedProvider:
 
     def full_log(self, external_id: str, kind: str) -> str | None:
         return self._guarded(lambda: self._inner.full_log(external_id, kind))
+
+    def last_look(self, external_id: str, kind: str) -> LastLook:
+        return self._guarded(lambda: self._inner.last_look(external_id, kind))
 
     def cancel(self, external_id: str, kind: str) -> None:
         self._guarded(lambda: self._inner.cancel(external_id, kind), passes_breaker=True)

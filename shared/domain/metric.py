@@ -22,6 +22,7 @@ class Metric(StrEnum):
     TRANSACTION_RETRY = "TxRetry"
     OBSERVATIONS_QUEUED = "ObservationsQueued"
     REQUESTS_QUEUED = "RequestsQueued"
+    FINAL_LOG_GIVEN_UP = "FinalLogGivenUp"
     PUSH_SENT = "PushSent"
     PUSH_GONE = "PushGone"
     PUSH_FAILED = "PushFailed"

@@ -80,6 +80,18 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class LastLook:
+    """An answer about one job after its end, with its whole log, at most 4 MB; None: the answer told none.
+
+    `is_log_removed`: the provider says for good that there is none any more.
+    """
+
+    observation: Observation
+    log: str | None = None
+    is_log_removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """An observation as it came in: the webhook delivery that brought it, and the job that it is said to be of."""
 

@@ -300,7 +300,7 @@ def test_a_word_that_nobody_knows_is_kept_and_not_guessed(world: World) -> None:
 
 
 def test_a_job_that_is_not_there_is_not_found(world: World) -> None:
-    for call in (world.provider.get, world.provider.full_log, world.provider.cancel):
+    for call in (world.provider.get, world.provider.full_log, world.provider.last_look, world.provider.cancel):
         with pytest.raises(ProviderJobNotFoundError):
             call(UNKNOWN_ID, kind_of(world))
 
@@ -308,7 +308,7 @@ def test_a_job_that_is_not_there_is_not_found(world: World) -> None:
 @pytest.mark.parametrize("external_id", ["..", "a/b", "a%2Fb", "a?b", "a\r\nX: y", "\ud800", "a" * 65])
 def test_an_id_that_could_change_the_address_is_not_found(world: World, external_id: str) -> None:
     """T18"""
-    for call in (world.provider.get, world.provider.full_log, world.provider.cancel):
+    for call in (world.provider.get, world.provider.full_log, world.provider.last_look, world.provider.cancel):
         with pytest.raises(ProviderJobNotFoundError):
             call(external_id, kind_of(world))
 
@@ -364,6 +364,16 @@ def test_the_whole_log_is_had_while_a_job_runs_and_after_its_end(world: World, s
         tail = world.provider.get("abcd1234", kind_of(world), with_log=True).log_tail
         assert tail
         assert tail.splitlines()[0] in log
+
+
+@pytest.mark.parametrize("status", [JobStatus.RUNNING, JobStatus.COMPLETED])
+def test_a_last_look_tells_of_the_job_and_its_whole_log(world: World, status: JobStatus) -> None:
+    """Also of a job that runs: whoever asks too early is told so."""
+    world.add("abcd1234", status)
+    look = world.provider.last_look("abcd1234", kind_of(world))
+    seen = look_at(world, "abcd1234")
+    assert (look.observation.status, look.observation.billed_seconds is None) == (status, seen.billed_seconds is None)
+    assert (bool(look.log), look.is_log_removed) == (True, False)
 
 
 def test_webhooks_are_signed_and_read_where_there_are_any(world: World) -> None:

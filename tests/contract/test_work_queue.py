@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue, everything that waits in it now, how many wait for their time, and a way to make it refuse."""
+    """A queue, everything that waits in it now, how many wait for their time, and a way to make it refuse.
+
+    `receive` takes one message in and gives its receipt, `hidden` is how many are received and not done.
+    """
 
     send: WorkQueue
+    receive: Callable[[], str]
+    hidden: Callable[[], int]
     waiting: Callable[[], list[str]]
     delayed: Callable[[], int]
     break_it: Callable[[], None]
@@ -35,6 +40,8 @@ def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         fake = FakeQueue()
         yield Queue(
             fake,
+            lambda: f"receipt of {fake.messages.pop(0)}",
+            lambda: len(fake.postponed),
             fake.drain,
             lambda: sum(1 for _, delay in fake.messages if delay),
             lambda: setattr(fake, "is_down", True),
@@ -52,14 +59,24 @@ def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
                 found += [message["Body"] for message in messages]
             return found
 
-        def delayed() -> int:
-            name: QueueAttributeNameType = "ApproximateNumberOfMessagesDelayed"
+        def count(name: QueueAttributeNameType) -> int:
             return int(client.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+
+        def receive() -> str:
+            [message] = client.receive_message(QueueUrl=url, VisibilityTimeout=1)["Messages"]
+            return message["ReceiptHandle"]
 
         def break_it() -> None:
             client.delete_queue(QueueUrl=url)
 
-        yield Queue(SqsWorkQueue(url, client=lambda: client), waiting, delayed, break_it)
+        yield Queue(
+            SqsWorkQueue(url, client=lambda: client),
+            receive,
+            lambda: count("ApproximateNumberOfMessagesNotVisible"),
+            waiting,
+            lambda: count("ApproximateNumberOfMessagesDelayed"),
+            break_it,
+        )
 
 
 def test_every_message_waits_once(queue: Queue) -> None:
@@ -78,6 +95,14 @@ def test_a_delayed_message_waits_for_its_time(queue: Queue) -> None:
     assert queue.delayed() == 12
 
 
+@pytest.mark.parametrize("seconds", [0.5, 3600, 43_200, 10**6])
+def test_a_postponed_message_comes_again_no_sooner(queue: Queue, seconds: float) -> None:
+    """Nor later than SQS hides one."""
+    queue.send.send(["later"])
+    queue.send.postpone(queue.receive(), seconds)
+    assert (queue.hidden(), queue.waiting()) == (1, [])
+
+
 def test_nothing_sent_is_nothing_waiting(queue: Queue) -> None:
     queue.send.send([])
     assert queue.waiting() == []
@@ -93,3 +118,5 @@ def test_a_queue_that_keeps_nothing_says_so(queue: Queue) -> None:
     queue.break_it()
     with pytest.raises(StoreUnavailableError):
         queue.send.send(["lost otherwise"])
+    with pytest.raises(StoreUnavailableError):
+        queue.send.postpone("receipt", 1)

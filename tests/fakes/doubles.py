@@ -20,7 +20,7 @@ from shared.domain.errors import (
     StoreUnavailableError,
 )
 from shared.domain.metric import Metric
-from shared.domain.observation import Look, Observation, ObservationPage
+from shared.domain.observation import LastLook, Look, Observation, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
 from shared.domain.system_status import SystemStatus
 from shared.ports import Clock
@@ -29,6 +29,7 @@ from shared.ports import Clock
 class FakeProvider:
     """A provider whose jobs are observations by external id; every call is counted in `calls` by its name.
 
+    `without_data` are jobs whose log it has removed.
     `fail` plans errors, first in first out, for one kind of call or (`external_id`) for one job.
     """
 
@@ -41,6 +42,7 @@ class FakeProvider:
         self.cancelled: list[str] = []
         self.jobs: dict[str, Observation] = {}
         self.logs: dict[str, str | None] = {}
+        self.without_data: set[str] = set()
         self.after_cancel: dict[str, Observation] = {}
         self.user = Account("tester", "A Tester")
         self.tried: list[str] = []
@@ -57,7 +59,7 @@ class FakeProvider:
         self.jobs.pop(external_id, None)
 
     def fail(self, call: str, *errors: Exception, external_id: str | None = None) -> None:
-        """Raise these, one a call, from `account`, `list_page`, `get`, `full_log`, `cancel`, `webhook_secret`, …."""
+        """Raise these, one a call, from `account`, `list_page`, `get`, `full_log`, `last_look`, `cancel`, …."""
         self._failures[f"{call}:{external_id}" if external_id else call].extend(errors)
 
     def account(self, token: str | None = None) -> Account:
@@ -93,6 +95,12 @@ class FakeProvider:
         self._begin("full_log", external_id)
         self._known(external_id)
         return self.logs.get(external_id)
+
+    def last_look(self, external_id: str, kind: str) -> LastLook:
+        self._begin("last_look", external_id)
+        seen = replace(self._known(external_id), observed_at=self._clock.now())
+        is_removed = external_id in self.without_data
+        return LastLook(seen, None if is_removed else self.logs.get(external_id), is_removed)
 
     def cancel(self, external_id: str, kind: str) -> None:
         self._begin("cancel", external_id)
@@ -165,15 +173,24 @@ class FakeSender:
 
 @dataclass
 class FakeQueue:
-    """A queue as a list of (message, delay in seconds). `is_down` refuses everything."""
+    """A queue as a list of (message, delay in seconds). `postponed` is by receipt, in seconds.
+
+    `is_down` refuses everything.
+    """
 
     messages: list[tuple[str, int]] = field(default_factory=list)
+    postponed: dict[str, float] = field(default_factory=dict)
     is_down: bool = False
 
     def send(self, messages: Sequence[str], *, delay_seconds: int = 0) -> None:
         if self.is_down:
             raise StoreUnavailableError("The queue is down.")
         self.messages.extend((message, delay_seconds) for message in messages)
+
+    def postpone(self, receipt: str, seconds: float) -> None:
+        if self.is_down:
+            raise StoreUnavailableError("The queue is down.")
+        self.postponed[receipt] = seconds
 
     def drain(self) -> list[str]:
         """Take all messages out, as a worker would."""

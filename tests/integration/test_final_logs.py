@@ -1,4 +1,4 @@
-"""The whole log of an ended job: noticed in the event stream, fetched once, kept in parts, given up in the end."""
+"""The whole log of an ended job: noticed in the event stream, asked for until it is had, kept in parts (I47)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import pytest
 
 from functions.http import get_job
 from functions.work import keep_final_log, route_ended_jobs
+from functions.work.keep_final_log import POISON_SECONDS
 from shared.adapters.dynamo.items import encode_commit
 from shared.domain.access import LOCAL_ADMIN
 from shared.domain.errors import ProviderUnavailableError, StoreUnavailableError
 from shared.domain.event import status_event
 from shared.domain.job import JobStatus
+from shared.domain.metric import Metric
+from shared.domain.observation import LastLook
 from shared.services.jobs.delete_job import DeleteJob
 from shared.services.logs.keep_final_log import FETCHES_A_SECOND
-from shared.services.logs.stored_texts import LOG, PIECE_BYTES, StoredTexts
+from shared.services.logs.stored_texts import LOG, PIECE, PIECE_BYTES, StoredTexts
 from tests.engine import Engine, an_engine
 
 JOB = "abcdefgh1234"
@@ -51,7 +54,12 @@ def consume(engine: Engine, *, sent_ago: float = 0) -> list[str]:
     sent = int((engine.system.clock.now().timestamp() - sent_ago) * 1000)
     messages = engine.final_logs.drain()
     records = [
-        {"messageId": str(place), "body": body, "attributes": {"SentTimestamp": str(sent)}}
+        {
+            "messageId": str(place),
+            "receiptHandle": f"receipt {place}",
+            "body": body,
+            "attributes": {"SentTimestamp": str(sent)},
+        }
         for place, body in enumerate(messages)
     ]
     answer = keep_final_log.handler({"Records": records}, None)
@@ -71,10 +79,15 @@ def kept_log(engine: Engine, external_id: str = JOB) -> str | None:
     return stored.log_from(external_id, 0, log.size)[0].decode() if log.is_final else None
 
 
+def asked(engine: Engine) -> dict[str, int]:
+    """What the provider was asked for, and how often."""
+    return {call: count for call, count in engine.system.provider.calls.items() if count}
+
+
 def test_an_error_too_long_for_the_job_s_item_is_kept_whole_and_shown_with_the_job(engine: Engine) -> None:
     error = "RuntimeError: " + "the tensors do not fit; " * 60 + "the cause"
     engine.system.remote_job(JOB, JobStatus.FAILED, error=error)
-    engine.system.provider.logs[JOB] = None
+    engine.system.provider.logs[JOB] = BARS
     engine.system.sync()
     beginning = engine.job(JOB).error_message
     assert beginning is not None
@@ -86,15 +99,7 @@ def test_an_error_too_long_for_the_job_s_item_is_kept_whole_and_shown_with_the_j
     assert client.get(f"/api/cloud/jobs/{JOB}").json()["job"]["error_message"] == error
     notice(engine)
     consume(engine)
-    assert engine.system.provider.calls["get"] == 1
-
-
-def test_a_short_error_costs_no_call_of_its_own(engine: Engine) -> None:
-    engine.system.remote_job(JOB, JobStatus.FAILED, error="CUDA out of memory.")
-    engine.system.sync()
-    notice(engine)
-    consume(engine)
-    assert engine.system.provider.calls["get"] == 0
+    assert asked(engine) == {"last_look": 1}
 
 
 def test_the_log_of_an_ended_job_is_fetched_once_and_kept(engine: Engine) -> None:
@@ -103,7 +108,7 @@ def test_the_log_of_an_ended_job_is_fetched_once_and_kept(engine: Engine) -> Non
     notice(engine)
     assert consume(engine) == []
     assert kept_log(engine) == BARS
-    assert engine.system.provider.calls["full_log"] == 1
+    assert asked(engine) == {"last_look": 1}
 
 
 def test_changes_of_running_jobs_and_deletions_are_not_queued(engine: Engine) -> None:
@@ -132,33 +137,39 @@ def test_the_loss_curve_is_rebuilt_from_the_whole_log(engine: Engine) -> None:
     assert kept.history[0].step <= 20
 
 
-@pytest.mark.parametrize("size", [1, PIECE_BYTES, PIECE_BYTES + 1, 4_000_000])
+@pytest.mark.parametrize("size", [3, PIECE_BYTES, PIECE_BYTES + 1, 4_000_000])
 def test_a_log_of_any_size_is_kept_whole(engine: Engine, size: int) -> None:
     log = ("é" + "x" * 62 + "\n") * (size // 65 + 1)
     log = log.encode()[:size].decode(errors="ignore")
     ended(engine, log=log)
     notice(engine)
     consume(engine)
-    assert kept_log(engine) == (log or None)
+    assert kept_log(engine) == log
 
 
-def test_a_log_that_the_provider_has_removed_is_not_asked_for_again(engine: Engine) -> None:
-    ended(engine, log=None)
+def test_a_log_that_the_provider_has_removed_for_good_is_not_asked_for_again(engine: Engine) -> None:
+    ended(engine)
+    engine.system.provider.without_data.add(JOB)
     notice(engine)
     assert consume(engine) == []
     assert kept_log(engine) is None
+    assert engine.system.telemetry.counts[Metric.FINAL_LOG_GIVEN_UP] == 1
 
 
-def test_a_job_that_the_provider_has_forgotten_is_not_asked_for_again(engine: Engine) -> None:
-    ended(engine)
-    engine.system.provider.forget(JOB)
+@pytest.mark.parametrize("log", [None, ""])
+def test_a_job_that_never_ran_has_no_log_and_is_asked_for_once(engine: Engine, log: str | None) -> None:
+    engine.system.remote_job(JOB, JobStatus.CANCELLED, started_at=None, billed_seconds=None)
+    engine.system.provider.logs[JOB] = log
+    engine.system.sync()
     notice(engine)
     assert consume(engine) == []
+    assert asked(engine) == {"last_look": 1}
+    assert engine.system.telemetry.counts[Metric.FINAL_LOG_GIVEN_UP] == 0
 
 
 def test_while_the_provider_fails_it_is_tried_for_as_long_as_it_keeps_logs(engine: Engine) -> None:
     ended(engine)
-    engine.system.provider.fail("full_log", *[DOWN] * 100)
+    engine.system.provider.fail("last_look", *[DOWN] * 100)
     notice(engine)
     for minutes in (0, 6, 30, 59):
         assert len(consume(engine, sent_ago=minutes * 60)) == 1
@@ -169,7 +180,7 @@ def test_while_the_provider_fails_it_is_tried_for_as_long_as_it_keeps_logs(engin
 def test_one_failing_log_holds_no_other_up(engine: Engine) -> None:
     ended(engine, "aaaaaaaa0001")
     ended(engine, "bbbbbbbb0002")
-    engine.system.provider.fail("full_log", DOWN, external_id="aaaaaaaa0001")
+    engine.system.provider.fail("last_look", DOWN, external_id="aaaaaaaa0001")
     notice(engine, "aaaaaaaa0001", "bbbbbbbb0002")
     assert len(consume(engine)) == 1
     assert kept_log(engine, "bbbbbbbb0002") == BARS
@@ -191,13 +202,13 @@ def test_a_slow_provider_makes_the_batch_come_back_before_the_function_is_killed
     names = [f"jobjob{number:06d}" for number in range(5)]
     for name in names:
         ended(engine, name)
-    real = engine.system.provider.full_log
+    real = engine.system.provider.last_look
 
-    def slow(external_id: str, kind: Any) -> str | None:
+    def slow(external_id: str, kind: str) -> LastLook:
         engine.system.clock.advance(8)
         return real(external_id, kind)
 
-    engine.system.provider.full_log = slow  # type: ignore[method-assign]
+    engine.system.provider.last_look = slow  # type: ignore[method-assign]
     notice(engine, *names)
     begun = engine.system.clock.monotonic()
     assert len(consume(engine)) == 2
@@ -208,13 +219,13 @@ def test_a_slow_provider_makes_the_batch_come_back_before_the_function_is_killed
 def test_a_job_deleted_meanwhile_leaves_no_log_behind(engine: Engine) -> None:
     ended(engine)
     job = engine.job(JOB)
-    real = engine.system.provider.full_log
+    real = engine.system.provider.last_look
 
-    def delete_then_answer(external_id: str, kind: Any) -> str | None:
+    def delete_then_answer(external_id: str, kind: str) -> LastLook:
         engine.system.wiring.use(DeleteJob).run(job, LOCAL_ADMIN)
         return real(external_id, kind)
 
-    engine.system.provider.full_log = delete_then_answer  # type: ignore[method-assign]
+    engine.system.provider.last_look = delete_then_answer  # type: ignore[method-assign]
     notice(engine)
     assert consume(engine) == []
     assert [key for key in engine.system.stores.text_rows if key[0] == JOB] == []
@@ -224,22 +235,34 @@ def test_a_crash_between_two_parts_leaves_a_log_that_is_fetched_again(engine: En
     ended(engine, log="x\n" * (3 * PIECE_BYTES // 2))
     notice(engine)
     stores = engine.system.stores
-    stores.faults.throttle_call(*range(9, 30))
-    messages = list(engine.final_logs.messages)
-    with pytest.raises(StoreUnavailableError):
-        consume(engine)
+    stores.faults.throttle_call(*range(11, 30))
+    assert len(consume(engine)) == 1
     stores.faults.clear()
+    assert (JOB, PIECE.format(0)) in stores.text_rows
     assert stores.texts.get(JOB, LOG) is None
-    engine.final_logs.messages = messages
     engine.system.clock.advance(60)
     assert consume(engine) == []
     assert kept_log(engine) == "x\n" * (3 * PIECE_BYTES // 2)
 
 
-@pytest.mark.parametrize("body", ["", "7", "{}", "[]", "null"])
-def test_a_message_that_names_no_job_is_dropped(engine: Engine, body: str) -> None:
+@pytest.mark.parametrize("body", ["", "7", "{}", "[]", "null", '{"job_id": 7}', '{"job_id": ""}', '{"job_id": "a/b"}'])
+def test_a_message_that_names_no_job_is_left_to_the_dead_letters_alone(engine: Engine, body: str) -> None:
+    """I43: the rest of its batch is done, and it comes again so soon that it is no hours among the living."""
+    ended(engine)
     engine.final_logs.send([body])
-    assert consume(engine) == []
+    notice(engine)
+    assert consume(engine) == [body]
+    assert kept_log(engine) == BARS
+    assert engine.final_logs.postponed == {"receipt 0": POISON_SECONDS}
+
+
+def test_an_error_that_nobody_knows_fails_its_own_message_alone(engine: Engine) -> None:
+    ended(engine, "aaaaaaaa0001")
+    ended(engine, "bbbbbbbb0002")
+    engine.system.provider.fail("last_look", RuntimeError("a mistake of ours"), external_id="aaaaaaaa0001")
+    notice(engine, "aaaaaaaa0001", "bbbbbbbb0002")
+    assert consume(engine) == ['{"job_id": "aaaaaaaa0001"}']
+    assert kept_log(engine, "bbbbbbbb0002") == BARS
 
 
 def test_a_job_that_is_unknown_or_waiting_here_is_dropped(engine: Engine) -> None:
@@ -247,4 +270,4 @@ def test_a_job_that_is_unknown_or_waiting_here_is_dropped(engine: Engine) -> Non
     engine.system.stores.put_job(JOB, replace(engine.job(JOB), external_id=None))
     engine.final_logs.send(['{"job_id": "abcdefgh1234"}', '{"job_id": "unknown1"}'])
     assert consume(engine) == []
-    assert engine.system.provider.calls["full_log"] == 0
+    assert asked(engine) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -28,6 +29,10 @@ def sqs_client() -> SQSClient:
     return boto3.client("sqs", config=config)
 
 
+LONGEST_POSTPONED_SECONDS = 43_000
+"""SQS counts its 12 hours from the receipt on, not from the request."""
+
+
 class SqsWorkQueue:
     def __init__(self, url: str, *, client: Callable[[], SQSClient] = sqs_client) -> None:
         self._url = url
@@ -45,6 +50,13 @@ class SqsWorkQueue:
                 failed = self._send([entry for entry in entries if entry["Id"] in failed])
             if failed:
                 raise StoreUnavailableError(f"The queue refused {len(failed)} messages.")
+
+    def postpone(self, receipt: str, seconds: float) -> None:
+        hidden = min(math.ceil(seconds), LONGEST_POSTPONED_SECONDS)
+        with translated():
+            self._client().change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=hidden
+            )
 
     def _send(self, entries: Sequence[SendMessageBatchRequestEntryTypeDef]) -> set[str]:
         """The ids of the messages that were refused."""

@@ -20,7 +20,6 @@ MAX_ANSWER_BYTES = 4_800_000
 
 LOOK_EVERY = timedelta(seconds=3)
 LEASE = timedelta(seconds=20)
-LONGEST_OPEN_LINE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +64,7 @@ class ReadLog:
             self.telemetry.count(Metric.PROVIDER_ERROR)
             self.telemetry.warning("log not refreshed", job_id=job.job_id, reason=error.detail)
             return log
-        end = len(text) if job.status.is_terminal else _end_of_lines(text, log.taken)
-        log = self.stored_texts.append_log(job.job_id, log, text[log.taken : end], max(log.taken, end), at=now)
+        log = self.stored_texts.gather_log(job.job_id, log, text, at=now, is_ended=job.status.is_terminal)
         if text and job.status is JobStatus.RUNNING:
             self.read_progress.keep(job.job_id, text, self.stored_texts.progress(job.job_id), at=now)
         return log
@@ -88,10 +86,3 @@ def slice_of(content: bytes, after: int, start: int) -> LogSlice:
         piece = piece[: len(piece) * MAX_ANSWER_BYTES // weight - 64]
     text = piece.decode("utf-8", "ignore")
     return LogSlice(text, start + offset + len(text.encode()))
-
-
-def _end_of_lines(text: str, begin: int) -> int:
-    """Where the last whole line after `begin` ends; a line that is still redrawn (`\\r`) is none, however long."""
-    end = text.rfind("\n", begin) + 1
-    is_open = len(text) - begin <= LONGEST_OPEN_LINE or text.find("\r", begin) >= 0
-    return end if end or is_open else len(text)

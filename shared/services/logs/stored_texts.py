@@ -21,6 +21,7 @@ PIECE = "log#{:03d}"
 PIECE_BYTES = 256 * 1024
 """An item holds 400 kB; text that gzip makes no smaller must fit, too (I42)."""
 TAIL_BYTES = 64 * 1024
+LONGEST_OPEN_LINE = 64 * 1024
 _WITHOUT_LOG = ("log#", "log_live#", TAIL)
 """Beginnings of the parts that may be there without LOG, the best first: the pieces of an ended and of a running job,
 which the first version kept raw, and said nowhere how long they are; then the newest end of the log."""
@@ -105,13 +106,19 @@ class StoredTexts:
         content = b"".join(_unpacked(found[name]) for name in sorted(found))
         return content[: size - first * PIECE_BYTES], first * PIECE_BYTES
 
-    def append_log(self, job_id: str, known: StoredLog, fresh: str, taken: int, *, at: datetime) -> StoredLog:
-        """Add text to the log, cleaned; `taken` characters of the provider's text are in it then. Ends the lease."""
-        added = _encoded(shown_text(fresh))
+    def gather_log(
+        self, job_id: str, known: StoredLog, text: str, *, at: datetime, is_ended: bool = False
+    ) -> StoredLog:
+        """Add what a provider's whole text holds beyond what is kept, in whole lines until the job has ended.
+
+        A text that is older than what is kept adds nothing and takes nothing away. Ends the lease.
+        """
+        end = len(text) if is_ended else _end_of_lines(text, known.taken)
+        added = _encoded(shown_text(text[known.taken : end]))
         if added:
             begun, start = self.log_from(job_id, known.size, known.size)
             self._write_pieces(job_id, begun + added, start // PIECE_BYTES)
-        return self._keep_log(job_id, StoredLog(taken, known.size + len(added), looked_at=at))
+        return self._keep_log(job_id, StoredLog(max(known.taken, end), known.size + len(added), looked_at=at))
 
     def keep_final_log(self, job_id: str, log: str, *, at: datetime) -> StoredLog:
         """Let the whole log take the place of what was gathered; if that is more, it is what stays.
@@ -155,6 +162,13 @@ class StoredTexts:
     def _keep_log(self, job_id: str, log: StoredLog) -> StoredLog:
         self.texts.put(job_id, LOG, _log().dump_json(log))
         return log
+
+
+def _end_of_lines(text: str, begin: int) -> int:
+    """Where the last whole line after `begin` ends; a line that is still redrawn (`\\r`) is none, however long."""
+    end = text.rfind("\n", begin) + 1
+    is_open = len(text) - begin <= LONGEST_OPEN_LINE or text.find("\r", begin) >= 0
+    return end if end or is_open else len(text)
 
 
 @cache

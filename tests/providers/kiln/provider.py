@@ -21,7 +21,7 @@ from shared.domain.errors import (
     ProviderRefusedError,
 )
 from shared.domain.job import MAX_NAME_LENGTH, JobStatus
-from shared.domain.observation import Look, Observation, ObservationPage
+from shared.domain.observation import LastLook, Look, Observation, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
 from shared.domain.system_status import SystemStatus
 from tests.providers.kiln.profile import PROFILE, RUN
@@ -77,6 +77,9 @@ class KilnProvider:
 
     def full_log(self, external_id: str, kind: str) -> str | None:
         return whole_log(self._output(external_id)) or None
+
+    def last_look(self, external_id: str, kind: str) -> LastLook:
+        return LastLook(self._observation(self._run(external_id)), self.full_log(external_id, kind))
 
     def cancel(self, external_id: str, kind: str) -> None:
         try:

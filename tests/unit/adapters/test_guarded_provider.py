@@ -116,6 +116,7 @@ def test_every_call_reaches_the_provider(world: World) -> None:
     assert guard.list_page(PREDICTION).observations[0].external_id == "job"
     assert look(guard).status is JobStatus.RUNNING
     assert guard.full_log("job", PREDICTION) is None
+    assert guard.last_look("job", PREDICTION).observation.status is JobStatus.RUNNING
     guard.cancel("job", PREDICTION)
     assert guard.webhook_secret() == world.provider.secret
     assert world.provider.cancelled == ["job"]

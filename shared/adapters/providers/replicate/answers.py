@@ -16,7 +16,7 @@ from shared.adapters.providers.replicate.profile import PREDICTION, PROFILE, TRA
 from shared.adapters.providers.texts import log_tail, one_line, plain_text, whole_log, without_secrets
 from shared.domain.errors import ProviderAnswerInvalidError
 from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH, JobStatus
-from shared.domain.observation import Look, Observation, ObservationPage
+from shared.domain.observation import LastLook, Look, Observation, ObservationPage
 
 MAX_ERROR_CHARACTERS = 20_000
 MAX_PREDICT_SECONDS = Decimal(366 * 24 * 3600)
@@ -91,6 +91,12 @@ def look_from_body(
     seen = observation_from_body(body, observed_at=observed_at, kind=kind)
     text = _log(body)
     return Look(seen, log_tail(text) if text else None)
+
+
+def last_look_from_body(body: Mapping[str, object], *, observed_at: datetime, kind: str) -> LastLook:
+    """As `observation_from_body`, with the whole log; a removed one never comes back (REP-3)."""
+    seen = observation_from_body(body, observed_at=observed_at, kind=kind)
+    return LastLook(seen, full_log(body), is_log_removed=body.get("data_removed") is True)
 
 
 def kind_of(body: Mapping[str, object]) -> str:

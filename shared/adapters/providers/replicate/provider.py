@@ -13,6 +13,7 @@ from shared.adapters.providers.replicate.answers import (
     full_log,
     is_external_id,
     is_page_query,
+    last_look_from_body,
     look_from_body,
     observation_from_body,
     page_from_body,
@@ -24,7 +25,7 @@ from shared.adapters.providers.texts import plain_text
 from shared.domain.account import Account
 from shared.domain.errors import ProviderAnswerInvalidError, ProviderJobNotFoundError
 from shared.domain.job import MAX_NAME_LENGTH, to_iso
-from shared.domain.observation import Look, ObservationPage
+from shared.domain.observation import LastLook, Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
 from shared.domain.system_status import SystemStatus
 
@@ -73,6 +74,9 @@ class ReplicateProvider:
 
     def full_log(self, external_id: str, kind: str) -> str | None:
         return full_log(self._job(external_id, kind))
+
+    def last_look(self, external_id: str, kind: str) -> LastLook:
+        return last_look_from_body(self._job(external_id, kind), kind=kind, observed_at=self._clock.now())
 
     def cancel(self, external_id: str, kind: str) -> None:
         answer = self._api.call("POST", f"{_job_path(external_id, kind)}/cancel", of_job=True)

@@ -11,6 +11,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 import pytest
@@ -448,9 +449,25 @@ def test_the_full_log_is_the_whole_log() -> None:
     assert provider(FakeTransport(answer_of({**JOB, "logs": log}))).full_log(ID, PREDICTION) == log
 
 
-def test_a_removed_log_is_none() -> None:
-    answer = answer_of({**JOB, "logs": "", "data_removed": True})
+@pytest.mark.parametrize("logs", ["", None, {}, "line\n"])
+def test_a_removed_log_is_none(logs: object) -> None:
+    answer = answer_of({**JOB, "logs": logs, "data_removed": True})
     assert provider(FakeTransport(answer)).full_log(ID, PREDICTION) is None
+    look = provider(FakeTransport(answer)).last_look(ID, PREDICTION)
+    assert (look.log, look.is_log_removed) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("told", "log"),
+    [({"logs": None}, None), ({"logs": ""}, ""), ({"logs": "a\n", "data_removed": False}, "a\n")],
+)
+def test_a_last_look_is_one_request_that_tells_job_and_log(told: dict[str, object], log: str | None) -> None:
+    """A log that is not told may still come; only a removed one does not."""
+    transport = FakeTransport(answer_of({**JOB, "status": "failed", "metrics": {"predict_time": 3}, **told}))
+    look = provider(transport).last_look(ID, PREDICTION)
+    assert (look.log, look.is_log_removed) == (log, False)
+    assert (look.observation.status, look.observation.billed_seconds) == (JobStatus.FAILED, Decimal(3))
+    assert len(transport.requests) == 1
 
 
 def test_a_cancel_is_posted_and_its_answer_is_no_observation() -> None:
