@@ -176,6 +176,16 @@ def test_an_end_without_a_figure_lowers_neither_total_nor_limit(system: System, 
     assert system.stores.events.head().seq == seq, "a cost makes no event"
 
 
+def test_a_job_that_has_just_ended_counts_once_beside_one_that_runs_on(system: System) -> None:
+    for name in ("running000", "running111"):
+        system.remote_job(name, JobStatus.RUNNING, age=1001)
+    system.sync()
+    shown = metrics(system)["total_cost"]
+    system.remote_job("running000", JobStatus.FAILED, age=1001, completed_at=system.clock.now(), billed_seconds=None)
+    system.sync()
+    assert metrics(system)["total_cost"] == pytest.approx(shown)
+
+
 def test_what_a_running_job_has_cost_stays_spent_when_it_is_deleted(system: System) -> None:
     system.remote_job("running000", JobStatus.RUNNING, age=1001)
     system.sync()

@@ -39,13 +39,16 @@ class JobMetrics:
 
 @dataclass
 class ReadMetrics:
-    """`providers` are the names of all that are known; what running jobs cost is read once per CACHE_SECONDS."""
+    """`providers` are the names of all that are known; which jobs run is read once per CACHE_SECONDS.
+
+    Where their number has changed, at once: a job that has just ended would count twice.
+    """
 
     jobs: JobStore
     events: EventLog
     clock: Clock
     providers: Mapping[str, Provider]
-    _running: dict[str, tuple[float, tuple[Job, ...]]] = field(default_factory=dict)
+    _running: dict[str, tuple[float, int, tuple[Job, ...]]] = field(default_factory=dict)
 
     def read(self, *, days: int, provider: str | None = None) -> JobMetrics:
         """The last `days` UTC days, today included."""
@@ -79,20 +82,21 @@ class ReadMetrics:
 
     def running_cost(self, provider: str, head: LogHead) -> Decimal:
         """What the running jobs have cost so far, by the clock and their prices."""
-        if not head.count(provider=provider, statuses=frozenset({JobStatus.RUNNING})):
+        number = head.count(provider=provider, statuses=frozenset({JobStatus.RUNNING}))
+        if not number:
             return Decimal(0)
         now = self.clock.now()
-        costs = (job.cost_at(now) for job in self._running_jobs(provider))
+        costs = (job.cost_at(now) for job in self._running_jobs(provider, number))
         return sum((cost for cost in costs if cost is not None), Decimal(0))
 
-    def _running_jobs(self, provider: str) -> tuple[Job, ...]:
+    def _running_jobs(self, provider: str, number: int) -> tuple[Job, ...]:
         known = self._running.get(provider)
-        if known is not None and self.clock.monotonic() - known[0] < CACHE_SECONDS:
-            return known[1]
+        if known is not None and self.clock.monotonic() - known[0] < CACHE_SECONDS and known[1] == number:
+            return known[2]
         ids = [job.job_id for job in self.jobs.active(provider) if job.status is JobStatus.RUNNING]
         rows = self.jobs.get_many(ids).values()
         running = tuple(job for job in rows if job.status is JobStatus.RUNNING)
-        self._running[provider] = (self.clock.monotonic(), running)
+        self._running[provider] = (self.clock.monotonic(), number, running)
         return running
 
     def _totals(self, provider: str, days: int) -> tuple[DayTotal, ...]:
