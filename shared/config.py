@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -23,6 +24,9 @@ class AuthMode(StrEnum):
 
 
 BASE_URL_SUFFIX = "_API_BASE_URL"
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_LOCAL_ORIGIN = re.compile(r"(https?://)(?:127\.0\.0\.1|localhost|\[::1\])((?::[0-9]+)?)")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -96,9 +100,14 @@ class Settings(BaseModel):
 
     @property
     def page_origins(self) -> tuple[str, ...]:
-        """The origins whose pages may open a WebSocket: the listed ones and this deployment's own."""
-        own = urlsplit(self.public_base_url or "")
-        return (*self.allowed_origins, f"{own.scheme}://{own.netloc}") if own.netloc else self.allowed_origins
+        """The origins whose pages may ask and open a WebSocket: the listed ones and this deployment's own.
+
+        A machine's own page is the same under each of the machine's names for itself.
+        """
+        own = origin_of(self.public_base_url or "")
+        local = _LOCAL_ORIGIN.fullmatch(own)
+        names = [f"{local[1]}{host}{local[2]}" for host in _LOCAL_HOSTS] if local else [own]
+        return tuple(filter(None, dict.fromkeys([*names, *map(origin_of, self.allowed_origins)])))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -118,3 +127,16 @@ class Settings(BaseModel):
             first = error.errors()[0]
             name = str(first["loc"][0]).upper()
             raise ConfigurationError(f"The environment variable {name} is wrong: {first['msg']}.") from None
+
+
+def origin_of(address: str) -> str:
+    """Where an address leads, as browsers write it in `Origin`: small letters, no default port; "" for none."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _DEFAULT_PORTS[parts.scheme]) else "")

@@ -20,9 +20,8 @@ READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 def authenticated(request: Request) -> Principal:
     """The principal of this request: by a key in its headers, else by the page's session cookie.
 
-    Raises AuthenticationRequiredError (401), PermissionDeniedError (403) for what another site asks for (T12).
+    Raises AuthenticationRequiredError (401), PermissionDeniedError (403) for a change without the page's header (T12).
     """
-    refuse_other_sites(request)
     key = request.headers.get("x-api-key") or bearer_of(request) or None
     session = request.cookies.get(SESSION_COOKIE)
     if key is None and session:
@@ -80,14 +79,17 @@ def is_change(request: Request) -> bool:
 
 
 def refuse_other_sites(request: Request) -> None:
-    """Requests come from programs, from this page, or from a listed origin; browsers say which it is (T12).
+    """Requests come from programs, from this page, or from a listed origin. Raises PermissionDeniedError (T12).
 
-    This holds with AUTH_MODE=none, too: any page that a person opens can send requests to this machine. A script that
-    reads tells its origin, and the emulated gateway would let every origin have the answer; what tells none, a link or
-    a picture, cannot see it.
+    This holds with AUTH_MODE=none, too: any page that a person opens can send requests to this machine. An `Origin`
+    decides by itself, because no browser sends `Sec-Fetch-Site` to an address like http://0.0.0.0. Without one a page
+    of elsewhere may lead a person here by a link, and nothing else.
     """
-    origin = request.headers.get("origin")
-    if request.headers.get("sec-fetch-site") not in ("cross-site", "same-site"):
-        return
-    if (is_change(request) or origin is not None) and origin not in wiring().settings.page_origins:
-        raise PermissionDeniedError("Another site asked for this; list it in ALLOWED_ORIGINS to allow that.")
+    origins = request.headers.getlist("origin")
+    if origins:
+        is_ours = all(origin in wiring().settings.page_origins for origin in origins)
+    else:
+        is_link = not is_change(request) and request.headers.get("sec-fetch-mode") == "navigate"
+        is_ours = is_link or request.headers.get("sec-fetch-site") not in ("cross-site", "same-site")
+    if not is_ours:
+        raise PermissionDeniedError("Another site asked for this; list its origin in ALLOWED_ORIGINS to allow that.")

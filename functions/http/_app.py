@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from mangum import Mangum
 from starlette.exceptions import HTTPException
 
-from functions.http._access import authenticated
+from functions.http._access import authenticated, refuse_other_sites
 from functions.http._answers import Failure
 from functions.http._invalid_input import INVALID_JSON, sentence_of
 from shared.domain import errors
@@ -94,8 +94,8 @@ def build_app(*routers: APIRouter, access: bool = True) -> FastAPI:
 
 
 def add_routes(app: FastAPI, router: APIRouter, *, access: bool) -> None:
-    """Every route may answer with a Failure instead of what it promises."""
-    guards = [Depends(authenticated)] if access else []
+    """Every route is closed to other sites, and may answer with a Failure instead of what it promises."""
+    guards = [Depends(refuse_other_sites), *([Depends(authenticated)] if access else [])]
     app.include_router(router, dependencies=guards, responses={"default": {"model": Failure}})
 
 

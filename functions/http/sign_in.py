@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
-from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, bearer_of, refuse_other_sites
+from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, bearer_of
 from functions.http._answers import SignedIn, Success
 from functions.http._app import HttpHandler
 from shared.config import AuthMode
@@ -26,7 +26,6 @@ class LoginRequest(BaseModel):
 @router.post("/api/auth/login")
 def log_in(request: Request, response: Response, body: Annotated[LoginRequest | None, Body()] = None) -> SignedIn:
     """`user_id`, `role`, and a cookie that no script can read; the key itself is not kept."""
-    refuse_other_sites(request)
     given = body.key.get_secret_value() if body and body.key else bearer_of(request)
     begun = wiring().use(SignIn).begin(given.strip())
     if begun is None:
@@ -47,7 +46,6 @@ def log_in(request: Request, response: Response, body: Annotated[LoginRequest | 
 @router.post("/api/auth/logout")
 def log_out(request: Request, response: Response) -> Success:
     """`success`; also without a session."""
-    refuse_other_sites(request)
     if PAGE_HEADER not in request.headers:
         raise PermissionDeniedError("Ending a session needs the header X-Requested-With.")
     wiring().use(SignIn).end(request.cookies.get(SESSION_COOKIE))

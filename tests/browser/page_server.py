@@ -60,7 +60,13 @@ class PageServer:
         self.providers = {REPLICATE.name: self.provider, **others}
         profiles = {name: provider.profile for name, provider in self.providers.items()}
         self.secrets = FakeSecrets(replicate_api_token="r8_token-of-a-test")
-        given = {"auth_mode": AuthMode.NONE, "stack": "local", "sse_hold_seconds": 5, "sse_connections_per_ip": 50}
+        given = {
+            "auth_mode": AuthMode.NONE,
+            "stack": "local",
+            "public_base_url": self.url,
+            "sse_hold_seconds": 5,
+            "sse_connections_per_ip": 50,
+        }
         self.wiring = Wiring(
             Settings(**{**given, **settings}),
             clock=self.clock,

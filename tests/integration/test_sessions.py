@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from functions.http import configure_provider, get_job, list_jobs, sign_in, sync_jobs
 from functions.http._access import SESSION_COOKIE
-from functions.http._app import build_app
+from functions.http._app import add_routes, build_app
 from shared.config import AuthMode
 from shared.domain import state_keys
 from shared.services.access.authenticate import ADMIN_KEY_SECRET, hash_key
@@ -32,7 +32,7 @@ def system() -> Iterator[System]:
 
 def client_of(base_url: str = "https://testserver") -> TestClient:
     app = build_app(list_jobs.router, get_job.router, sync_jobs.router, configure_provider.router)
-    app.include_router(sign_in.router)
+    add_routes(app, sign_in.router, access=False)
     return TestClient(app, base_url=base_url, raise_server_exceptions=False)
 
 
