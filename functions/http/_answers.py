@@ -70,7 +70,7 @@ class JobDeleted(TypedDict):
 
 
 class SyncAnswer(TypedDict):
-    """`synced` are new jobs, `updated` known ones that changed."""
+    """`synced` are new jobs, `updated` all that were written, new and changed."""
 
     synced: int
     updated: int

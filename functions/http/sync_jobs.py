@@ -23,7 +23,7 @@ class SyncRequest(BaseModel):
 
 @router.post("/api/cloud/jobs/sync")
 def sync_jobs(caller: Operator, request: Annotated[SyncRequest | None, Body()] = None) -> SyncAnswer:
-    """`synced` (new jobs), `updated` (known ones that changed), `message`.
+    """`synced` (new jobs), `updated` (all that were written, new and changed), `message`.
 
     A provider that could not be read in full is an error that says so; what was read is kept.
     """

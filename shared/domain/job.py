@@ -19,6 +19,8 @@ CUT_MARK = "..."
 """The end of a text that was too long for its field."""
 MAX_URL_LENGTH = 300
 MAX_NAME_LENGTH = 120
+JOB_TYPE = "cloud"
+"""The only kind here; SimpleTuner itself also has local ones."""
 
 LONGEST_RUN = timedelta(days=366)
 """A longer one is the mistake of a clock and costs nothing that anybody knows."""
@@ -102,7 +104,7 @@ class Job:
     price_per_second: Decimal
     kind: str
     external_id: str | None = None
-    job_type: str = "cloud"
+    job_type: str = JOB_TYPE
     version: int = 0
     config_name: str | None = None
     queued_at: datetime | None = None

@@ -149,7 +149,7 @@ def test_a_slow_provider_ends_in_time_with_what_was_read(system: System, client:
 def test_any_body_that_clients_send_is_accepted(system: System, client: TestClient, body: str) -> None:
     system.remote_job("anybody1job")
     answer = client.post(SYNC, content=body, headers={"Content-Type": "application/json"})
-    assert answer.json() == {"synced": 1, "updated": 0, "message": "Discovered 1 new jobs from Replicate"}
+    assert answer.json() == {"synced": 1, "updated": 1, "message": "Discovered 1 new jobs from Replicate"}
 
 
 def test_an_unknown_provider_and_broken_json_are_422(client: TestClient) -> None:
@@ -178,7 +178,9 @@ def test_changed_jobs_are_updated(system: System, client: TestClient) -> None:
     system.remote_job("moving12job", JobStatus.RUNNING)
     client.post(SYNC)
     system.remote_job("moving12job", JobStatus.FAILED)
-    assert client.post(SYNC).json()["updated"] == 1
+    system.remote_job("another1job", JobStatus.RUNNING)
+    told = client.post(SYNC).json()
+    assert (told["synced"], told["updated"]) == (1, 2)
     assert system.stores.job_rows["moving12job"].error_message == "CUDA out of memory"
 
 

@@ -91,6 +91,7 @@ class DynamoJobStore:
                 IndexName=index,
                 ScanIndexForward=False,
                 KeyConditionExpression=condition,
+                ProjectionExpression="job_id, created_key",
                 ExpressionAttributeNames={"#partition": attribute},
                 ExpressionAttributeValues=values,
             )

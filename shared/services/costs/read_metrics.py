@@ -51,9 +51,9 @@ class ReadMetrics:
     _running: dict[str, tuple[float, int, tuple[Job, ...]]] = field(default_factory=dict)
 
     def read(self, *, days: int, provider: str | None = None) -> JobMetrics:
-        """The last `days` UTC days, today included."""
+        """The last `days` UTC days, today included; an unknown provider has had no jobs."""
         head = self.events.head()
-        names = [provider] if provider else sorted(self.providers)
+        names = [name for name in sorted(self.providers) if provider in (None, name)]
         sums: dict[date, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
         for total in (total for name in names for total in self._totals(name, days)):
             parts = (total.cost, Decimal(total.jobs), total.seconds)

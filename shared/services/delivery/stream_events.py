@@ -6,7 +6,7 @@ import ipaddress
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain import state_keys
@@ -51,12 +51,16 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What is told: `run` after `cursor`, of the log whose head is `head`. `is_held`: after waiting for it."""
+    """What is told: `run` after `cursor`, of the log whose head is `head`.
+
+    `is_held`: after waiting for it. `comes_back_soon`: the next request of this client may wait.
+    """
 
     cursor: Cursor
     head: LogHead
     run: Run
     is_held: bool = False
+    comes_back_soon: bool = False
 
     @property
     def is_news(self) -> bool:
@@ -75,12 +79,16 @@ class _Answer:
     @property
     def _retry_ms(self) -> int:
         has_more = self.run.changes and self.run.last < self.head.seq and not self.run.is_torn
-        return RETRY_MORE_MS if has_more else RETRY_SOON_MS if self.is_news or self.is_held else RETRY_IDLE_MS
+        is_soon = self.is_news or self.is_held or self.comes_back_soon
+        return RETRY_MORE_MS if has_more else RETRY_SOON_MS if is_soon else RETRY_IDLE_MS
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEvents:
-    """Held open at most `sse_hold_seconds`, only while a job is active and one of `sse_max_held` slots is free."""
+    """Held open at most `sse_hold_seconds`, only while a job is active and one of `sse_max_held` slots is free.
+
+    Who has no cursor yet is answered at once.
+    """
 
     events: EventLog
     leases: Leases
@@ -98,7 +106,10 @@ class StreamEvents:
         deadline = self.clock.monotonic() + min(self.sse_hold_seconds, listener.seconds_left - SECONDS_KEPT_BACK)
         with self._admit(listener.source_ip):
             answer = self._read(last_id)
-            if not answer.is_news and self._may_hold(answer.head):
+            if not last_id:
+                # Its `connection` has an id, so the client has a position at once and loses nothing until it is back.
+                answer = replace(answer, comes_back_soon=self._may_hold(answer.head))
+            elif not answer.is_news and self._may_hold(answer.head):
                 answer = self._hold(answer, deadline)
                 if answer.is_held and answer.is_news:
                     self._refuse_revoked(listener.principal, began_at)

@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from shared.domain.errors import InvalidCursorError
-from shared.domain.job import Job, JobStatus, to_iso
+from shared.domain.event import LogHead
+from shared.domain.job import JOB_TYPE, Job, JobStatus, to_iso
 from shared.ports import EventLog, JobStore
 from shared.services.jobs.cursor_key import CursorKey
 
 MAX_PAGES_OF_A_FILTER = 4
 MAX_LIMIT = 500
-MAX_OFFSET = 1000
+MAX_OFFSET = 100_000
+KEYS_A_PAGE = 10_000
+"""Of an index, whose keys are small; where rows have to be read to know who fits, a page is much smaller."""
+ROWS_A_PAGE = 1_500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +47,15 @@ class JobFilter:
         names = (job.job_id, job.external_id, job.config_name, job.metadata.get("run_name"), job.model)
         return any(wanted in str(name).casefold() for name in names if name)
 
-    @property
-    def needs_rows(self) -> bool:
-        """Whether only the rows can tell who fits, because no index serves it."""
-        return bool(self.provider or self.job_type or self.text)
+    def needs_rows(self, head: LogHead) -> bool:
+        """Whether only the rows can tell who fits, because no index serves it. One provider alone needs no filter."""
+        is_one_of_several = self.provider is not None and head.count(provider=self.provider) != head.count()
+        return bool(self.text) or is_one_of_several
+
+    def finds_nothing(self, head: LogHead) -> bool:
+        """Whether no stored job can fit."""
+        is_of_another_kind = self.job_type not in (None, JOB_TYPE)
+        return is_of_another_kind or not head.count(provider=self.provider, statuses=self.statuses or None)
 
     def fingerprint(self) -> str:
         parts = [sorted(self.statuses), self.provider, self.job_type, (self.text or "").casefold()]
@@ -82,15 +91,15 @@ class ListJobs:
         Raises InvalidCursorError.
         """
         after = self._open_cursor(cursor, wanted) if cursor else None
-        walk = _Walk(self.jobs, wanted, observed or {}, after)
+        head = self.events.head()
+        is_counted = not (wanted.text or wanted.job_type)
+        total = head.count(provider=wanted.provider, statuses=wanted.statuses or None) if is_counted else None
+        if not observed and wanted.finds_nothing(head):
+            return JobList((), total, None)
+        walk = _Walk(self.jobs, wanted, wanted.needs_rows(head), observed or {}, after)
         found, last_key = walk.take(offset, limit)
         next_cursor = self._seal_cursor(last_key, wanted) if last_key is not None else None
-        return JobList(tuple(found), self._total(wanted), next_cursor)
-
-    def _total(self, wanted: JobFilter) -> int | None:
-        if wanted.text or wanted.job_type:
-            return None
-        return self.events.head().count(provider=wanted.provider, statuses=wanted.statuses or None)
+        return JobList(tuple(found), total, next_cursor)
 
     def _seal_cursor(self, key: str, wanted: JobFilter) -> str:
         body = json.dumps([key, wanted.fingerprint()]).encode()
@@ -119,6 +128,7 @@ class _Walk:
 
     jobs: JobStore
     wanted: JobFilter
+    needs_rows: bool
     observed: Mapping[str, Job]
     after: str | None
     pages_read: int = 0
@@ -129,16 +139,24 @@ class _Walk:
         """`limit` fitting jobs after `offset` of them, and the key to go on from, None at the end."""
         wanted = offset + limit
         found: list[Job] = []
-        keys = self._keys(min(wanted + 1, MAX_LIMIT + 1) if not self.wanted.needs_rows else max(100, wanted + 1))
+        keys = self._keys(min(max(100, wanted + 1), ROWS_A_PAGE) if self.needs_rows else min(wanted + 1, KEYS_A_PAGE))
         last_key: str | None = None
+        if not self.needs_rows:
+            # Who is passed over is known by the index alone: no row of those is read.
+            passed = sum(1 for _ in islice((job_id for _, job_id in keys if self._may_fit(job_id)), offset))
+            wanted, offset = (limit, 0) if passed == offset else (0, 0)
         while len(found) < wanted:
-            entries = list(islice(keys, wanted - len(found)))
+            entries = list(islice(keys, min(wanted - len(found), MAX_LIMIT)))
             if not entries:
                 return found[offset:], last_key if self.is_cut else None
             rows = self._rows([job_id for _, job_id in entries])
             found.extend(row for row in rows if self.wanted.fits(row))
             last_key = entries[-1][0]
         return found[offset:wanted], last_key if next(keys, None) or self.is_cut else None
+
+    def _may_fit(self, job_id: str) -> bool:
+        seen = self.observed.get(job_id)
+        return seen is None or self.wanted.fits(seen)
 
     def _rows(self, job_ids: list[str]) -> list[Job]:
         stored = self.jobs.get_many([job_id for job_id in job_ids if job_id not in self.observed])
@@ -161,7 +179,7 @@ class _Walk:
     def _index(self, status: JobStatus | None, page_size: int) -> Iterator[tuple[str, str]]:
         position = self.after
         while True:
-            if self.wanted.needs_rows and self.pages_read >= MAX_PAGES_OF_A_FILTER:
+            if self.needs_rows and self.pages_read >= MAX_PAGES_OF_A_FILTER:
                 self.is_cut = True
                 return
             self.pages_read += 1

@@ -16,7 +16,7 @@ BUDGET_SECONDS = 8.0
 
 @dataclass(frozen=True, slots=True)
 class JobsSynced:
-    """`discovered` counts new jobs, `updated` known ones that changed; `message` says it to people."""
+    """`discovered` counts new jobs, `updated` all that were written, new and changed; `message` says it to people."""
 
     discovered: int
     updated: int
@@ -49,9 +49,9 @@ class SyncJobs:
 
 
 def _with_what_was_kept(result: Synced, error: ProviderError) -> ProviderError:
-    if not result.discovered and not result.updated:
+    if not result.updated:
         return error
-    kept = f"{result.discovered} new and {result.updated} changed jobs"
+    kept = f"{result.discovered} new and {result.updated - result.discovered} changed jobs"
     return error.with_detail(f"{error.detail.removesuffix('.')}; what was read is kept: {kept}.")
 
 

@@ -22,7 +22,7 @@ MAX_PAGES = 10
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """`discovered` counts new jobs, `updated` known ones that changed; `error` tells why the rest was not read."""
+    """`discovered` counts new jobs, `updated` all that were written; `error` tells why the rest was not read."""
 
     label: str
     discovered: int
@@ -61,8 +61,7 @@ class SyncProvider:
                 "The job store is busy: what the provider told is kept and will be recorded, but how much of it is new "
                 "is not known yet; look again in a minute."
             )
-        updated = recorded.changed - recorded.created
-        return Synced(provider.profile.label, len(recorded.created), len(updated), error)
+        return Synced(provider.profile.label, len(recorded.created), len(recorded.changed), error)
 
     def _read(self, provider: Provider, kind: str, found: dict[str, Observation], deadline: float) -> None:
         page: str | None = None

@@ -84,6 +84,21 @@ def test_without_a_cursor_it_begins_now_and_the_next_answer_misses_nothing() -> 
     assert message_ids(second) == world.ids(5, 6)
 
 
+@pytest.mark.parametrize("cursor", [None, ""])
+def test_who_has_no_cursor_is_answered_at_once_and_comes_back_soon_to_wait(cursor: str | None) -> None:
+    world = Delivery(clock=FakeClock())
+    world.publish(1)
+    world.stores.reset_usage()
+
+    first = ask(world, cursor)
+
+    assert [event.event for event in first] == ["connection", "heartbeat"]
+    assert world.clock.monotonic() == 0
+    assert (first[0].id, first[0].retry) == (f"{world.epoch}-2", 1000)
+    world.publish(1)
+    assert message_ids(ask(world, first[0].id)) == world.ids(3, 4)
+
+
 def test_nothing_is_held_while_no_job_is_active() -> None:
     world = Delivery(clock=FakeClock())
     world.publish(1, JobStatus.COMPLETED)
