@@ -204,8 +204,9 @@ class Wiring:
         return LazyProviders({name: partial(self._provider, package) for name, package in named})
 
     def _provider(self, package: str) -> Provider:
-        from shared.adapters.guarded_provider import GuardedProvider
+        from shared.adapters.guarded_provider import LONGEST_OPENING_SECONDS, GuardedProvider
         from shared.adapters.providers.api import Connection
+        from shared.services.polling.decide_polling import configured_interval
         from shared.telemetry import correlation_id
 
         profile: ProviderProfile = import_module(f"{package}.profile").PROFILE
@@ -216,7 +217,9 @@ class Wiring:
             correlation_id=correlation_id,
         )
         provider: Provider = import_module(f"{package}.provider").build(connection)
-        return GuardedProvider(provider, state=self.state, clock=self.clock)
+        interval = configured_interval(self.settings.simpletuner_job_poll_interval, self.enterprise.polling_interval)
+        longest = min(LONGEST_OPENING_SECONDS, interval / 2)
+        return GuardedProvider(provider, state=self.state, clock=self.clock, longest_opening=longest)
 
 
 class LazyProviders(Mapping[str, Provider]):

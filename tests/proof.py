@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+IS_PROOF = bool(os.environ.get("PROOF"))
+
 
 def scaled(full: int) -> int:
-    return full if os.environ.get("PROOF") else max(1, full // 10)
+    return full if IS_PROOF else max(1, full // 10)

@@ -34,9 +34,9 @@ BURST = 8
 LONGEST_WAIT_SECONDS = 5.0
 CACHE_SECONDS = 2.0
 FAILURES_UNTIL_OPEN = 5
-FIRST_OPENING_SECONDS = 10.0
-LONGEST_OPENING_SECONDS = 300.0
-PROBE_SECONDS = 20.0
+FIRST_OPENING_SECONDS = 4.0
+LONGEST_OPENING_SECONDS = 15.0
+PROBE_SECONDS = 10.0
 """Longer than any call takes; when a probe has not reported by then, another call is let through."""
 
 LONGEST_HOLD = timedelta(hours=1)
@@ -54,6 +54,9 @@ class GuardedProvider:
 
     `account` and `cancel` pass an open breaker, though never a hold: a person who stores another token must see at
     once whether it is good, and a job that can't be cancelled costs money.
+
+    `longest_opening` is for how many seconds the breaker leaves the provider alone at the most: less than lies between
+    two rounds of the poller, so that it keeps the poller away from one of them and no more (I9).
     """
 
     def __init__(
@@ -63,12 +66,13 @@ class GuardedProvider:
         state: StateStore,
         clock: Clock,
         chance: Chance = random.random,
+        longest_opening: float = LONGEST_OPENING_SECONDS,
     ) -> None:
         self._inner = inner
         name, label = inner.profile.name, inner.profile.label
         self._pace = _Pace(inner.profile.requests_per_second, BURST, label, clock)
         self._hold = _Hold(state_keys.provider_hold(name), label, state, clock, chance)
-        self._breaker = _Breaker(label, clock, chance)
+        self._breaker = _Breaker(label, clock, chance, longest_opening)
 
     @property
     def profile(self) -> ProviderProfile:
@@ -224,10 +228,11 @@ class _Breaker:
     Then one call tries it: an answer, whatever it says, closes the breaker; another failure opens it for longer.
     """
 
-    def __init__(self, label: str, clock: Clock, chance: Chance) -> None:
+    def __init__(self, label: str, clock: Clock, chance: Chance, longest_opening: float) -> None:
         self._label = label
         self._clock = clock
         self._chance = chance
+        self._longest_opening = longest_opening
         self._lock = threading.Lock()
         self._failures = 0
         self._openings = 0
@@ -258,7 +263,7 @@ class _Breaker:
         with self._lock:
             self._failures += 1
             if is_probe if self._openings else self._failures >= FAILURES_UNTIL_OPEN:
-                longest = min(FIRST_OPENING_SECONDS * 2.0 ** min(self._openings, 16), LONGEST_OPENING_SECONDS)
+                longest = min(FIRST_OPENING_SECONDS * 2.0 ** min(self._openings, 16), self._longest_opening)
                 self._open_until = self._clock.monotonic() + longest * (1 - self._chance() / 2)
                 self._openings += 1
 

@@ -26,7 +26,8 @@ from shared.domain.errors import (
 from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Clock
 
-DEFAULT_RETRY_AFTER = 30.0
+DEFAULT_RETRY_AFTER = 5.0
+"""The shortest interval of polling: nothing that the provider did not tell keeps the poller away for longer (I9)."""
 MAX_RETRY_AFTER = 900.0
 
 _PAUSE_BEFORE_REPEAT = 0.25

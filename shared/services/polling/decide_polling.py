@@ -71,7 +71,7 @@ class DecidePolling:
                 is_active=is_active,
                 reason=reason,
                 preference=preference,
-                interval_seconds=self.simpletuner_job_poll_interval or self.polling_interval or DEFAULT_INTERVAL,
+                interval_seconds=configured_interval(self.simpletuner_job_poll_interval, self.polling_interval),
                 reconcile_seconds=self.reconcile_interval,
             )
         return decisions
@@ -95,6 +95,11 @@ class DecidePolling:
     def prefer(self, enabled: bool | None) -> None:
         """Store the preference; None leaves the decision to the configuration again."""
         self.state.put(state_keys.POLLING_PREFERENCE, {"enabled": enabled}, now=self.clock.now())
+
+
+def configured_interval(of_environment: float | None, of_yaml: float | None) -> float:
+    """Seconds between the rounds of a provider that is polled."""
+    return of_environment or of_yaml or DEFAULT_INTERVAL
 
 
 def overall(decisions: Iterable[PollingDecision]) -> PollingDecision:

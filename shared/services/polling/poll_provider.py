@@ -9,7 +9,7 @@ from shared.domain import state_keys
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.domain.metric import Metric
 from shared.ports import Clock, Provider, StateStore, Telemetry
-from shared.services.polling.poll_state import PollState, decode_poll_state, encode_poll_state
+from shared.services.polling.poll_state import PollState, Step, decode_poll_state, encode_poll_state
 from shared.services.polling.refresh_active import RefreshActive
 
 TICK_BUDGET = 16.0
@@ -55,11 +55,27 @@ class PollProvider:
             return TickOutcome.BUSY
         self.telemetry.count(Metric.TICK_RAN)
         try:
-            result = self.refresh_active.run(provider, budget_seconds=TICK_BUDGET, resume=begun.look_from(step))
+            after = self._look(provider, begun, step, interval)
         except StoreUnavailableError:
             self._release(key, version, known.give_up(now))
             raise
-        return self._release(key, version, begun.end(step, result, self.clock.now()))
+        return self._release(key, version, after)
+
+    def _look(self, provider: Provider, begun: PollState, step: Step, interval: float) -> PollState:
+        """One step; in the time that is left after the end of a round the next round, if that is due."""
+        deadline = self.clock.monotonic() + TICK_BUDGET
+        result = self.refresh_active.run(
+            provider, budget_seconds=TICK_BUDGET, resume=begun.look_from(step), failed=begun.failed_before(step)
+        )
+        after = begun.end(step, result, self.clock.now())
+        left = deadline - self.clock.monotonic()
+        if step is not Step.GO_ON or not result.looked_at or left <= 0:
+            return after
+        if after.next_step(self.clock.now(), interval) is not Step.BEGIN:
+            return after
+        anew = after.begin(Step.BEGIN, self.clock.now())
+        result = self.refresh_active.run(provider, budget_seconds=left)
+        return anew.end(Step.BEGIN, result, self.clock.now())
 
     def _release(self, key: str, version: int, after: PollState) -> TickOutcome:
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import AwareDatetime, FiniteFloat, TypeAdapter
 
 from shared.domain import state_keys
-from shared.domain.errors import ProviderError, ProviderThrottledError
+from shared.domain.errors import ProviderError
 from shared.domain.stored import StateItem, read_value
 from shared.ports import StateStore
 from shared.services.polling.resume_point import KEPT_IDS, ResumePoint, SinglesCursor
@@ -24,7 +24,7 @@ LEASE = timedelta(seconds=30)
 """Longer than the function may run (28 s), so that only a frozen process can be overtaken."""
 ROUND_FACTOR = 3
 LONGEST_ROUND = 600.0
-"""Seconds that a round may count for: a machine that slept within one must not stop polling for days."""
+"""Seconds that a round may count for: a machine that slept within a call must not stop polling for days."""
 RESUMED_WITHIN = timedelta(minutes=3)
 """A round goes on within seconds, or a minute at most; one that was broken off for longer begins anew."""
 JITTER = 2.0
@@ -57,12 +57,16 @@ class PollFault:
 class PollState:
     """`round_began_at` is the start of the round that `resume` belongs to, else of the last one.
 
-    None: that came to nothing. `failed` are the external ids whose own request failed in it. Durations are seconds.
+    None: that came to nothing. `failed` are the external ids whose own request failed in it. `round_seconds` is how
+    long the provider took to answer the last whole round, 0 after any error: what it did not answer was no work for it.
+    `answered_seconds` and `has_met_error` are of the round so far. Durations are seconds.
     """
 
     lease_until: AwareDatetime | None = None
     round_began_at: AwareDatetime | None = None
     round_seconds: FiniteFloat = 0
+    answered_seconds: FiniteFloat = 0
+    has_met_error: bool = False
     last_tick_at: AwareDatetime | None = None
     resume: ResumePoint | None = None
     failed: tuple[str, ...] = ()
@@ -73,19 +77,23 @@ class PollState:
         return self.lease_until is not None and now < self.lease_until <= now + 2 * LEASE
 
     def effective_interval(self, configured: float) -> float:
-        """A round that takes long leaves the provider in peace twice as long as it took."""
+        """A provider that took long to answer a round is left in peace twice as long as it took."""
         return max(configured, float(math.ceil(ROUND_FACTOR * min(self.round_seconds, LONGEST_ROUND))))
 
     @property
     def has_rest(self) -> bool:
-        """Whether the last tick left something to do: a part of its round, failed requests, or all of it."""
+        """Whether the last tick left something to do: a part of its round, failed requests, or all of it.
+
+        One that has died, or is at it still, has not given its lease back.
+        """
         came_to_nothing = self.last_tick_at is not None and self.round_began_at is None
-        return self.resume is not None or bool(self.failed) or came_to_nothing
+        return self.resume is not None or bool(self.failed) or came_to_nothing or self.lease_until is not None
 
     def next_step(self, now: datetime, interval: float) -> Step | None:
-        """What a tick of this interval has to do now, None: nothing yet.
+        """What a tick of this interval has to do now that nobody is at it, None: nothing yet.
 
-        While rounds are short, one may begin half an interval before its time.
+        A lease that was not given back is a dead tick's, whose round begins anew or goes on. While rounds are short,
+        one may begin half an interval before its time.
         """
         if self.resume is not None and not self._is_broken_off(now):
             return Step.GO_ON
@@ -93,6 +101,7 @@ class PollState:
         early = interval / 2 if effective <= interval else JITTER
         is_due = (
             self.resume is not None
+            or self.lease_until is not None
             or self.round_began_at is None
             or self.round_began_at > now
             or (now - self.round_began_at).total_seconds() + early >= effective
@@ -104,25 +113,32 @@ class PollState:
     def begin(self, step: Step, now: datetime) -> PollState:
         """A tick takes the lease."""
         taken = replace(self, lease_until=now + LEASE, last_tick_at=now)
-        if step is Step.BEGIN:
-            return replace(taken, round_began_at=now, resume=None, failed=())
-        return replace(taken, round_began_at=self._began_without_hold(now)) if step is Step.GO_ON else taken
+        if step is not Step.BEGIN:
+            return taken
+        return replace(taken, round_began_at=now, resume=None, failed=(), answered_seconds=0, has_met_error=False)
 
     def look_from(self, step: Step) -> ResumePoint | None:
         return SinglesCursor(singles=self.failed) if step is Step.RETRY else self.resume
+
+    def failed_before(self, step: Step) -> tuple[str, ...]:
+        """Whom this step has to ask for once more."""
+        return self.failed if step is Step.GO_ON else ()
 
     def end(self, step: Step, result: Refreshed, now: datetime) -> PollState:
         """It gives the lease back, with what it came to."""
         after = replace(self, lease_until=None, fault=PollFault.of(result.error, now) if result.error else None)
         if step is Step.RETRY:
             return replace(after, failed=tuple(sorted(result.unseen)))
+        answered = self.answered_seconds + result.answered_seconds
+        has_met_error = self.has_met_error or result.error is not None
+        after = replace(after, answered_seconds=answered, has_met_error=has_met_error)
+        if has_met_error:
+            after = replace(after, round_seconds=0)
+        elif result.resume is None:
+            after = replace(after, round_seconds=answered)
         if step is Step.BEGIN and result.error and not result.looked_at and result.resume is None:
             return replace(after, round_began_at=None)
-        failed = tuple(dict.fromkeys((*self.failed, *result.failed)))[:KEPT_IDS]
-        after = replace(after, resume=result.resume, failed=failed)
-        if result.resume is not None or self.round_began_at is None:
-            return after
-        return replace(after, round_seconds=(now - self.round_began_at).total_seconds())
+        return replace(after, resume=result.resume, failed=tuple(dict.fromkeys(result.failed))[:KEPT_IDS])
 
     def give_up(self, now: datetime) -> PollState:
         """The tick that found this could not record what it saw: all it had to do is left to the next one."""
@@ -132,13 +148,6 @@ class PollState:
     def _is_broken_off(self, now: datetime) -> bool:
         """Whether a round was left in its midst, because polling was off or nothing was active."""
         return self.last_tick_at is None or abs(now - self.last_tick_at) > RESUMED_WITHIN
-
-    def _began_without_hold(self, now: datetime) -> datetime | None:
-        """The time for which the provider held a round's last tick back is no part of the round."""
-        was_held = self.fault is not None and self.fault.code == ProviderThrottledError.code
-        if not was_held or self.round_began_at is None or self.last_tick_at is None:
-            return self.round_began_at
-        return self.round_began_at + (now - self.last_tick_at)
 
 
 _STATE = TypeAdapter(PollState)

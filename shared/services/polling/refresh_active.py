@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from shared.domain.job import Job
 from shared.domain.metric import Metric
 from shared.domain.observation import Observation, is_too_soon
 from shared.ports import Clock, EventLog, JobStore, Provider, Telemetry
-from shared.services.polling.resume_point import ListCursor, ResumePoint, left_to_do
+from shared.services.polling.resume_point import ListCursor, ResumePoint, SinglesCursor, left_to_do
 from shared.services.polling.walk_round import Round
 from shared.services.polling.write_behind import write_behind
 from shared.services.recording.record_observations import RecordObservations
@@ -29,6 +29,7 @@ class Refreshed:
 
     `observed` are the jobs that are not as the index shows them, by job id. `error` is why some were not looked at,
     `failed` the ids whose own request failed, `resume` where to go on, None when the round has ended.
+    `answered_seconds` is how long the provider took for what it answered.
     """
 
     looked_at: int
@@ -37,6 +38,7 @@ class Refreshed:
     failed: tuple[str, ...] = ()
     resume: ResumePoint | None = None
     error: ProviderError | None = None
+    answered_seconds: float = 0
 
     @property
     def is_complete(self) -> bool:
@@ -59,9 +61,18 @@ class RefreshActive:
     clock: Clock
     telemetry: Telemetry
 
-    def run(self, provider: Provider, *, budget_seconds: float, resume: ResumePoint | None = None) -> Refreshed:
+    def run(
+        self,
+        provider: Provider,
+        *,
+        budget_seconds: float,
+        resume: ResumePoint | None = None,
+        failed: Collection[str] = (),
+    ) -> Refreshed:
         """Look at every active job that `resume` leaves to do (None: at all), until the time is used up.
 
+        At the end of the round those are asked for once more whose own request failed, in this part or in an earlier
+        one (`failed`, external ids).
         No call begins after `budget_seconds`. A failing job or list never stops another; a provider that throttles,
         refuses the token or is down ends the round with what was read recorded (I28, I29). Raises
         StoreUnavailableError when some of it could not be.
@@ -72,10 +83,19 @@ class RefreshActive:
             resume = None
         active = [job for job in self.jobs.active(provider.profile.name) if _is_due(job, now)]
         left = left_to_do(active, resume, kinds)
-        indexed = {RemoteId(job.provider, job.external_id): job for job in left if job.external_id}
-        round_ = Round(provider, self.clock, deadline, {key.external_id: job for key, job in indexed.items()})
+        lists_again = isinstance(resume, SinglesCursor) and resume.have_lists_failed
+        kinds_again = {job.kind for job in left} if lists_again else set()
+        ids_left = {str(job.external_id) for job in left}
+        looked_for = [
+            job for job in active if job.external_id in ids_left or job.external_id in failed or job.kind in kinds_again
+        ]
+        indexed = {RemoteId(job.provider, job.external_id): job for job in looked_for if job.external_id}
+        missing = {key.external_id: job for key, job in indexed.items()}
+        round_ = Round(
+            provider, self.clock, deadline, missing, ids_left, failed=[key for key in failed if key in missing]
+        )
         of = {remote_id: job.job_id for remote_id, job in indexed.items()}
-        shown = {job.job_id: job for job in left}
+        shown = {job.job_id: job for job in looked_for}
         observed: dict[str, Job] = {}
 
         def record(batch: Sequence[Observation]) -> None:
@@ -95,6 +115,7 @@ class RefreshActive:
             failed=tuple(round_.failed),
             resume=round_.resume,
             error=round_.error,
+            answered_seconds=round_.answered_seconds,
         )
 
     def _as_indexed(self, batch: Sequence[Observation], indexed: Mapping[RemoteId, Job]) -> Snapshot | None:

@@ -36,10 +36,14 @@ class ListCursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinglesCursor:
-    """With the external ids `singles`, then with every job whose order comes after `rest_after`."""
+    """With the external ids `singles`, then with every job whose order comes after `rest_after`.
+
+    `have_lists_failed`: a list could not be read, so it is tried again first: with it, all are seen at once.
+    """
 
     singles: tuple[str, ...]
     rest_after: str | None = None
+    have_lists_failed: bool = False
     at: Literal["singles"] = "singles"
 
     def has_passed(self, job: Job) -> bool:
@@ -64,8 +68,9 @@ def order_of(job: Job) -> str:
     return f"{to_iso(job.created_at)}#{job.external_id}"
 
 
-def rest_of(jobs: Sequence[Job]) -> SinglesCursor:
+def rest_of(jobs: Sequence[Job], *, have_lists_failed: bool = False) -> SinglesCursor:
     """The single requests that are left, in their order."""
     kept = jobs[:KEPT_IDS]
     rest_after = order_of(kept[-1]) if len(jobs) > KEPT_IDS else None
-    return SinglesCursor(singles=tuple(str(job.external_id) for job in kept), rest_after=rest_after)
+    singles = tuple(str(job.external_id) for job in kept)
+    return SinglesCursor(singles=singles, rest_after=rest_after, have_lists_failed=have_lists_failed)
