@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from shared.domain.errors import ConfigurationError
 
@@ -28,8 +28,6 @@ _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _LOCAL_ORIGIN = re.compile(r"(https?://)(?:127\.0\.0\.1|localhost|\[::1\])((?::[0-9]+)?)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-Seconds = Annotated[float, Field(ge=0)]
-
 
 class Settings(BaseModel):
     """Field names in upper case are the names of the environment variables.
@@ -37,7 +35,7 @@ class Settings(BaseModel):
     `provider_base_urls` are the other addresses at which providers are reached, by name: `<NAME>_API_BASE_URL`.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     stack: str = "deployed"
     auth_mode: AuthMode = AuthMode.KEY
@@ -62,14 +60,14 @@ class Settings(BaseModel):
 
     provider_base_urls: Mapping[str, str] = {}
     simpletuner_enterprise_config: Path | None = None
-    simpletuner_job_poll_interval: float | None = Field(default=None, ge=5, le=86400)
-    simpletuner_job_retention_days: int = Field(default=90, ge=0)
+    simpletuner_job_poll_interval: float | None = Field(default=None, ge=5, le=86_400)
+    simpletuner_job_retention_days: int = Field(default=90, ge=0, le=36_500)
 
     sse_hold_seconds: float = Field(default=20, ge=0, le=24)
-    sse_max_held: int = Field(default=10, ge=0)
-    sse_connections_per_ip: int = Field(default=5, ge=1)
-    sockets_per_user: int = Field(default=20, ge=1)
-    progress_max_age_seconds: Seconds = 5
+    sse_max_held: int = Field(default=10, ge=0, le=1_000)
+    sse_connections_per_ip: int = Field(default=5, ge=1, le=1_000)
+    sockets_per_user: int = Field(default=20, ge=1, le=10_000)
+    progress_max_age_seconds: float = Field(default=5, ge=0, le=3_600)
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -125,8 +123,19 @@ class Settings(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             first = error.errors()[0]
-            name = str(first["loc"][0]).upper()
-            raise ConfigurationError(f"The environment variable {name} is wrong: {first['msg']}.") from None
+            name = str(first["loc"][0])
+            what = _range_of(cls.model_fields[name]) or first["msg"]
+            raise ConfigurationError(f"The environment variable {name.upper()} is wrong: {what}.") from None
+
+
+def _range_of(field: FieldInfo) -> str | None:
+    """What a number must be; None for what is none."""
+    least = next((bound.ge for bound in field.metadata if hasattr(bound, "ge")), None)
+    most = next((bound.le for bound in field.metadata if hasattr(bound, "le")), None)
+    if least is None or most is None:
+        return None
+    kind = "whole number" if field.annotation is int else "number"
+    return f"it must be a {kind} from {least:,} to {most:,}"
 
 
 def origin_of(address: str) -> str:

@@ -22,7 +22,7 @@ from shared.domain.job import (
     Transition,
     to_money,
 )
-from shared.domain.pricing import Hardware
+from shared.domain.pricing import MAX_BILLED_SECONDS, MAX_BILLED_USD, Hardware, amount_told
 
 MISSES_UNTIL_LOST = 3
 MISS_SPACING = timedelta(seconds=60)
@@ -197,7 +197,7 @@ def _with_facts(job: Job, seen: Observation, our_webhook_url: str | None) -> Job
         changed = replace(
             changed,
             completed_at=_earliest(job.completed_at, seen.completed_at),
-            billed_seconds=_largest(job.billed_seconds, seen.billed_seconds),
+            billed_seconds=_largest(job.billed_seconds, amount_told(seen.billed_seconds, MAX_BILLED_SECONDS)),
             error_message=job.error_message or shortened(seen.error, MAX_ERROR_LENGTH),
             provider_status=job.provider_status if job.status.is_terminal else seen.provider_status,
         )
@@ -231,9 +231,11 @@ def _with_final_cost(job: Job, seen: Observation, *, shown: Decimal | None) -> J
     Until there is one it is estimated: start to end × price, and where no end that can be is known, what it was
     `shown` to have cost so far (I46). A figure takes an estimate's place, a lower one, too.
     """
-    by_time = None if job.billed_seconds is None else max(Decimal(0), job.billed_seconds) * job.price_per_second
+    by_time = None if job.billed_seconds is None else job.billed_seconds * job.price_per_second
     stored = None if job.is_cost_estimated else job.cost_usd
-    billed = [to_money(cost) for cost in (by_time, seen.billed_usd, stored) if cost is not None]
+    billed = [
+        to_money(cost) for cost in (by_time, amount_told(seen.billed_usd, MAX_BILLED_USD), stored) if cost is not None
+    ]
     if billed:
         return replace(job, cost_usd=max(billed), is_cost_estimated=False)
     has_end = job.started_at is not None and job.completed_at is not None and job.completed_at > job.started_at

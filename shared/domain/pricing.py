@@ -1,9 +1,34 @@
-"""Hardware and its price, as a provider's profile lists it."""
+"""Hardware and its price, as a provider's profile lists it, and the amounts that every store can hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+MILLIONTH = Decimal("0.000001")
+"""Dollars and seconds are kept in millionths."""
+MAX_PRICE_PER_SECOND = Decimal(10)
+MAX_LIMIT_USD = Decimal(1_000_000)
+MAX_BILLED_USD = Decimal(1_000_000_000)
+MAX_BILLED_SECONDS = Decimal(366 * 24 * 3600)
+
+
+def amount_told(value: Decimal | None, most: Decimal) -> Decimal | None:
+    """What a provider told, in millionths; one below 0 counts as 0. None for no number, and for one beyond `most`."""
+    if value is None or not value.is_finite() or value > most:
+        return None
+    return max(value, Decimal(0)).quantize(MILLIONTH, ROUND_HALF_UP)
+
+
+def amount_set(value: object, most: Decimal) -> Decimal | None:
+    """What a person has set, in millionths: 0, or from MILLIONTH to `most`; None for anything else."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    if number == 0:
+        return Decimal(0)
+    return number.quantize(MILLIONTH, ROUND_HALF_UP) if number.is_finite() and MILLIONTH <= number <= most else None
 
 
 @dataclass(frozen=True, slots=True)

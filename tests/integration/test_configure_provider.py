@@ -133,7 +133,7 @@ def test_an_empty_list_or_object_clears_what_is_one(system: System) -> None:
     ("values", "sentence"),
     [
         ({"webhook_require_signature": "perhaps"}, "webhook_require_signature is either true or false."),
-        ({"cost_limit_amount": -1}, "cost_limit_amount is a number from 0 to 1,000,000."),
+        ({"cost_limit_amount": -1}, "cost_limit_amount is 0, or a number from 0.000001 to 1,000,000."),
         ({"sync_models": ["a b"]}, "Each of sync_models must look like owner/name."),
         ({"nonsense": 1}, "There is no setting nonsense; known are: cost_limit_action, "),
         ({"sync_models": 5}, "sync_models is a list of at most 100 entries, or one text with commas."),
@@ -141,7 +141,10 @@ def test_an_empty_list_or_object_clears_what_is_one(system: System) -> None:
             {"hardware_info": {"H 100": {}}},
             "hardware_info must look like {id: {name, cost_per_second}}, each id of small ",
         ),
-        ({"hardware_info": {"h100": {"cost_per_second": 11}}}, "hardware_info.h100.cost_per_second is a number from 0"),
+        (
+            {"hardware_info": {"h100": {"cost_per_second": 11}}},
+            "hardware_info.h100.cost_per_second is 0, or a number from 0.000001 to 10.",
+        ),
         ({"hardware_info": {"h100": 5}}, "hardware_info.h100 must look like {name, cost_per_second}."),
         ({"hardware_profile": "tpu"}, "hardware_profile is one of: "),
         ({"s3_delivery": {"region": "eu-central-1"}}, "s3_delivery.bucket is missing."),
@@ -153,10 +156,18 @@ def test_a_refusal_names_the_setting_and_what_it_takes(system: System, values: o
     assert put(system, values).json()["detail"].startswith(sentence)
 
 
-def test_what_is_less_than_a_millionth_of_a_dollar_is_nothing(system: System) -> None:
-    price = {"tpu": {"name": None, "cost_per_second": 1e-320}}
-    config = put(system, {"hardware_info": price, "cost_limit_amount": "1e-200"}).json()["config"]
-    assert (config["hardware_info"]["tpu"], config["cost_limit_amount"]) == ({"cost_per_second": 0}, 0)
+@pytest.mark.parametrize("given", [1e-320, "1e-200", 1e-7, -1e-320, 10.0000001])
+def test_a_price_that_would_be_rounded_to_nothing_or_into_the_range_is_refused(system: System, given: object) -> None:
+    price = {"h100": {"name": None, "cost_per_second": given}}
+    answer = put(system, {"hardware_info": price})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "hardware_info.h100.cost_per_second is 0, or a number from 0.000001 to 10."
+
+
+@pytest.mark.parametrize(("given", "kept"), [(0, 0), (-0.0, 0), ("0", 0), (1e-6, 1e-6), (0.00012345678, 0.000123)])
+def test_a_price_is_kept_in_millionths(system: System, given: object, kept: float) -> None:
+    config = put(system, {"hardware_info": {"tpu": {"cost_per_second": given}}}).json()["config"]
+    assert str(config["hardware_info"]["tpu"]["cost_per_second"]) == str(float(kept))
 
 
 def test_a_change_counts_at_once_for_what_reads_it(system: System) -> None:

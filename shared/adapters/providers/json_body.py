@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from shared.domain.errors import ProviderAnswerInvalidError
+from shared.domain.pricing import amount_told
 from shared.domain.provider_profile import ProviderProfile
 
 MAX_DEPTH = 32
@@ -86,8 +87,7 @@ def amount(value: object, most: Decimal) -> Decimal | None:
     """A number of six decimals from 0 to `most`, so that the store takes it; negative ones count as 0."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
-    number = Decimal(value)
-    return max(number, Decimal(0)).quantize(Decimal("0.000001")) if number.is_finite() and number <= most else None
+    return amount_told(Decimal(value), most)
 
 
 def moment(value: object) -> datetime | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from shared.domain.cost_limit import PERIOD_DAYS, CostLimit
+from shared.domain.pricing import MAX_LIMIT_USD, amount_set
 from shared.services.costs.read_metrics import ReadMetrics
 from shared.services.providers.provider_settings import ProviderSettings
 
@@ -19,7 +20,7 @@ class CheckCostLimit:
         """A limit without an amount is none."""
         config = self.provider_settings.of(provider)
         period, action = str(config.get("cost_limit_period", "monthly")), str(config.get("cost_limit_action", "warn"))
-        amount = Decimal(str(config.get("cost_limit_amount", 0)))
+        amount = amount_set(config.get("cost_limit_amount"), MAX_LIMIT_USD) or Decimal(0)
         if config.get("cost_limit_enabled") is not True or amount <= 0:
             return CostLimit(False, amount, period, action, message="No spending limit is set.")
         spent = self.read_metrics.spent(provider, PERIOD_DAYS[period])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from ipaddress import ip_network
 from itertools import takewhile
 from typing import Annotated, Any, Self
@@ -26,9 +27,8 @@ from pydantic_core import PydanticCustomError
 from shared.domain.cost_limit import ACTIONS, PERIOD_DAYS
 from shared.domain.errors import InvalidRequestError
 from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH
+from shared.domain.pricing import MAX_LIMIT_USD, MAX_PRICE_PER_SECOND, MILLIONTH, amount_set
 
-MAX_AMOUNT = 1_000_000
-MAX_PRICE_PER_SECOND = 10
 MAX_ENTRIES = 100
 _REFUSED = "refused"
 _TELLABLE = re.compile(r"\w{1,40}", re.ASCII)
@@ -62,9 +62,10 @@ def _like(form: str, pattern: str) -> WrapValidator:
     return _takes(f"must look like {form}", lambda value: re.fullmatch(pattern, value, re.ASCII) is not None)
 
 
-def _number(highest: int) -> WrapValidator:
-    """NaN is in no range."""
-    return _takes(f"is a number from 0 to {highest:,}", lambda value: 0 <= value <= highest)
+def _amount(most: Decimal) -> WrapValidator:
+    """What would be rounded to nothing is refused: a price of 0 is to be meant."""
+    what = f"is 0, or a number from {MILLIONTH} to {most:,}"
+    return _takes(what, lambda value: amount_set(value, most) is not None)
 
 
 def _one_of(words: tuple[str, ...]) -> WrapValidator:
@@ -93,8 +94,7 @@ def _entries(value: object) -> object:
 
 
 Flag = Annotated[bool, _takes("is either true or false")]
-Dollars = Annotated[float, BeforeValidator(_no_flag), AfterValidator(lambda dollars: round(dollars, 6))]
-"""Kept to a millionth, as costs are."""
+Dollars = Annotated[float, BeforeValidator(_no_flag)]
 WebAddress = Annotated[
     str,
     _takes(
@@ -113,6 +113,7 @@ Version = Annotated[str, _like("owner/name:<64 hexadecimal digits>", r"(?:[\w.-]
 HardwareId = Annotated[
     str, _like("{id: {name, cost_per_second}}, each id of small letters, digits and -", r"[a-z0-9][a-z0-9-]{0,39}")
 ]
+_IN_MILLIONTHS = AfterValidator(lambda dollars: round(abs(dollars), 6))
 _LIST = (
     Field(max_length=MAX_ENTRIES),
     BeforeValidator(_entries),
@@ -133,7 +134,7 @@ class _Part(BaseModel):
 
 class HardwareInfo(_Part):
     name: Annotated[str, _text(MAX_NAME_LENGTH)] | None = None
-    cost_per_second: Annotated[Dollars, _number(MAX_PRICE_PER_SECOND)] | None = None
+    cost_per_second: Annotated[Dollars, _amount(MAX_PRICE_PER_SECOND), _IN_MILLIONTHS] | None = None
 
 
 class S3Delivery(_Part):
@@ -165,7 +166,7 @@ class ConfigChanges(_Part):
 
     webhook_url: WebAddress | None = None
     cost_limit_enabled: Flag | None = None
-    cost_limit_amount: Annotated[Dollars, _number(MAX_AMOUNT)] | None = None
+    cost_limit_amount: Annotated[Dollars, _amount(MAX_LIMIT_USD), _IN_MILLIONTHS] | None = None
     cost_limit_period: Annotated[str, _one_of(tuple(PERIOD_DAYS))] | None = None
     cost_limit_action: Annotated[str, _one_of(ACTIONS)] | None = None
     hardware_profile: Annotated[str, _text(MAX_NAME_LENGTH)] | None = None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
 
 from shared.domain import state_keys
-from shared.domain.pricing import Hardware
+from shared.domain.pricing import MAX_PRICE_PER_SECOND, Hardware, amount_set
 from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Clock, StateStore
 
@@ -62,14 +61,15 @@ class ProviderSettings:
 
 
 def _priced(hardware: Hardware, overrides: object) -> Hardware:
-    """With the price and name that the config's `hardware_info{id:{name, cost_per_second}}` gives it."""
+    """With the price and name that the config's `hardware_info{id:{name, cost_per_second}}` gives it.
+
+    A stored price that no store of jobs could hold, an earlier version's, is passed over.
+    """
     given = overrides.get(hardware.id) if isinstance(overrides, Mapping) else None
     if not isinstance(given, Mapping):
         return hardware
-    try:
-        price = Decimal(str(given.get("cost_per_second", hardware.price_per_second)))
-    except InvalidOperation:
-        return hardware
+    price = amount_set(given.get("cost_per_second"), MAX_PRICE_PER_SECOND)
     name = given.get("name")
     label = name if isinstance(name, str) and name else hardware.label
-    return replace(hardware, price_per_second=price, label=label, hardware_type=label)
+    price_per_second = hardware.price_per_second if price is None else price
+    return replace(hardware, price_per_second=price_per_second, label=label, hardware_type=label)

@@ -17,9 +17,9 @@ from shared.adapters.providers.texts import log_tail, one_line, plain_text, whol
 from shared.domain.errors import ProviderAnswerInvalidError
 from shared.domain.job import MAX_NAME_LENGTH, MAX_URL_LENGTH, JobStatus
 from shared.domain.observation import LastLook, Look, Observation, ObservationPage
+from shared.domain.pricing import MAX_BILLED_SECONDS
 
 MAX_ERROR_CHARACTERS = 20_000
-MAX_PREDICT_SECONDS = Decimal(366 * 24 * 3600)
 
 STATUSES: Mapping[str, JobStatus] = {
     "starting": JobStatus.QUEUED,
@@ -210,7 +210,7 @@ def _next_query(value: object, list_url: str) -> str | None:
 def _billed_seconds(body: Mapping[str, object]) -> Decimal | None:
     """The time that it ran for; what was `aborted` before it began is not charged."""
     metrics = body.get("metrics")
-    measured = amount(metrics.get("predict_time"), MAX_PREDICT_SECONDS) if isinstance(metrics, dict) else None
+    measured = amount(metrics.get("predict_time"), MAX_BILLED_SECONDS) if isinstance(metrics, dict) else None
     is_free = body.get("status") == "aborted" and moment(body.get("started_at")) is None
     return Decimal(0) if measured is None and is_free else measured
 
