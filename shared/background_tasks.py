@@ -27,10 +27,10 @@ class BackgroundTaskManager:
         return overall(parts.use(DecidePolling).run(parts.providers).values())
 
     async def start(self) -> None:
-        await asyncio.to_thread(wiring().use(DecidePolling).prefer, True)
+        await asyncio.to_thread(wiring().use(DecidePolling).start)
 
     async def stop(self) -> None:
-        await asyncio.to_thread(wiring().use(DecidePolling).prefer, False)
+        await asyncio.to_thread(wiring().use(DecidePolling).stop)
 
 
 @cache
@@ -40,10 +40,13 @@ def get_task_manager() -> BackgroundTaskManager:
 
 
 async def start_background_tasks() -> None:
-    """Prefer polling. `enabled: false` in simpletuner-enterprise.yaml still wins."""
+    """Prefer polling until the stop. `enabled: false` in simpletuner-enterprise.yaml still wins."""
     await get_task_manager().start()
 
 
 async def stop_background_tasks() -> None:
-    """Prefer no polling. `enabled: true` in simpletuner-enterprise.yaml still wins."""
+    """Give back the preference that was there before the start, also when the program that started was killed since.
+
+    Without a start there is nothing to give back, and nothing changes; so a second stop does no harm.
+    """
     await get_task_manager().stop()

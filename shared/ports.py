@@ -225,7 +225,7 @@ class Sender(Protocol):
 class WebhookProbe(Protocol):
     """One bounded request to an address of our own, of which nothing but the status is told (T6)."""
 
-    def status_of(self, url: str, method: str) -> int:
+    def status_of(self, url: str) -> int:
         """Raises ProbeRefusedError (not an address to contact), ProbeUnansweredError."""
 
 

@@ -213,6 +213,7 @@ class Wiring:
         connection = Connection(
             base_url=self.settings.provider_base_urls.get(profile.name, profile.api_base_url),
             token=lambda: self.secrets.get(profile.token_secret),
+            newest_token=lambda: self.secrets.get(profile.token_secret, fresh=True),
             clock=self.clock,
             correlation_id=correlation_id,
         )

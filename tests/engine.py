@@ -12,7 +12,6 @@ from shared.domain import state_keys
 from shared.domain.job import Job, JobStatus
 from shared.enterprise_config import EnterpriseConfig
 from shared.services.polling.decide_polling import DecidePolling
-from shared.services.providers.provider_settings import ProviderSettings
 from tests.fakes import FakeQueue
 from tests.system import System, a_system
 
@@ -32,7 +31,6 @@ class Engine:
         """Store these in the provider's settings."""
         state, now = self.system.stores.state, self.system.clock.now()
         state.put(state_keys.provider_config("replicate"), values, now=now)
-        self.system.wiring.use(ProviderSettings).forget("replicate")
 
     def enterprise(self, **values: Any) -> None:
         """Let simpletuner-enterprise.yaml say this from now on."""

@@ -81,7 +81,7 @@ def forget_token(provider: str, caller: Admin) -> TokenForgotten:
 
 
 def _provider(profile: ProviderProfile) -> ProviderObject:
-    settings = wiring().use(ProviderSettings)
+    settings = wiring().use(ProviderSettings).of_one_moment()
     chosen = settings.hardware(profile.name)
     return {
         "id": profile.name,

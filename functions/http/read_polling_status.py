@@ -32,7 +32,7 @@ def read_polling_status() -> PollingStatus:
     """For all providers together, and in `providers` for each by itself; see docs/contract.md."""
     parts = wiring()
     now = parts.clock.now()
-    decisions = parts.use(DecidePolling).run(parts.providers, fresh=True)
+    decisions = parts.use(DecidePolling).run(parts.providers)
     states = {name: read_poll_state(parts.state, name, now=now) for name in decisions}
     together = overall(decisions.values())
     providers = [_told(name, decision, states[name], now) for name, decision in decisions.items()]
@@ -73,7 +73,7 @@ def set_polling(setting: PollingSetting, caller: Admin) -> PollingSet:
     """Store the preference; `is_active` tells what that comes to, `reason` why (the yaml's word wins)."""
     parts = wiring()
     parts.use(DecidePolling).prefer(setting.enabled)
-    decision = overall(parts.use(DecidePolling).run(parts.providers, fresh=True).values())
+    decision = overall(parts.use(DecidePolling).run(parts.providers).values())
     return {"is_active": decision.is_active, "enabled": setting.enabled, "reason": decision.reason}
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from functions.http._answers import TokenCheck
 from functions.http._app import HttpHandler
 from shared.domain.errors import ProviderError, UnknownProviderError
-from shared.services.providers.provider_named import provider_named
+from shared.services.providers.keep_token import KeepToken
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -18,7 +18,7 @@ router = APIRouter()
 def validate_provider(provider: str) -> TokenCheck:
     """Always 200 with `valid, username, user_info{username, name}, error`: the answer is what is wrong."""
     try:
-        account = provider_named(wiring().providers, provider).account()
+        account = wiring().use(KeepToken).check(provider)
     except (ProviderError, UnknownProviderError) as error:
         return {"valid": False, "username": None, "user_info": None, "error": error.detail}
     return {

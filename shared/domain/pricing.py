@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
@@ -30,6 +32,8 @@ def amount_set(value: object, most: Decimal) -> Decimal | None:
         return Decimal(0)
     return number.quantize(MILLIONTH, ROUND_HALF_UP) if number.is_finite() and MILLIONTH <= number <= most else None
 
+_NAMED = re.compile(r"(?:(?:simpletuner/)?advanced-trainer-)?(?:([1-9])-?x-?)?([a-z][a-z0-9]*?)(?:-?x-?([1-9]))?")
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
@@ -47,3 +51,15 @@ class Hardware:
     @property
     def price_per_hour(self) -> Decimal:
         return self.price_per_second * 3600
+
+
+def hardware_named(choices: Mapping[str, Hardware], given: str) -> Hardware | None:
+    """One of `choices` by the forms that clients know: `h100-x4`, `H100_X4`, `4xh100`, `4x H100`, a trainer's name."""
+    if given in choices:
+        return choices[given]
+    name = re.sub(r"[\s_]+", "-", given.strip().lower())
+    found = _NAMED.fullmatch(name[:120])
+    if found is None or (found[1] and found[3]):
+        return choices.get(name)
+    count = found[1] or found[3] or "1"
+    return choices.get(found[2] if count == "1" else f"{found[2]}-x{count}") or choices.get(name)

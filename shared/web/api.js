@@ -187,7 +187,7 @@ export const forgetToken = (provider) => request("DELETE", providerPath(provider
  * @returns {Promise<types.WebhookProbe>}
  */
 export const probeWebhook = (provider, url) =>
-  request("POST", "api/cloud/webhook/test", { webhook_url: url, provider, method: "POST" });
+  request("POST", "api/cloud/webhook/test", { webhook_url: url, provider, method: "direct" });
 
 /** @returns {Promise<types.Who>} */
 export const readMe = () => request("GET", "api/auth/me");

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from functions.http import configure_provider
 from shared.config import AuthMode
+from shared.domain import state_keys
 from shared.domain.errors import ProviderTokenRejectedError, ProviderUnavailableError
 from shared.services.providers.configure_provider import ConfigureProvider
 from shared.services.providers.provider_settings import ProviderSettings
@@ -119,6 +120,82 @@ def test_a_value_is_set_kept_and_cleared(system: System) -> None:
         assert "webhook_url" not in config
     assert "cost_limit_amount" in config
     assert "cost_limit_amount" not in put(system, {"cost_limit_amount": None}).json()["config"]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://example.com", "https://example.com/api/webhooks/replicate"),
+        ("https://example.com/", "https://example.com/api/webhooks/replicate"),
+        ("https://example.com//", "https://example.com/api/webhooks/replicate"),
+        ("https://example.com?a=//b", "https://example.com/api/webhooks/replicate?a=//b"),
+        ("https://example.com//api//webhooks///replicate", "https://example.com/api/webhooks/replicate"),
+        ("https://example.com/prod/", "https://example.com/prod/"),
+        ("http://127.0.0.1:8001//api/cloud/webhook/replicate", "http://127.0.0.1:8001/api/cloud/webhook/replicate"),
+    ],
+)
+def test_a_base_address_is_shown_and_used_as_the_whole_one(system: System, given: str, shown: str) -> None:
+    assert put(system, {"webhook_url": given}).json()["config"]["webhook_url"] == shown
+    assert client_of(system).get(CONFIG).json()["config"]["webhook_url"] == shown
+    assert system.wiring.use(ProviderSettings).webhook_url("replicate") == shown
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("h100_x4", "h100-x4"),
+        ("H100-X4", "h100-x4"),
+        ("4xh100", "h100-x4"),
+        ("4x H100", "h100-x4"),
+        ("h100x4", "h100-x4"),
+        ("1xh100", "h100"),
+        ("h100-x1", "h100"),
+        ("L40S", "l40s"),
+        ("8x_L40S", "l40s-x8"),
+        ("advanced-trainer-l40s-x2", "l40s-x2"),
+        ("simpletuner/advanced-trainer-h100", "h100"),
+    ],
+)
+def test_hardware_is_known_by_every_form_that_clients_send(system: System, given: str, kept: str) -> None:
+    assert put(system, {"hardware_profile": given}).json()["config"]["hardware_profile"] == kept
+    (provider,) = client_of(system).get("/api/cloud/providers").json()["providers"]
+    assert provider["hardware_profile"] == kept
+    assert kept in [profile["id"] for profile in provider["hardware_profiles"]]
+
+
+@pytest.mark.parametrize("given", ["h100-x3", "4xh100-x4", "x4", "h100-x", "0xh100", "tpu", "a" * 120, "h100-x44"])
+def test_unknown_hardware_is_refused_with_what_there_is(system: System, given: str) -> None:
+    answer = put(system, {"hardware_profile": given})
+    assert answer.status_code == 400
+    assert "h100-x4" in answer.json()["detail"]
+
+
+def test_what_another_process_has_saved_counts_at_once(system: System) -> None:
+    """Nothing of a provider's settings, nor whether it has a token, is remembered from one request to the next."""
+    client, settings = client_of(system), system.wiring.use(ProviderSettings)
+    assert settings.webhook_url("replicate") is None
+    assert client.get("/api/cloud/providers").json()["providers"][0]["configured"] is False
+    values = {"webhook_url": "https://example.com/hook", "hardware_info": {"h100": {"cost_per_second": 1}}}
+    now = system.clock.now()
+    system.stores.state.put(state_keys.provider_config("replicate"), values, now=now)
+    system.secrets.values["replicate_api_token"] = CANARY
+    assert settings.webhook_url("replicate") == "https://example.com/hook"
+    assert settings.hardware("replicate").price_per_second == 1
+    (provider,) = client.get("/api/cloud/providers").json()["providers"]
+    assert (provider["configured"], provider["cost_per_hour"]) == (True, 3600)
+    del system.secrets.values["replicate_api_token"]
+    assert client.get("/api/cloud/providers").json()["providers"][0]["configured"] is False
+
+
+def test_settings_of_one_moment_are_read_once(system: System) -> None:
+    settings = system.wiring.use(ProviderSettings).of_one_moment()
+    system.stores.reset_usage()
+    for _ in range(3):
+        settings.hardware("replicate")
+        settings.webhook_url("replicate")
+    assert system.stores.usage["state.get"].calls == 1
+    client_of(system).get("/api/cloud/providers")
+    assert system.stores.usage["state.get"].calls == 2
 
 
 def test_an_empty_list_or_object_clears_what_is_one(system: System) -> None:

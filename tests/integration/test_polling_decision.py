@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +20,14 @@ from shared.background_tasks import get_task_manager, start_background_tasks, st
 from shared.domain import state_keys
 from shared.domain.errors import ProviderUnavailableError
 from shared.services.health.check_health import CheckHealth
+from shared.services.polling.decide_polling import DecidePolling
 from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.record_observations import RecordObservations
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 from tests.fakes import FakeProvider
 
+ROOT = Path(__file__).resolve().parents[2]
+COMPAT = ROOT / "shared" / "compat"
 STATUS, SETTING = "/api/cloud/polling/status", "/api/cloud/polling/setting"
 
 
@@ -176,3 +183,80 @@ def test_simpletuners_names_set_the_preference(engine: Engine) -> None:
         assert not is_running()
     engine.enterprise(polling_enabled=True)
     assert is_running()
+
+
+@pytest.mark.parametrize("before", [None, True, False])
+@pytest.mark.parametrize(
+    ("steps", "after"),
+    [
+        ("start stop", "before"),
+        ("stop", "before"),
+        ("start start stop", "before"),
+        ("start stop stop", "before"),
+        ("start kill start stop", "before"),
+        ("start kill stop", "before"),
+        ("start stop start", "started"),
+        ("start kill", "started"),
+        ("start wish stop", "wish"),
+    ],
+)
+def test_a_stop_gives_back_what_was_preferred_before_the_start(
+    engine: Engine, before: bool | None, steps: str, after: str
+) -> None:
+    acts: dict[str, Callable[[DecidePolling], object]] = {
+        "start": DecidePolling.start,
+        "stop": DecidePolling.stop,
+        "kill": lambda _: engine.system.start_another_process(),
+        "wish": lambda polling: polling.prefer(False),
+    }
+    if before is not None:
+        engine.polling.prefer(before)
+    for step in steps.split():
+        acts[step](engine.polling)
+    assert engine.polling.preference() is {"before": before, "started": True, "wish": False}[after]
+
+
+SNIPPET = """
+from simpletuner.simpletuner_sdk.server.services.cloud.background_tasks import (
+    get_task_manager,
+    start_background_tasks,
+    stop_background_tasks,
+)
+
+# Get the manager
+manager = get_task_manager()
+
+# Check if running
+if manager._running:
+    print("Background tasks are active")
+
+# Manual start/stop (usually handled by app lifespan)
+await start_background_tasks()
+await stop_background_tasks()
+"""
+"""As SimpleTuner's page prints it."""
+
+RUN_SNIPPET = """
+import ast, asyncio, sys
+from tests.system import a_system
+sys.path.append(sys.argv[1])
+with a_system():
+    coroutine = eval(compile(sys.stdin.read(), "snippet", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
+    asyncio.run(coroutine)
+"""
+
+
+def test_simpletuners_own_snippet_runs_as_printed_and_an_installed_simpletuner_goes_first(tmp_path: Path) -> None:
+    run = partial(subprocess.run, check=False, capture_output=True, text=True)
+    done = run([sys.executable, "-c", RUN_SNIPPET, str(COMPAT)], input=SNIPPET, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, "Background tasks are active\n"), done.stderr
+
+    installed = tmp_path / "simpletuner"
+    installed.mkdir()
+    (installed / "__init__.py").write_text("print('the installed one')")
+    look = f"import sys; sys.path[:0] = [{str(COMPAT)!r}, {str(tmp_path)!r}]; import simpletuner"
+    assert run([sys.executable, "-c", look]).stdout == "the installed one\n"
+    address = "simpletuner.simpletuner_sdk.server.services.cloud.background_tasks"
+    look = f"import sys; sys.path.append({str(COMPAT)!r}); import {address}"
+    far_away = run([sys.executable, "-c", look], cwd=tmp_path.parent)
+    assert far_away.returncode == 0, far_away.stderr

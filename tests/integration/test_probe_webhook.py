@@ -70,6 +70,10 @@ def test_the_configured_address_is_reached_at_its_pinned_address(world: World, p
     [
         "https://jobs.example.com/api/webhooks/replicate/",
         "https://jobs.example.com/other",
+        "https://jobs.example.com/api/cloud/webhook/replicate/api/cloud/webhook/replicate",
+        "https://jobs.example.com/api/cloud/webhook/elsewhere",
+        "https://evil.example/api/cloud/webhook/replicate",
+        "https://evil.example",
         "https://jobs.example.com@evil.example/api/webhooks/replicate",
         "https://evil.example/?https://jobs.example.com/api/webhooks/replicate",
         "https://jobs.example.com\\@evil.example/api/webhooks/replicate",
@@ -179,13 +183,48 @@ def test_an_unknown_host_is_told(world: World) -> None:
     assert world.test()["success"] is False
 
 
-@pytest.mark.parametrize("method", ["DELETE", "CONNECT", "GET / HTTP/1.1"])
-def test_only_harmless_methods_are_used(world: World, method: str) -> None:
-    if len(method) <= 10:
-        assert world.test(method=method)["success"] is False
-    else:
-        assert world.client.post("/api/webhooks/test", json={"method": method}).status_code == 422
+@pytest.mark.parametrize("method", ["direct", "replicate_cog", "POST", "DELETE", None])
+def test_every_method_is_echoed_and_is_one_post(world: World, method: str | None) -> None:
+    result = world.test(method=method)
+    assert (result["success"], result["method"]) == (True, method or "direct")
+    assert [request.method for request in world.transport.requests] == ["POST"]
+
+
+@pytest.mark.parametrize("method", ["GET / HTTP/1.1", "a" * 41, "", "\u202edirect", "direct\n"])
+def test_a_method_that_is_no_word_is_422(world: World, method: str) -> None:
+    assert world.client.post("/api/webhooks/test", json={"method": method}).status_code == 422
     assert world.transport.requests == []
+
+
+@pytest.mark.parametrize(
+    "base", ["https://jobs.example.com", "https://jobs.example.com/", "https://jobs.example.com//"]
+)
+@pytest.mark.parametrize(
+    ("given", "reached"),
+    [
+        (None, WEBHOOK_URL),
+        (WEBHOOK_URL, WEBHOOK_URL),
+        ("https://jobs.example.com", WEBHOOK_URL),
+        ("https://jobs.example.com//api//webhooks/replicate", WEBHOOK_URL),
+        (
+            "https://jobs.example.com/api/cloud/webhook/replicate",
+            "https://jobs.example.com/api/cloud/webhook/replicate",
+        ),
+        (f"{WEBHOOK_URL}/api/cloud/webhook/replicate", WEBHOOK_URL),
+    ],
+)
+def test_a_base_address_is_tested_by_either_of_our_paths(
+    world: World, base: str, given: str | None, reached: str
+) -> None:
+    world.engine.configure(webhook_url=base)
+    assert world.test(webhook_url=given, method="direct")["success"] is True
+    assert world.transport.urls == [reached]
+
+
+def test_an_address_of_another_path_is_tested_by_simpletuners_path_behind_it(world: World) -> None:
+    world.engine.configure(webhook_url="https://jobs.example.com/hook")
+    assert world.test(webhook_url="https://jobs.example.com/hook/api/cloud/webhook/replicate")["success"] is True
+    assert world.transport.urls == ["https://jobs.example.com/hook"]
 
 
 def test_without_a_body_the_configured_address_is_tested(world: World) -> None:

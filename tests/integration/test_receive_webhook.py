@@ -23,7 +23,6 @@ from shared.domain.job import JobStatus
 from shared.services.jobs.delete_job import DeleteJob
 from shared.services.logs.read_progress import ReadProgress
 from shared.services.logs.stored_texts import PROGRESS, StoredTexts
-from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording.commit_changes import OWN_TRIES
 from shared.services.recording.commit_queued import CommitQueued
 from shared.services.webhooks.receive_webhook import Delivery, Received, ReceiveWebhook
@@ -417,12 +416,9 @@ def test_once_the_secret_is_known_a_webhook_costs_no_provider_call_and_three_req
     assert engine.system.provider.calls.total() == 0
 
 
-@pytest.mark.parametrize("is_cold", [False, True])
-def test_a_first_webhook_of_a_bound_job_costs_three_requests(engine: Engine, is_cold: bool) -> None:
+def test_a_first_webhook_of_a_bound_job_costs_three_requests(engine: Engine) -> None:
     deliver(engine, prediction("starting", id="zzzzzzzz9999"), webhook_id="msg_0")
     engine.system.stores.put_job("ourjob12", a_job("ourjob12", JobStatus.PENDING, external_id=JOB, version=1))
-    if is_cold:
-        engine.system.wiring.use(ProviderSettings).forget("replicate")
     engine.system.stores.reset_usage()
     answer = deliver(engine, prediction("processing"), query="job=ourjob12")
     assert answer["json"]["job_id"] == "ourjob12"

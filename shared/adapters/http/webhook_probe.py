@@ -34,15 +34,15 @@ class HttpWebhookProbe:
         self._http = BoundedHttp(clock=clock, limits=HttpLimits(call_seconds=TIMEOUT_SECONDS), transport=transport)
         self._resolve = resolve
 
-    def status_of(self, url: str, method: str) -> int:
+    def status_of(self, url: str) -> int:
         """The HTTP status. Raises ProbeRefusedError (this address is none to contact), ProbeUnansweredError."""
         parts = _checked(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         request = Request(
-            method=method,
+            method="POST",
             url=url,
             headers={"Content-Type": "application/json", "User-Agent": "simpletuner-cloud-test"},
-            body=b"{}" if method == "POST" else None,
+            body=b"{}",
             address=self._address(str(parts.hostname), port, is_local=parts.scheme == "http"),
         )
         deadline = self._clock.monotonic() + TIMEOUT_SECONDS

@@ -29,6 +29,8 @@ from shared.ports import Clock
 DEFAULT_RETRY_AFTER = 5.0
 """The shortest interval of polling: nothing that the provider did not tell keeps the poller away for longer (I9)."""
 MAX_RETRY_AFTER = 900.0
+REFUSED = 401
+"""What an answer to a token that counts no more says; nothing was done then, so another may be tried."""
 
 _PAUSE_BEFORE_REPEAT = 0.25
 _HEADER_TOKEN = re.compile(r"[!-~]{1,512}", re.ASCII)
@@ -49,11 +51,15 @@ ReadProblem = Callable[[Mapping[str, object], str], Problem]
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """How a provider is reached. `token` is asked for at each call; `transport` None: real connections."""
+    """How a provider is reached. `token` is asked for at each call; `transport` None: real connections.
+
+    `newest_token` is asked for where that one is missing or refused: another process may have stored one since.
+    """
 
     base_url: str
     token: Callable[[], str | None]
     clock: Clock
+    newest_token: Callable[[], str | None] = lambda: None
     correlation_id: Callable[[], str | None] = lambda: None
     limits: HttpLimits | None = None
     transport: Transport | None = None
@@ -83,17 +89,27 @@ class ProviderApi:
         self, method: str, target: str, *, token: str | None = None, of_job: bool = False, enough: Enough | None = None
     ) -> Answer:
         """A 2xx answer, or the error that any other answer means. `token`: this one in place of the stored one."""
-        token = self._checked(token if token is not None else self._connection.token())
-        headers = {"Authorization": f"Bearer {token}"}
-        correlation_id = self._connection.correlation_id()
-        if correlation_id and _CORRELATION_ID.fullmatch(correlation_id):
-            headers["X-Correlation-ID"] = correlation_id
-        outcome = self._exchange(Request(method=method, url=f"{self.base_url}/{target}", headers=headers), enough)
+        stored = self._connection
+        is_given = token is not None
+        used = self._checked(token if is_given else stored.token() or stored.newest_token())
+        outcome = self._asked(method, target, used, enough)
+        if isinstance(outcome, Answer) and outcome.status == REFUSED and not is_given:
+            newest = stored.newest_token()
+            if newest and newest.strip() != used:
+                used = self._checked(newest)
+                outcome = self._asked(method, target, used, enough)
         if isinstance(outcome, Fault):
             raise self._error_of_fault(outcome)
         if 200 <= outcome.status < 300:
             return outcome
-        raise self._error_of_answer(outcome, token, of_job=of_job)
+        raise self._error_of_answer(outcome, used, of_job=of_job)
+
+    def _asked(self, method: str, target: str, token: str, enough: Enough | None) -> Answer | Fault:
+        headers = {"Authorization": f"Bearer {token}"}
+        correlation_id = self._connection.correlation_id()
+        if correlation_id and _CORRELATION_ID.fullmatch(correlation_id):
+            headers["X-Correlation-ID"] = correlation_id
+        return self._exchange(Request(method=method, url=f"{self.base_url}/{target}", headers=headers), enough)
 
     def object_of(
         self, method: str, target: str, *, token: str | None = None, of_job: bool = False

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from shared.domain import state_keys
 from shared.domain.job import Job
+from shared.domain.stored import StateItem
 from shared.ports import Clock, StateStore
 from shared.services.providers.provider_settings import ProviderSettings
+from shared.services.update_state import update_state
 
+BEFORE_START = "before_start"
 DEFAULT_INTERVAL = 30.0
 UNCOVERED_INTERVAL = 60.0
 """Seconds at the most between slow rounds while an active job does not report to our webhook."""
@@ -59,13 +62,11 @@ class DecidePolling:
     reconcile_interval: float
     simpletuner_job_poll_interval: float | None
 
-    def run(self, providers: Iterable[str], *, fresh: bool = False) -> dict[str, PollingDecision]:
-        """The decision for each provider by itself; `fresh`: by its settings as they are stored at this moment."""
+    def run(self, providers: Iterable[str]) -> dict[str, PollingDecision]:
+        """The decision for each provider by itself, by what is stored at this moment."""
         preference = self.preference()
         decisions = {}
         for name in providers:
-            if fresh:
-                self.provider_settings.forget(name)
             is_active, reason = self._why(name, preference)
             decisions[name] = PollingDecision(
                 is_active=is_active,
@@ -93,8 +94,26 @@ class DecidePolling:
         return enabled if isinstance(enabled, bool) else None
 
     def prefer(self, enabled: bool | None) -> None:
-        """Store the preference; None leaves the decision to the configuration again."""
+        """Store the preference; None leaves the decision to the configuration again. A start's end is forgotten."""
         self.state.put(state_keys.POLLING_PREFERENCE, {"enabled": enabled}, now=self.clock.now())
+
+    def start(self) -> None:
+        """Prefer polling, and keep with it what was preferred before; of several starts the first one counts."""
+
+        def started(item: StateItem | None) -> Mapping[str, object] | None:
+            value = item.value if item else {}
+            return None if BEFORE_START in value else {"enabled": True, BEFORE_START: value.get("enabled")}
+
+        update_state(self.state, self.clock, state_keys.POLLING_PREFERENCE, started)
+
+    def stop(self) -> None:
+        """Prefer what was preferred before the start; nothing changes when there was none, or a wish came since."""
+
+        def stopped(item: StateItem | None) -> Mapping[str, object] | None:
+            is_started = item is not None and BEFORE_START in item.value
+            return {"enabled": item.value[BEFORE_START]} if item is not None and is_started else None
+
+        update_state(self.state, self.clock, state_keys.POLLING_PREFERENCE, stopped)
 
 
 def configured_interval(of_environment: float | None, of_yaml: float | None) -> float:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from ipaddress import ip_network
 from itertools import takewhile
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import (
     AfterValidator,
@@ -79,6 +79,12 @@ def _is_web_address(value: str) -> bool:
     is_whole = bool(parts.hostname) and parts.port != 0 and parts.scheme in schemes and len(value) <= MAX_URL_LENGTH
     is_plain = value.isascii() and value.isprintable() and not re.search(r"[\s\\<>\"]", value)
     return is_whole and is_plain and "@" not in parts.netloc and not parts.fragment
+
+
+def _folded(address: str) -> str:
+    """Without the double slashes that come of joining a base with a path."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(path=re.sub("/{2,}", "/", parts.path)))
 
 
 def _no_flag(value: object) -> object:
@@ -164,7 +170,7 @@ HardwareInfos = Annotated[
 class ConfigChanges(_Part):
     """What a request changes. A webhook is always verified, whatever `webhook_require_signature` says."""
 
-    webhook_url: WebAddress | None = None
+    webhook_url: Annotated[WebAddress, AfterValidator(_folded)] | None = None
     cost_limit_enabled: Flag | None = None
     cost_limit_amount: Annotated[Dollars, _amount(MAX_LIMIT_USD), _IN_MILLIONTHS] | None = None
     cost_limit_period: Annotated[str, _one_of(tuple(PERIOD_DAYS))] | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from shared.domain import state_keys
 from shared.domain.errors import InvalidRequestError
+from shared.domain.pricing import hardware_named
 from shared.domain.stored import StateItem
 from shared.ports import Clock, SecretStore, StateStore
 from shared.services.providers.config_changes import read_changes
@@ -26,17 +27,19 @@ class ConfigureProvider:
 
     def effective(self, provider: str) -> dict[str, object]:
         """What is configured, with the hardware known by default; never a key of the bucket."""
-        config = dict(self.provider_settings.of(provider))
+        settings = self.provider_settings.of_one_moment()
+        config = dict(settings.of(provider))
         known = {
             hardware.id: {"name": hardware.label, "cost_per_second": float(hardware.price_per_second)}
-            for hardware in self.provider_settings.hardware_choices(provider)
+            for hardware in settings.hardware_choices(provider)
         }
         given = config.get("hardware_info")
         config["hardware_info"] = {**(given if isinstance(given, Mapping) else {}), **known}
         delivery = config.get("s3_delivery")
         if isinstance(delivery, Mapping):
             public = {key: value for key, value in delivery.items() if key not in S3_SECRET_KEYS}
-            config["s3_delivery"] = public | {"has_keys": self.secrets.get(_s3_secret(provider)) is not None}
+            has_keys = self.secrets.get(_s3_secret(provider), fresh=True) is not None
+            config["s3_delivery"] = public | {"has_keys": has_keys}
         return config
 
     def change(self, provider: str, changes: Mapping[str, object]) -> dict[str, object]:
@@ -45,10 +48,13 @@ class ConfigureProvider:
         Raises InvalidRequestError with one sentence; nothing is changed then.
         """
         given = read_changes(changes)
-        hardware = self.provider_settings.profiles[provider].hardware
-        if given.hardware_profile is not None and given.hardware_profile not in hardware:
-            raise InvalidRequestError(f"hardware_profile is one of: {', '.join(hardware)}.")
         values = given.values()
+        if given.hardware_profile is not None:
+            choices = self.provider_settings.profiles[provider].hardware
+            hardware = hardware_named(choices, given.hardware_profile)
+            if hardware is None:
+                raise InvalidRequestError(f"hardware_profile is one of: {', '.join(choices)}.")
+            values["hardware_profile"] = hardware.id
         delivery = values.get("s3_delivery", {})
         keys = {key: delivery.pop(key) for key in S3_SECRET_KEYS if key in delivery}
         self._store(provider, cleared=given.model_fields_set, values=values)
@@ -56,7 +62,6 @@ class ConfigureProvider:
             self.secrets.put(_s3_secret(provider), json.dumps(keys))
         elif "s3_delivery" in given.model_fields_set and not delivery:
             self.secrets.delete(_s3_secret(provider))
-        self.provider_settings.forget(provider)
         return self.effective(provider)
 
     def _store(self, provider: str, *, cleared: Collection[str], values: Mapping[str, object]) -> None:

@@ -34,7 +34,11 @@ class KeepToken:
     providers: Mapping[str, Provider]
 
     def has(self, provider: str) -> bool:
-        return bool(self.secrets.get(self._profile(provider).token_secret))
+        return bool(self._stored(provider))
+
+    def check(self, provider: str) -> Account:
+        """Whose the token is that is stored at this moment. Raises UnknownProviderError, ProviderError."""
+        return provider_named(self.providers, provider).account(self._stored(provider) or None)
 
     def keep(self, provider: str, token: str) -> KeptToken:
         """Raises UnknownProviderError, InvalidRequestError for a token that the provider refuses, ProviderError when it
@@ -52,7 +56,7 @@ class KeepToken:
             ) from None
         self.secrets.put(profile.token_secret, token)
         warning = None
-        if self.secrets.get(profile.token_secret) != token:
+        if self.secrets.get(profile.token_secret, fresh=True) != token:
             warning = "It is stored, but the environment of this service sets another one, and that one is used."
         return KeptToken(self.secrets.location(), account, warning)
 
@@ -60,9 +64,12 @@ class KeepToken:
         """What still sets a token, in a sentence; None when none is left. Raises UnknownProviderError."""
         name = self._profile(provider).token_secret
         self.secrets.delete(name)
-        if not self.secrets.get(name):
+        if not self.secrets.get(name, fresh=True):
             return None
         return "The environment of this service still sets a token; unset it there and start the service again."
+
+    def _stored(self, provider: str) -> str | None:
+        return self.secrets.get(self._profile(provider).token_secret, fresh=True)
 
     def _profile(self, provider: str) -> ProviderProfile:
         return provider_named(self.providers, provider).profile

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit, urlunsplit
 
 from shared.domain import state_keys
-from shared.domain.pricing import MAX_PRICE_PER_SECOND, Hardware, amount_set
+from shared.domain.pricing import MAX_PRICE_PER_SECOND, Hardware, amount_set, hardware_named
 from shared.domain.provider_profile import ProviderProfile
 from shared.ports import Clock, StateStore
 
-CACHE_SECONDS = 10.0
+_READ: ContextVar[dict[str, Mapping[str, object]] | None] = ContextVar("settings_of_this_moment", default=None)
+
+CALLBACK_PATH = "/api/webhooks/{}"
 
 
-@dataclass
+@dataclass(frozen=True)
 class ProviderSettings:
-    """Reads a provider's stored config, at most once per CACHE_SECONDS and process."""
+    """A provider's config as it is stored at the moment of each call: nothing is remembered, in no process.
+
+    Each method raises StoreUnavailableError.
+    """
 
     state: StateStore
     clock: Clock
     profiles: Mapping[str, ProviderProfile]
     provider_defaults: Mapping[str, Mapping[str, object]]
-    _cache: dict[str, tuple[float, Mapping[str, object]]] = field(default_factory=dict)
 
     def of(self, provider: str) -> Mapping[str, object]:
         """The effective config of a provider: what the yaml says, overlaid with what is stored."""
-        cached = self._cache.get(provider)
-        if cached is not None and self.clock.monotonic() - cached[0] < CACHE_SECONDS:
-            return cached[1]
         item = self.state.get(state_keys.provider_config(provider), now=self.clock.now())
-        values = {**self.provider_defaults.get(provider, {}), **(item.value if item else {})}
-        self._cache[provider] = (self.clock.monotonic(), values)
-        return values
+        config = {**self.provider_defaults.get(provider, {}), **(item.value if item else {})}
+        url = config.get("webhook_url")
+        return {**config, "webhook_url": callback_address(url, provider)} if isinstance(url, str) and url else config
 
-    def forget(self, provider: str) -> None:
-        """Read again at the next call, after a change."""
-        self._cache.pop(provider, None)
+    def of_one_moment(self) -> ProviderSettings:
+        """The same for work on many jobs at once, which is decided by one reading of each config."""
+        read = _READ.get()
+        return _OneMoment(self.state, self.clock, self.profiles, self.provider_defaults, {} if read is None else read)
 
     def webhook_url(self, provider: str) -> str | None:
+        """The whole address that the provider calls, also where only a base is set."""
         url = self.of(provider).get("webhook_url")
         return url if isinstance(url, str) and url else None
 
@@ -50,14 +57,47 @@ class ProviderSettings:
         """The hardware that an observation told, else the configured one, marked as assumed."""
         config, profile = self.of(provider), self.profiles[provider]
         known = profile.hardware.get(told or "")
-        wanted = str(config.get("hardware_profile", profile.default_hardware))
-        hardware = known or profile.hardware.get(wanted, profile.hardware[profile.default_hardware])
+        wanted = hardware_named(profile.hardware, str(config.get("hardware_profile", profile.default_hardware)))
+        hardware = known or wanted or profile.hardware[profile.default_hardware]
         return replace(_priced(hardware, config.get("hardware_info")), is_assumed=known is None)
 
     def hardware_choices(self, provider: str) -> tuple[Hardware, ...]:
         """Every hardware of a provider, with its configured price and name."""
         overrides = self.of(provider).get("hardware_info")
         return tuple(_priced(hardware, overrides) for hardware in self.profiles[provider].hardware.values())
+
+
+@dataclass(frozen=True)
+class _OneMoment(ProviderSettings):
+    _read: dict[str, Mapping[str, object]]
+
+    def of_one_moment(self) -> ProviderSettings:
+        return self
+
+    def of(self, provider: str) -> Mapping[str, object]:
+        if provider not in self._read:
+            self._read[provider] = super().of(provider)
+        return self._read[provider]
+
+
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Let all that a short piece of work asks `of_one_moment` be one reading."""
+    token = _READ.set({})
+    try:
+        yield
+    finally:
+        _READ.reset(token)
+
+
+def callback_address(url: str, provider: str) -> str:
+    """The address that a provider calls: a base (no path, or `/`) gets our path appended, `//` in a path is one `/`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    path = re.sub("/{2,}", "/", parts.path)
+    return urlunsplit(parts._replace(path=CALLBACK_PATH.format(provider) if path in ("", "/") else path))
 
 
 def _priced(hardware: Hardware, overrides: object) -> Hardware:

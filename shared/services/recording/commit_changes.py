@@ -132,7 +132,7 @@ class CommitChanges:
 
     def rules(self) -> Rules:
         """What decisions of this moment depend on."""
-        settings = self.provider_settings
+        settings = self.provider_settings.of_one_moment()
 
         def hardware_of(seen: Observation) -> Hardware:
             return settings.hardware(seen.provider, seen.hardware)

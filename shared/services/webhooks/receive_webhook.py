@@ -24,7 +24,7 @@ from shared.ports import Clock, Provider, Telemetry
 from shared.services.logs.read_progress import ReadProgress
 from shared.services.logs.stored_texts import StoredTexts
 from shared.services.providers.provider_named import provider_named
-from shared.services.providers.provider_settings import ProviderSettings
+from shared.services.providers.provider_settings import ProviderSettings, one_moment
 from shared.services.recording.record_observations import RecordObservations
 from shared.services.webhooks.verify_webhook import checked_headers, is_signed
 from shared.services.webhooks.webhook_keys import WebhookKeys
@@ -80,6 +80,10 @@ class ReceiveWebhook:
             raise PayloadTooLargeError(f"A webhook's body may have at most {MAX_BODY_BYTES // 1_000_000} MB.")
         if (delivery.headers.get("content-encoding") or "identity").strip().lower() != "identity":
             raise UnsupportedMediaError("Send the webhook's body without Content-Encoding.")
+        with one_moment():
+            return self._receive(delivery)
+
+    def _receive(self, delivery: Delivery) -> Received:
         webhook_id = self._judge(delivery)
         look = self._read(delivery)
         seen = look.observation
@@ -109,7 +113,7 @@ class ReceiveWebhook:
         return headers.webhook_id
 
     def _check_source(self, delivery: Delivery) -> None:
-        allowed = self.provider_settings.of(delivery.provider).get("webhook_allowed_ips")
+        allowed = self.provider_settings.of_one_moment().of(delivery.provider).get("webhook_allowed_ips")
         given = allowed.split(",") if isinstance(allowed, str) else allowed
         entries = [str(entry).strip() for entry in given if str(entry).strip()] if isinstance(given, list) else []
         if entries and not _is_listed(delivery.source_ip, entries):

@@ -67,15 +67,50 @@ def provider(
     base_url: str = BASE,
     token: str | Callable[[], str] | None = TOKEN,
     correlation_id: Callable[[], str | None] = lambda: None,
+    newest_token: Callable[[], str | None] = lambda: None,
 ) -> ReplicateProvider:
     connection = Connection(
         base_url=base_url,
         token=token if callable(token) else lambda: token,
         clock=clock or FakeClock(),
         correlation_id=correlation_id,
+        newest_token=newest_token,
         transport=transport,
     )
     return ReplicateProvider(connection)
+
+
+@pytest.mark.parametrize(
+    ("remembered", "newest", "sent"),
+    [
+        (TOKEN, "r8_newer-token", [TOKEN, "r8_newer-token"]),
+        (None, "r8_newer-token", ["r8_newer-token"]),
+        (TOKEN, TOKEN, [TOKEN]),
+        (TOKEN, None, [TOKEN]),
+    ],
+)
+def test_a_token_that_another_process_has_stored_is_taken_where_ours_is_missing_or_refused(
+    remembered: str | None, newest: str | None, sent: list[str]
+) -> None:
+    def answer(request: Request) -> Scripted:
+        is_good = request.headers["Authorization"] == "Bearer r8_newer-token"
+        return answer_of({"type": "user", "username": "ada"}) if is_good else problem(401)
+
+    transport = FakeTransport(answer)
+    found = provider(transport, token=remembered, newest_token=lambda: newest)
+    if "r8_newer-token" in sent:
+        assert found.account().username == "ada"
+    else:
+        with pytest.raises(ProviderTokenRejectedError):
+            found.account()
+    assert [request.headers["Authorization"].removeprefix("Bearer ") for request in transport.requests] == sent
+
+
+def test_a_given_token_that_is_refused_is_not_replaced() -> None:
+    transport = FakeTransport(problem(401))
+    with pytest.raises(ProviderTokenRejectedError):
+        provider(transport, newest_token=lambda: "r8_newer-token").account("r8_given-token")
+    assert len(transport.requests) == 1
 
 
 def problem(status: int, detail: str = "told", **extra: object) -> Scripted:
