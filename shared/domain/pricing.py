@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
+_NAMED = re.compile(r"(?:(?:simpletuner/)?advanced-trainer-)?(?:([1-9])-?x-?)?([a-z][a-z0-9]*?)(?:-?x-?([1-9]))?")
+
 MILLIONTH = Decimal("0.000001")
 """Dollars and seconds are kept in millionths."""
 MAX_PRICE_PER_SECOND = Decimal(10)
@@ -31,8 +33,6 @@ def amount_set(value: object, most: Decimal) -> Decimal | None:
     if number == 0:
         return Decimal(0)
     return number.quantize(MILLIONTH, ROUND_HALF_UP) if number.is_finite() and MILLIONTH <= number <= most else None
-
-_NAMED = re.compile(r"(?:(?:simpletuner/)?advanced-trainer-)?(?:([1-9])-?x-?)?([a-z][a-z0-9]*?)(?:-?x-?([1-9]))?")
 
 
 @dataclass(frozen=True, slots=True)
