@@ -56,7 +56,7 @@ _SCALED = r"(\d{1,9}(?:\.\d{1,4})?(?:[kmb]\b|e[+-]?\d{1,2}\b)|\d[\d,]{0,30})(?![
 
 _STEP_PAIR = re.compile(
     r"(?<![\w-])(?:(?:global|current|train|training|optimizer)[ _-])?(?:steps?|iter|iterations?|itr|it|updates?)"
-    rf"(?:/max_steps)?(?:\(train\))?{_LINK}{_NUMBER}{_OF}{_NUMBER}(?!/)",
+    rf"(?:/max_steps)?(?:\(train\))?{_LINK}{_SCALED}{_OF}{_SCALED}(?!/)",
     re.ASCII,
 )
 _PAIR_OF_STEPS = re.compile(
@@ -316,7 +316,7 @@ def _pair_before_loss(line: str) -> tuple[int, int] | None:
 
 def _pair(pattern: re.Pattern[str], line: str) -> tuple[int, int] | None:
     for found in pattern.finditer(line):
-        done, total = whole_number(found[1]), whole_number(found[2])
+        done, total = scaled_number(found[1]), scaled_number(found[2])
         if done is None or not total:
             continue
         if not _SETTING_BEFORE.search(line, max(0, found.start() - _BEFORE), found.start()) and not _looks_back(

@@ -284,6 +284,20 @@ def test_a_step_that_is_written_short_is_read_in_full(line: str, step: int) -> N
     assert read_progress(line).step == step
 
 
+@pytest.mark.parametrize(
+    ("line", "percent"),
+    [
+        ("step: 1.5k/10k | loss: 0.2", 15.0),
+        ("Step 1.2K / 1M, loss 0.1", 0.1),
+        ("iter 1e3/1e4 loss 0.2", 10.0),
+        ("step 500/2k loss 1", 25.0),
+        ("step 1500/5000k", 0.0),
+    ],
+)
+def test_a_pair_that_is_written_short_is_read_in_full(line: str, percent: float) -> None:
+    assert read_progress(line).percent == percent
+
+
 def test_a_line_to_show_is_cut_to_eighty_characters() -> None:
     assert shorten_line("x" * 80) == "x" * 80
     assert shorten_line("x" * 81) == "x" * 77 + "..."
