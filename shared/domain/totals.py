@@ -40,7 +40,8 @@ def left_share(job: Job) -> DayTotal | None:
     given_up_at = job.absence.lost_at or job.cancel_requested_at
     if job.status is not JobStatus.RUNNING or given_up_at is None:
         return None
-    return DayTotal(job.provider, given_up_at.date(), job.cost_at(given_up_at) or Decimal(0))
+    cost = job.cost_at(given_up_at)
+    return DayTotal(job.provider, given_up_at.date(), cost) if cost else None
 
 
 def day_differences(changes: Iterable[tuple[Job | None, Job | None]]) -> tuple[DayTotal, ...]:
