@@ -12,8 +12,8 @@ LOCAL_READY := $(VENV)/.installed-local
 DEV_READY := $(VENV)/.installed-dev
 STAGE ?= dev
 REGION ?= us-east-1
-PORTS := HTTP_PORT WS_PORT LAMBDA_PORT SIMULATOR_PORT DYNAMODB_PORT MOTO_PORT
-export $(foreach name,$(PORTS) DATA_DIR AUTH_MODE,$(if $($(name)),$(name)))
+PORTS := HTTP_PORT WS_PORT LAMBDA_PORT SIMULATOR_PORT DYNAMODB_PORT
+export $(foreach name,$(PORTS) DATA_DIR AUTH_MODE LOCAL_WORKERS,$(if $($(name)),$(name)))
 
 # Debian's Chromium, where we may install it; without one the browser tests are skipped and say so.
 HAVE_CHROMIUM := command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || \

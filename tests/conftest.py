@@ -18,10 +18,9 @@ _NOWHERE = {
     "WS_PORT": "2",
     "LAMBDA_PORT": "3",
     "DYNAMODB_PORT": "4",
-    "MOTO_PORT": "5",
     "SIMULATOR_PORT": "6",
 }
-_DUMMY = aws_environment(read_settings(_NOWHERE))
+_DUMMY = aws_environment(read_settings(_NOWHERE), "local")
 os.environ.update({key: value for key, value in _DUMMY.items() if not key.startswith("AWS_ENDPOINT_URL")})
 for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "REPLICATE_API_TOKEN", "REPLICATE_API_BASE_URL"):
     os.environ.pop(_name, None)

@@ -22,7 +22,9 @@ def stack_visit(running_stack: RunningStack, visit_of: Callable[..., Visit]) -> 
 
 
 def control(stack: RunningStack, method: str, path: str, **body: Any) -> Any:
-    answer = httpx.request(method, f"{stack.simulator_control_url}/{path}", json=body or None, timeout=20)
+    answer = httpx.request(
+        method, f"{stack.simulator_control_url}/{path}", json=body or None, headers=stack.control_headers, timeout=20
+    )
     assert answer.is_success, answer.text
     return answer.json()
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import httpx
 from standardwebhooks.webhooks import Webhook
 
-from infra.local.stack.settings import SIMULATOR_TOKEN
 from tests.local.stack import RunningStack
 
 _LETTERS = "abcdefghjkmnpqrstvwxyz0123456789"
@@ -23,7 +22,8 @@ def new_job_id() -> str:
 class WebhookSource:
     def __init__(self, stack: RunningStack) -> None:
         answer = httpx.get(
-            f"{stack.simulator_url}/v1/webhooks/default/secret", headers={"Authorization": f"Bearer {SIMULATOR_TOKEN}"}
+            f"{stack.simulator_url}/v1/webhooks/default/secret",
+            headers={"Authorization": f"Bearer {stack.simulator_token}"},
         )
         self._signer = Webhook(answer.raise_for_status().json()["key"])
         self._http = httpx.Client(base_url=stack.http_url, timeout=30)

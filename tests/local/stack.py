@@ -70,8 +70,18 @@ class RunningStack:
         return f"http://{HOST}:{self.ports['DYNAMODB_PORT']}"
 
     @property
-    def sqs_url(self) -> str:
-        return f"http://{HOST}:{self.ports['MOTO_PORT']}"
+    def key(self) -> str:
+        """What the ports for programs want."""
+        return (self.data_dir / "access-key").read_text().strip()
+
+    @property
+    def simulator_token(self) -> str:
+        return f"r8_{self.key}"
+
+    @property
+    def control_headers(self) -> dict[str, str]:
+        """What the simulator's control wants."""
+        return {"Authorization": f"Bearer {self.key}"}
 
     @property
     def simulator_url(self) -> str:

@@ -22,7 +22,7 @@ class Service:
     def __init__(self, stack: RunningStack) -> None:
         self.stack = stack
         self.http = httpx.Client(base_url=stack.http_url, timeout=30)
-        self.control = httpx.Client(base_url=stack.simulator_control_url, timeout=30)
+        self.control = httpx.Client(base_url=stack.simulator_control_url, headers=stack.control_headers, timeout=30)
 
     def new_remote_job(self, **options: Any) -> str:
         answer = self.control.post("/jobs", json=options)

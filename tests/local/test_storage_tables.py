@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from infra.local.stack.tables import SPARE, TableDiffersError, create_tables, local_table_name, table_definitions
+from infra.local.names import local_name
+from infra.local.stack.tables import SPARE, TableDiffersError, create_tables, table_definitions
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -27,7 +28,7 @@ def client(dynamodb_url: str) -> DynamoDBClient:
 @pytest.mark.parametrize("logical_id", table_definitions())
 def test_table_is_as_the_template_says(client: DynamoDBClient, logical_id: str) -> None:
     wanted = table_definitions()[logical_id]
-    name = local_table_name(logical_id, PREFIX)
+    name = local_name(logical_id, PREFIX)
     found: Any = client.describe_table(TableName=name)["Table"]
     assert found["KeySchema"] == wanted["KeySchema"]
     assert _by_name(found["AttributeDefinitions"], "AttributeName") == _by_name(
@@ -45,7 +46,7 @@ def test_table_is_as_the_template_says(client: DynamoDBClient, logical_id: str) 
 
 
 def test_existing_tables_are_kept_with_their_items(client: DynamoDBClient) -> None:
-    name = local_table_name("StateTable", PREFIX)
+    name = local_name("StateTable", PREFIX)
     client.put_item(TableName=name, Item={"key": {"S": "kept"}})
     create_tables(client, PREFIX)
     assert "Item" in client.get_item(TableName=name, Key={"key": {"S": "kept"}})
@@ -54,7 +55,7 @@ def test_existing_tables_are_kept_with_their_items(client: DynamoDBClient) -> No
 def test_table_of_an_older_version_is_refused_with_advice(client: DynamoDBClient) -> None:
     prefix = "older-"
     client.create_table(
-        TableName=local_table_name("JobsTable", prefix),
+        TableName=local_name("JobsTable", prefix),
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -129,7 +130,7 @@ def job(job_id: str) -> Any:
 
 
 def make_older_jobs_table(client: DynamoDBClient, prefix: str, *job_ids: str) -> None:
-    name = local_table_name("JobsTable", prefix)
+    name = local_name("JobsTable", prefix)
     wanted: Any = table_definitions()["JobsTable"]
     narrow: Any = [
         {key: index[key] for key in ("IndexName", "KeySchema")} | {"Projection": {"ProjectionType": "KEYS_ONLY"}}
@@ -148,7 +149,7 @@ def make_older_jobs_table(client: DynamoDBClient, prefix: str, *job_ids: str) ->
 
 def found_by_status(client: DynamoDBClient, prefix: str) -> list[Any]:
     found = client.query(
-        TableName=local_table_name("JobsTable", prefix),
+        TableName=local_name("JobsTable", prefix),
         IndexName="by_status",
         KeyConditionExpression="#status = :status",
         ExpressionAttributeNames={"#status": "status"},

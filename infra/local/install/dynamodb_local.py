@@ -51,8 +51,20 @@ def _fetch() -> None:
         built.rename(target)
 
 
+def take_over_shared_tables(key: str, region: str, data_dir: Path) -> None:
+    """Gives this access key the tables that an earlier version kept for every key; the engine must not run."""
+    shared, own = data_dir / "shared-local-instance.db", data_dir / f"{key}_{region}.db"
+    if shared.exists() and not own.exists():
+        for beside in data_dir.glob(f"{shared.name}-*"):
+            beside.replace(data_dir / beside.name.replace(shared.name, own.name))
+        shared.replace(own)
+
+
 def command(java: Path, port: int, data_dir: Path | None, options: Sequence[str] = QUICK_START) -> list[str | Path]:
-    """How to run the engine, with these options for Java; without a data directory it keeps everything in memory."""
+    """How to run the engine, with these options for Java; without a data directory it keeps everything in memory.
+
+    It keeps the tables of each access key apart from every other's.
+    """
     folder = cache_folder()
     libraries = folder / "jars"
     place: list[str | Path] = ["-inMemory"] if data_dir is None else ["-dbPath", data_dir]
@@ -65,7 +77,6 @@ def command(java: Path, port: int, data_dir: Path | None, options: Sequence[str]
         MAIN_CLASS,
         "-port",
         str(port),
-        "-sharedDb",
         "-disableTelemetry",
         *place,
     ]

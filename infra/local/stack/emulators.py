@@ -1,4 +1,4 @@
-"""The emulators of AWS: clients that reach them, and their tables and queues once they answer."""
+"""The database: clients that reach it, and its tables once it answers."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.names import REGION
 from infra.local.stack.processes import Children
-from infra.local.stack.queues import create_queues
 from infra.local.stack.settings import StackSettings
 from infra.local.stack.tables import create_tables
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodbstreams import DynamoDBStreamsClient
-    from types_boto3_sqs import SQSClient
 
-DUMMY_KEY = "local"
+
+UNUSED = "local"
+"""A secret key that nobody checks: the access key id is the secret here."""
 
 
 @dataclass(frozen=True, slots=True)
 class AwsClients:
-    """boto3 clients of the emulators."""
+    """boto3 clients of the database."""
 
     dynamodb: DynamoDBClient
     streams: DynamoDBStreamsClient
-    sqs: SQSClient
 
 
 def aws_clients(settings: StackSettings) -> AwsClients:
-    session = boto3.Session(aws_access_key_id=DUMMY_KEY, aws_secret_access_key=DUMMY_KEY, region_name=REGION)
+    """The database keeps a file for each access key, so nobody without ours reaches our tables (T28)."""
+    session = boto3.Session(aws_access_key_id=settings.key, aws_secret_access_key=UNUSED, region_name=REGION)
     config = Config(
         connect_timeout=2,
         read_timeout=10,
@@ -45,7 +45,6 @@ def aws_clients(settings: StackSettings) -> AwsClients:
     return AwsClients(
         dynamodb=session.client("dynamodb", endpoint_url=settings.dynamodb_url, config=config),
         streams=session.client("dynamodbstreams", endpoint_url=settings.dynamodb_url, config=config),
-        sqs=session.client("sqs", endpoint_url=settings.moto_url, config=config),
     )
 
 
@@ -64,9 +63,3 @@ def create_tables_when_ready(children: Children, clients: AwsClients, seconds: f
     """Logical ids to table names."""
     children.wait_until("DynamoDB Local", _answers(clients.dynamodb.list_tables), seconds=seconds)
     return create_tables(clients.dynamodb)
-
-
-def create_queues_when_ready(children: Children, clients: AwsClients, seconds: float) -> dict[str, str]:
-    """Logical ids to queue addresses."""
-    children.wait_until("moto", _answers(clients.sqs.list_queues), seconds=seconds)
-    return create_queues(clients.sqs)

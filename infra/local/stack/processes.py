@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,8 @@ from pathlib import Path
 from infra.templates import REPOSITORY
 
 POLL_SECONDS = 0.05
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 8.0
+LARGEST_LOG = 10_000_000
 
 
 class StackStopped(Exception):
@@ -45,15 +48,15 @@ def _end_with_parent(parent: int) -> None:
 
 
 class Child:
-    """One started program. Its output goes to a file; the previous start's output is kept beside it."""
+    """One started program. Its output goes to a file; what was there before is kept beside it."""
 
     def __init__(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists():
-            log.replace(log.with_suffix(".previous.log"))
-        with log.open("wb") as output:
+            log.replace(self._previous_log)
+        with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
                 cwd=REPOSITORY,
@@ -68,6 +71,16 @@ class Child:
     @property
     def exit_code(self) -> int | None:
         return self._process.poll()
+
+    @property
+    def _previous_log(self) -> Path:
+        return self.log.with_suffix(".previous.log")
+
+    def rotate_log(self, largest: int = LARGEST_LOG) -> None:
+        """Begins the file anew once it is larger; the program goes on writing to it."""
+        if self.log.stat().st_size > largest:
+            shutil.copyfile(self.log, self._previous_log)
+            os.truncate(self.log, 0)
 
     def last_lines(self, count: int = 15) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
@@ -125,24 +138,26 @@ class Children:
             self._pause()
 
     def check(self) -> None:
-        """Raises StackFailed when a child has ended by itself."""
+        """Raises StackFailed when a child has ended by itself; keeps logs small."""
         for child in self._children:
+            with contextlib.suppress(OSError):
+                child.rotate_log()
             if child.exit_code is not None:
                 raise StackFailed(
                     f"{child.name} ended by itself with code {child.exit_code}. Its last lines:\n{child.last_lines()}"
                 )
 
     def stop_all(self) -> None:
-        """Ends every group, the last started first; what has not ended within the grace is killed."""
+        """Ends one group after the other, the last started first, so that each still finds those it needs.
+
+        What has not ended within its grace is killed.
+        """
         for child in reversed(self._children):
-            child.signal_group(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while any(child.group_is_alive() for child in self._children) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-        for child in self._children:
-            child.signal_group(signal.SIGKILL)
-        while any(child.group_is_alive() for child in self._children) and time.monotonic() < deadline + GRACE_SECONDS:
-            time.sleep(POLL_SECONDS)
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                child.signal_group(number)
+                deadline = time.monotonic() + GRACE_SECONDS
+                while child.group_is_alive() and time.monotonic() < deadline:
+                    time.sleep(POLL_SECONDS)
         self._children.clear()
 
     def _pause(self) -> None:

@@ -15,9 +15,10 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "LAMBDA_PORT": 8003,
     "SIMULATOR_PORT": 8004,
     "DYNAMODB_PORT": 8005,
-    "MOTO_PORT": 8006,
 }
-SIMULATOR_TOKEN = "r8_local_simulator"  # noqa: S105 - opens nothing but the simulator
+DEFAULT_WORKERS = 24
+LEAST_WORKERS = 4
+MOST_WORKERS = 256
 REAL_REPLICATE = "https://api.replicate.com/v1"
 
 
@@ -27,14 +28,17 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """Everything the starter decides on. Ports are TCP ports on the loopback address."""
+    """Everything the starter decides on. Ports are TCP ports on the loopback address.
+
+    `workers` is how many functions may run at once, each in a process of its own.
+    """
 
     http_port: int
     websocket_port: int
     lambda_port: int
     simulator_port: int
     dynamodb_port: int
-    moto_port: int
+    workers: int
     data_dir: Path
     auth_mode: str
     replicate_token: str | None
@@ -66,8 +70,19 @@ class StackSettings:
         return f"http://{HOST}:{self.dynamodb_port}"
 
     @property
-    def moto_url(self) -> str:
-        return f"http://{HOST}:{self.moto_port}"
+    def key_file(self) -> Path:
+        """Where the key stands that programs show to the ports that are not for pages (T28)."""
+        return self.data_dir / "access-key"
+
+    @property
+    def key(self) -> str:
+        """Raises OSError before the stack has been started."""
+        return self.key_file.read_text(encoding="ascii").strip()
+
+    @property
+    def simulator_token(self) -> str:
+        """What the simulated Replicate takes as token."""
+        return f"r8_{self.key}"
 
     @property
     def replicate_url(self) -> str:
@@ -83,7 +98,6 @@ class StackSettings:
             "WS_PORT": self.websocket_port,
             "LAMBDA_PORT": self.lambda_port,
             "DYNAMODB_PORT": self.dynamodb_port,
-            "MOTO_PORT": self.moto_port,
         }
         if self.simulates_replicate:
             ports["SIMULATOR_PORT"] = self.simulator_port
@@ -99,6 +113,13 @@ def _port(environment: Mapping[str, str], variable: str) -> int:
     return int(text)
 
 
+def _workers(environment: Mapping[str, str]) -> int:
+    text = environment.get("LOCAL_WORKERS", "").strip() or str(DEFAULT_WORKERS)
+    if not text.isdecimal() or not LEAST_WORKERS <= int(text) <= MOST_WORKERS:
+        raise SettingsError(f"LOCAL_WORKERS must be a number from {LEAST_WORKERS} to {MOST_WORKERS}, not {text!r}.")
+    return int(text)
+
+
 def read_settings(environment: Mapping[str, str]) -> StackSettings:
     """Raises SettingsError for an impossible port or one that is used twice."""
     settings = StackSettings(
@@ -107,7 +128,7 @@ def read_settings(environment: Mapping[str, str]) -> StackSettings:
         lambda_port=_port(environment, "LAMBDA_PORT"),
         simulator_port=_port(environment, "SIMULATOR_PORT"),
         dynamodb_port=_port(environment, "DYNAMODB_PORT"),
-        moto_port=_port(environment, "MOTO_PORT"),
+        workers=_workers(environment),
         data_dir=(REPOSITORY / Path(environment.get("DATA_DIR", "").strip() or ".data").expanduser()).resolve(),
         auth_mode=environment.get("AUTH_MODE", "").strip() or "none",
         replicate_token=environment.get("REPLICATE_API_TOKEN", "").strip() or None,

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.local.names import LOCAL_PREFIX, local_name, words_of
 from infra.templates import REPOSITORY, load_template, resources_of_type
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 STORAGE = REPOSITORY / "infra" / "storage.yml"
-LOCAL_PREFIX = "simpletuner-local-"
 SPARE = "-spare"
 WAITING: Any = {"Delay": 1, "MaxAttempts": 60}
-_WORD = re.compile(r"[A-Z][a-z0-9]*")
 
 
 class TableDiffersError(Exception):
     """A table of an earlier version lies in the data directory; the message says what to do."""
-
-
-def words_of(logical_id: str) -> list[str]:
-    """`JobTextsTable` to `["job", "texts", "table"]`."""
-    return [word.lower() for word in _WORD.findall(logical_id)]
-
-
-def local_table_name(logical_id: str, prefix: str = LOCAL_PREFIX) -> str:
-    """`JobTextsTable` to `simpletuner-local-job-texts`."""
-    return prefix + "-".join(words_of(logical_id)[:-1])
 
 
 def table_definitions(storage: Path = STORAGE) -> dict[str, dict[str, Any]]:
@@ -40,7 +28,12 @@ def table_definitions(storage: Path = STORAGE) -> dict[str, dict[str, Any]]:
 
 def table_environment(prefix: str = LOCAL_PREFIX) -> dict[str, str]:
     """The variables that tell a function the tables' names: `JOB_TEXTS_TABLE` and so on."""
-    return {"_".join(words_of(name)).upper(): local_table_name(name, prefix) for name in table_definitions()}
+    return {"_".join(words_of(name)).upper(): local_name(name, prefix) for name in table_definitions()}
+
+
+def table_names(prefix: str = LOCAL_PREFIX) -> dict[str, str]:
+    """Logical id to name."""
+    return {logical_id: local_name(logical_id, prefix) for logical_id in table_definitions()}
 
 
 def _create_arguments(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +113,7 @@ def create_tables(client: DynamoDBClient, prefix: str = LOCAL_PREFIX) -> dict[st
     existing = set(client.list_tables()["TableNames"])
     names: dict[str, str] = {}
     for logical_id, properties in table_definitions().items():
-        name = names[logical_id] = local_table_name(logical_id, prefix)
+        name = names[logical_id] = local_name(logical_id, prefix)
         spare = name + SPARE
         is_aside = spare in existing
         if name in existing:

@@ -12,11 +12,13 @@ from infra.local.names import STAGE
 from infra.templates import REPOSITORY, load_template
 
 _FILE = re.compile(r"\$\{file\(([^)]+)\)\}")
+_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+_UNIT_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
 
 
 @dataclass(frozen=True, slots=True)
 class StreamTrigger:
-    """A function that a table's stream wakes. Ages, windows and time-outs are seconds; -1 retries are endless."""
+    """A function that a table's stream wakes. Ages and windows are seconds; -1 retries are endless."""
 
     function: str
     table: str
@@ -28,12 +30,11 @@ class StreamTrigger:
     reports_failures: bool
     filter_patterns: tuple[Mapping[str, Any], ...]
     failure_queue: str | None
-    timeout: float
 
 
 @dataclass(frozen=True, slots=True)
 class QueueTrigger:
-    """A function that a queue feeds. `batching_window` and `timeout` are seconds."""
+    """A function that a queue feeds. `batching_window` is in seconds."""
 
     function: str
     queue: str
@@ -41,18 +42,31 @@ class QueueTrigger:
     batching_window: float
     maximum_concurrency: int
     reports_failures: bool
-    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleTrigger:
+    """A function that a clock wakes every so many seconds."""
+
+    function: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceDefinition:
-    """The functions of the service and what triggers them, with the names they have in the local stage."""
+    """The functions of the service and what triggers them. Triggers name a function as `serverless.yml` does.
+
+    `account_names` are the names that the functions have in the local stage of an account; time-outs are seconds,
+    memories MB.
+    """
 
     functions: Mapping[str, Mapping[str, Any]]
+    account_names: Mapping[str, str]
+    timeouts: Mapping[str, float]
+    memories: Mapping[str, int]
     stream_triggers: tuple[StreamTrigger, ...]
     queue_triggers: tuple[QueueTrigger, ...]
-    scheduled_functions: tuple[str, ...]
-    timeouts: Mapping[str, float]
+    schedule_triggers: tuple[ScheduleTrigger, ...]
     warm_up_paths: tuple[str, ...]
 
 
@@ -60,31 +74,36 @@ def read_service(path: Path = REPOSITORY / "serverless.yml") -> ServiceDefinitio
     """Raises ValueError when a stream or queue trigger does not name a resource of ours."""
     service = load_template(path)
     functions = dict(_functions(service, path.parent))
-    default_timeout = float(service["provider"].get("timeout", 6))
-    prefix = f"{service['service']}-{STAGE}-"
+    provider = service["provider"]
     streams: list[StreamTrigger] = []
     queues: list[QueueTrigger] = []
-    scheduled: list[str] = []
-    for key, function in functions.items():
-        timeout = float(function.get("timeout", default_timeout))
+    schedules: list[ScheduleTrigger] = []
+    for name, function in functions.items():
         for event in function.get("events", []):
             if "stream" in event:
-                streams.append(_stream_trigger(prefix + key, event["stream"], timeout))
+                streams.append(_stream_trigger(name, event["stream"]))
             if "sqs" in event:
-                queues.append(_queue_trigger(prefix + key, event["sqs"], timeout))
+                queues.append(_queue_trigger(name, event["sqs"]))
             if "schedule" in event:
-                scheduled.append(prefix + key)
+                schedules.append(ScheduleTrigger(name, _seconds_of(event["schedule"])))
     return ServiceDefinition(
         functions=functions,
+        account_names={name: f"{service['service']}-{STAGE}-{name}" for name in functions},
+        timeouts={name: float(one.get("timeout", provider.get("timeout", 6))) for name, one in functions.items()},
+        memories={name: int(one.get("memorySize", provider["memorySize"])) for name, one in functions.items()},
         stream_triggers=tuple(streams),
         queue_triggers=tuple(queues),
-        scheduled_functions=tuple(scheduled),
-        timeouts={
-            str(function["handler"]).replace("/", "."): float(function.get("timeout", default_timeout))
-            for function in functions.values()
-        },
+        schedule_triggers=tuple(schedules),
         warm_up_paths=tuple(service.get("custom", {}).get("warmUpPaths", ())),
     )
+
+
+def _seconds_of(rate: str) -> float:
+    """`rate(1 minute)` to 60. Raises ValueError for another form."""
+    match = _RATE.fullmatch(rate)
+    if match is None:
+        raise ValueError(f"a schedule is written `rate(n minutes)` here, not {rate!r}")
+    return int(match.group(1)) * _UNIT_SECONDS[match.group(2)]
 
 
 def _functions(service: Mapping[str, Any], root: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -104,7 +123,7 @@ def _logical_id(reference: Any, suffix: str) -> str:
     raise ValueError(f"a trigger must refer to a resource of ours, not {reference!r}")
 
 
-def _stream_trigger(function: str, stream: Mapping[str, Any], timeout: float) -> StreamTrigger:
+def _stream_trigger(function: str, stream: Mapping[str, Any]) -> StreamTrigger:
     failure = stream.get("destinations", {}).get("onFailure", {}).get("arn")
     return StreamTrigger(
         function=function,
@@ -117,11 +136,10 @@ def _stream_trigger(function: str, stream: Mapping[str, Any], timeout: float) ->
         reports_failures=stream.get("functionResponseType") == "ReportBatchItemFailures",
         filter_patterns=tuple(stream.get("filterPatterns", ())),
         failure_queue=_logical_id(failure, "Arn") if failure else None,
-        timeout=timeout,
     )
 
 
-def _queue_trigger(function: str, queue: Mapping[str, Any], timeout: float) -> QueueTrigger:
+def _queue_trigger(function: str, queue: Mapping[str, Any]) -> QueueTrigger:
     return QueueTrigger(
         function=function,
         queue=_logical_id(queue["arn"], "Arn"),
@@ -129,5 +147,4 @@ def _queue_trigger(function: str, queue: Mapping[str, Any], timeout: float) -> Q
         batching_window=float(queue.get("maximumBatchingWindow", 0)),
         maximum_concurrency=int(queue.get("maximumConcurrency", 2)),
         reports_failures=queue.get("functionResponseType") == "ReportBatchItemFailures",
-        timeout=timeout,
     )

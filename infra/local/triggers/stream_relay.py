@@ -18,18 +18,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import TypeAdapter
 
+from infra.local.triggers.activity import Activity
 from infra.local.triggers.event_patterns import matches
-from infra.local.triggers.invoker import InvocationFailed, failed_items
+from infra.local.triggers.invoker import InvocationFailed, Invoke, failed_items
 from infra.local.triggers.service_definition import StreamTrigger
 
 READ_SECONDS = 0.05
 REFRESH_SECONDS = 10.0
 LARGEST_PAUSE_SECONDS = 2.0
 CLOSED = "closed"
+_PLACES_OF_NOTHING = {"TrimmedDataAccessException", "ValidationException"}
+"""What was there is gone, or the kept place never was one: the shard is read from its beginning."""
 
-Invoke = Callable[[str, dict[str, Any], float], Any]
 SendFailure = Callable[[dict[str, Any]], None]
+_Places = TypeAdapter(dict[str, dict[str, str]])
 log = logging.getLogger("relay.stream")
 
 
@@ -47,12 +51,16 @@ class StreamClient(Protocol):
 
 
 class Positions:
-    """How far each function has read each shard, in one JSON file."""
+    """How far each function has read each shard, in one JSON file.
+
+    A file that can't be understood is set aside: streams are then read from their beginning, which does no harm, since
+    every reader may hear a record twice. A place that can't be written is kept in memory, for the next try.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._places: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+        self._places = _read_places(path)
 
     def of(self, reader: str) -> dict[str, str]:
         """Shard id to the last delivered sequence number, or `closed`."""
@@ -67,8 +75,24 @@ class Positions:
         with self._lock:
             self._places[reader] = dict(places)
             scratch = self._path.with_suffix(".new")
-            scratch.write_text(json.dumps(self._places))
-            scratch.replace(self._path)
+            try:
+                scratch.write_text(json.dumps(self._places))
+                scratch.replace(self._path)
+            except OSError as error:
+                log.warning("places of %s are not on disk: %s", reader, error)
+
+
+def _read_places(path: Path) -> dict[str, dict[str, str]]:
+    """Raises OSError when a damaged file can't be moved."""
+    if not path.exists():
+        return {}
+    try:
+        return _Places.validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        aside = path.with_suffix(".damaged")
+        path.replace(aside)
+        log.warning("%s could not be understood and is now %s: %s", path.name, aside.name, error)
+        return {}
 
 
 @dataclass(slots=True)
@@ -89,6 +113,7 @@ class StreamRelay:
     invoke: Invoke
     send_failure: SendFailure
     positions: Positions
+    activity: Activity
     stop: threading.Event
     _shards: dict[str, _Shard] = field(default_factory=dict)
     _places: dict[str, str] = field(default_factory=dict)
@@ -99,9 +124,10 @@ class StreamRelay:
         return f"{self.trigger.function} {self.stream_arn}"
 
     def run(self) -> None:
-        """Reads until told to stop; an unreachable database is waited for."""
-        self.begin()
+        """Reads until told to stop, from the place that `begin` took; an unreachable database is waited for."""
+        seen = 0
         while not self.stop.wait(max(READ_SECONDS, self.trigger.batch_window)):
+            seen = self.activity.wait(seen)
             try:
                 self.step()
             except (BotoCoreError, ClientError) as error:
@@ -176,7 +202,7 @@ class StreamRelay:
         try:
             return self._iterator(shard.shard_id, "AFTER_SEQUENCE_NUMBER", shard.starts_at)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "TrimmedDataAccessException":
+            if error.response["Error"]["Code"] not in _PLACES_OF_NOTHING:
                 raise
             return self._iterator(shard.shard_id, "TRIM_HORIZON", None)
 
@@ -222,7 +248,7 @@ class StreamRelay:
         """What is left to deliver: nothing, all of it, or all from the lowest failed record on."""
         sequences = [event["dynamodb"]["SequenceNumber"] for event in events]
         try:
-            answer = self.invoke(self.trigger.function, {"Records": events}, self.trigger.timeout)
+            answer = self.invoke(self.trigger.function, {"Records": events})
             failed = failed_items(answer, sequences) if self.trigger.reports_failures else []
         except InvocationFailed as error:
             log.warning("%s", error)

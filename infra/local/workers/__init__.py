@@ -1,1 +1,1 @@
-"""Runs the functions as Lambda does, for serverless-offline."""
+"""Processes that run functions, one call at a time each, as Lambda's execution environments do."""

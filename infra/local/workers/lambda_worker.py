@@ -1,9 +1,7 @@
-"""Runs one function for serverless-offline, in place of its own `invoke.py`, and behaves as Lambda does.
+"""Runs one function, call after call, as Lambda's runtime does: its context, its time-out, its form of an error.
 
-The bundled runner leaves a failed or timed-out call unanswered and its function broken, reports six seconds to every
-context, and never answers `None`. This one answers an error as Lambda or its gateway would, and keeps running.
-
-Protocol: one JSON line in (`event`, `context`), one out (`__offline_payload__`); everything else on stdout is a log.
+What the function prints is its log. Protocol: `wire.py`; first the worker's process id, then one answer a call:
+`{"answer": …}`, or `{"errorType", "errorMessage", "stackTrace"}`.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import importlib
 import json
 import os
 import signal
-import sys
+import socket
 import time
 import traceback
 from collections.abc import Callable
@@ -20,8 +18,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from infra.local.workers.wire import LENGTH, FunctionSpec, framed
+
 Handler = Callable[[dict[str, Any], "Context"], Any]
-DEFAULT_TIMEOUT_SECONDS = 6.0
 
 
 class FunctionTimedOut(BaseException):
@@ -54,91 +53,42 @@ class Context:
         return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call as serverless-offline announces it; `timeout` in seconds."""
-
-    function_name: str
-    aws_request_id: str
-    memory_limit_in_mb: str
-    timeout: float
-
-    def context(self) -> Context:
-        """With a deadline that begins now."""
-        return Context(
-            function_name=self.function_name,
-            aws_request_id=self.aws_request_id,
-            memory_limit_in_mb=self.memory_limit_in_mb,
-            deadline=time.monotonic() + self.timeout,
-        )
-
-
-def timeout_of(handler_name: str) -> float:
-    """Seconds; the starter hands over every function's time-out."""
-    timeouts: dict[str, float] = json.loads(os.environ.get("LOCAL_TIMEOUTS", "{}"))
-    return timeouts.get(handler_name, DEFAULT_TIMEOUT_SECONDS)
-
-
-def error_answer(event: dict[str, Any], error: BaseException) -> dict[str, Any]:
-    """What the caller of a failed function sees: the gateway's 500 for HTTP and sockets, else Lambda's own form."""
-    request_context = event.get("requestContext") or {}
-    if "http" in request_context:
-        headers = {"content-type": "application/json"}
-        return {"statusCode": 500, "headers": headers, "body": json.dumps({"message": "Internal Server Error"})}
-    if "connectionId" in request_context:
-        return {"statusCode": 500}
-    return {
-        "errorType": type(error).__name__,
-        "errorMessage": str(error),
-        "stackTrace": traceback.format_exception(error),
-    }
-
-
-def run_once(load: Callable[[], Handler], event: dict[str, Any], call: Call) -> Any:
-    """The handler's answer, or the answer that stands for its failure; `None` becomes an empty mapping.
-
-    As on Lambda, the time-out begins when the code is loaded.
-    """
+def run_once(load: Callable[[], Handler], event: dict[str, Any], spec: FunctionSpec, request_id: str) -> dict[str, Any]:
+    """The handler's answer, or its failure in Lambda's form. As on Lambda, the time-out begins when code is loaded."""
 
     def time_out(signal_number: int, frame: FrameType | None) -> None:
-        raise FunctionTimedOut(f"the function ran into its time-out after {call.timeout:g} s")
+        raise FunctionTimedOut(f"the function ran into its time-out after {spec.timeout:g} s")
 
     try:
         handler = load()
         signal.signal(signal.SIGALRM, time_out)
-        signal.setitimer(signal.ITIMER_REAL, call.timeout)
-        answer = handler(event, call.context())
+        signal.setitimer(signal.ITIMER_REAL, spec.timeout)
+        context = Context(spec.name, request_id, str(spec.memory), deadline=time.monotonic() + spec.timeout)
+        answer = {"answer": handler(event, context)}
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        framed(answer)
     except (Exception, FunctionTimedOut, SystemExit) as error:  # noqa: BLE001 - stands for Lambda's own catch-all
         traceback.print_exception(error)
-        return error_answer(event, error)
+        return {
+            "errorType": type(error).__name__,
+            "errorMessage": str(error),
+            "stackTrace": traceback.format_exception(error),
+        }
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return answer or {}
+    return answer
 
 
-def main(handler_path: str, handler_name: str) -> None:
-    """Answers calls until the parent closes the pipe."""
-    module_name = handler_path.replace(os.sep, ".")
-    timeout = timeout_of(f"{module_name}.{handler_name}")
+def serve(pool: socket.socket, spec: FunctionSpec) -> None:
+    """Answers calls until the pool closes the line."""
+    module_name, _, handler_name = spec.handler.replace("/", ".").rpartition(".")
 
     def load() -> Handler:
         handler: Handler = getattr(importlib.import_module(module_name), handler_name)
         return handler
 
-    for line in sys.stdin:
-        message = json.loads(line)
-        given = message.get("context", {})
-        call = Call(
-            function_name=given.get("functionName", handler_name),
-            aws_request_id=given.get("awsRequestId", "local"),
-            memory_limit_in_mb=given.get("memoryLimitInMB", "1024"),
-            timeout=timeout,
-        )
-        answer = run_once(load, message["event"], call)
-        sys.stdout.write(json.dumps({"__offline_payload__": answer}) + "\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    main(*sys.argv[1:3])
+    with pool.makefile("rb") as calls:
+        pool.sendall(framed({"pid": os.getpid()}))
+        while head := calls.read(LENGTH.size):
+            call = json.loads(calls.read(LENGTH.unpack(head)[0]))
+            pool.sendall(framed(run_once(load, call["event"], spec, call["request_id"])))

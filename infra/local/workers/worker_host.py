@@ -1,12 +1,11 @@
-"""Forks the workers of serverless-offline from one process that has the libraries loaded already.
+"""Forks the workers of functions from one process that has the libraries loaded already.
 
 A worker that starts on its own spends a second of processor time on importing boto3, FastAPI and pydantic; a page that
 wakes ten functions at once would wait for all of that. A fork has them at once and shares their memory. Of the
 service's own code only what is pure is loaded here (the import rules see to that); once a file of it has changed, new
 workers load all of it anew, so that an edit counts without a restart.
 
-Protocol on a Unix socket: 4 bytes with the length of a JSON request, sent with the caller's stdin, stdout and stderr;
-the connection stays open as long as the worker lives.
+Protocol on a Unix socket: the worker's line as a file descriptor, with four bytes and that many of a `FunctionSpec`.
 """
 
 from __future__ import annotations
@@ -14,20 +13,19 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import json
 import os
 import signal
 import socket
-import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import boto3
 
-from infra.local.workers.lambda_worker import main as run_worker
+from infra.local.workers.lambda_worker import serve as run_worker
+from infra.local.workers.wire import LENGTH, FunctionSpec
 from infra.templates import REPOSITORY
 
 PRELOADED = (
@@ -44,7 +42,6 @@ PRELOADED = (
 )
 CLIENTS = ("dynamodb", "sqs", "apigatewaymanagementapi")
 """Made once, so that the models that boto3 reads for them are in memory; workers make their own from those."""
-LENGTH = struct.Struct("!I")
 LARGEST_REQUEST = 1_000_000
 
 PURE_CODE = tuple(REPOSITORY / "shared" / room for room in ("domain", "progress", "services"))
@@ -85,7 +82,7 @@ def serve(path: str) -> NoReturn:
         print("ready", flush=True)
         while True:
             connection, _ = listener.accept()
-            with connection:
+            with connection, contextlib.suppress(OSError, ValueError, TypeError):
                 _fork_worker(listener, connection, loaded)
 
 
@@ -98,45 +95,44 @@ def _reap(signal_number: int, frame: FrameType | None) -> None:
 
 
 def _fork_worker(listener: socket.socket, connection: socket.socket, loaded: dict[Path, int]) -> None:
-    head, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 3)
-    try:
-        if len(head) == LENGTH.size and len(descriptors) == 3:
-            request = _read(connection, LENGTH.unpack(head)[0])
-            if os.fork() == 0:
-                listener.close()
-                if code_on_disk() != loaded:
-                    forget_code()
-                _become_worker(request, descriptors)
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+    head, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 1)
+    if len(head) < LENGTH.size or len(descriptors) != 1:
+        return
+    with socket.socket(fileno=descriptors[0]) as line:
+        spec = FunctionSpec.from_bytes(_read(connection, LENGTH.unpack(head)[0]))
+        if os.fork() == 0:
+            listener.close()
+            connection.close()
+            if code_on_disk() != loaded:
+                forget_code()
+            _become_worker(line, spec)
 
 
-def _read(connection: socket.socket, length: int) -> dict[str, Any]:
-    """Raises ValueError for a request that is cut off or too long."""
+def _read(connection: socket.socket, length: int) -> bytes:
+    """Raises ValueError for a request that is too long or cut off."""
+    if length > LARGEST_REQUEST:
+        raise ValueError(f"a request of {length} bytes")
     data = b""
-    while len(data) < min(length, LARGEST_REQUEST):
+    while len(data) < length:
         part = connection.recv(length - len(data))
         if not part:
-            break
+            raise ValueError("a request that is cut off")
         data += part
-    request: dict[str, Any] = json.loads(data)
-    return request
+    return data
 
 
-def _become_worker(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
-    """Takes over the caller's pipes and environment, works until the pipe closes, and ends without unwinding."""
+def _become_worker(line: socket.socket, spec: FunctionSpec) -> NoReturn:
+    """Works until the line closes, and ends without unwinding what is the host's."""
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for target, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, target)
-        sys.stdin = os.fdopen(0, "r", encoding="utf-8", closefd=False)
+        os.environ["AWS_LAMBDA_FUNCTION_NAME"] = spec.name
+        os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = str(spec.memory)
         sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
         sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        run_worker(*request["arguments"])
+        run_worker(line, spec)
+        code = 0
+    except OSError:
         code = 0
     finally:
         sys.stdout.flush()

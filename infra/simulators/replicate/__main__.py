@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -25,7 +26,9 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--retention-seconds", type=float, default=3600.0, help="how long logs stay after a job's end (default 3600)")
     add("--webhook-secret", help="whsec_…; default: one that is kept in the state file")
     add("--webhook-retry-seconds", type=float, default=60.0, help="how long a terminal webhook is tried again")
-    add("--valid-token", action="append", default=[], help="accept only this token (repeatable); default: any")
+    tokens = list(filter(None, [os.environ.get("SIMULATOR_TOKEN")]))
+    add("--valid-token", action="append", default=tokens, help="accept only this token (repeatable); default: any")
+    add("--control-key", default=os.environ.get("SIMULATOR_CONTROL_KEY"), help="what /_control wants as bearer token")
     add("--seed", type=int, help="repeatable ids, history and chance")
     return parser
 
@@ -49,6 +52,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             valid_tokens=frozenset(arguments.valid_token),
             webhook_secret=arguments.webhook_secret,
             webhook_retry_seconds=arguments.webhook_retry_seconds,
+            control_key=arguments.control_key,
             state_file=arguments.state_file,
             seed=arguments.seed,
         )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import secrets
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -79,6 +80,9 @@ class SimulatorApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"only HTTP is served, not {scope['type']}")
+        if _is_a_web_page(Headers(scope=scope)):
+            await Response(b"for programs of this machine only", 403)(scope, receive, send)
+            return
         if scope["path"] == "/_control" or scope["path"].startswith("/_control/"):
             await self._serve_control(scope, receive, send)
             return
@@ -105,6 +109,11 @@ class SimulatorApp:
         client = scope.get("client")
         if client is None or not ipaddress.ip_address(client[0]).is_loopback:
             await Response(b"loopback only", 403)(scope, receive, send)
+            return
+        key = self._simulator.options.control_key
+        given = Headers(scope=scope).get("authorization", "").removeprefix("Bearer ")
+        if key is not None and not secrets.compare_digest(given.encode(), key.encode()):
+            await Response(b"the control wants its key: Authorization: Bearer <key>", 403)(scope, receive, send)
             return
         await self._control(scope, receive, send)
 
@@ -209,6 +218,12 @@ class SimulatorApp:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+def _is_a_web_page(headers: Headers) -> bool:
+    """Browsers tell where a script comes from in Origin, and which name led it here in Host."""
+    name = headers.get("host", "").rsplit(":", 1)[0]
+    return "origin" in headers or name not in ("127.0.0.1", "localhost", "[::1]")
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -24,6 +24,8 @@ class SimulatorOptions:
     page_size: int = 100
     valid_tokens: frozenset[str] = frozenset()
     """Tokens that are accepted; empty: every non-empty one."""
+    control_key: str | None = None
+    """What `/_control` wants as bearer token; None: nothing."""
     webhook_secret: str | None = None
     """`whsec_…`; None: the one in the state file, else a random one."""
     webhook_retry_seconds: float = 60.0
@@ -43,6 +45,7 @@ class OptionValues(TypedDict, total=False):
     retention_seconds: float
     page_size: int
     valid_tokens: frozenset[str]
+    control_key: str | None
     webhook_secret: str | None
     webhook_retry_seconds: float
     state_file: Path | None

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.local.workers.lambda_worker import Call, Handler, run_once
-from infra.templates import REPOSITORY
-
-HTTP_EVENT = {"requestContext": {"http": {"method": "GET"}}}
-SOCKET_EVENT = {"requestContext": {"connectionId": "abc"}}
-QUEUE_EVENT: dict[str, Any] = {"Records": []}
+from infra.local.workers.lambda_worker import Handler, run_once
+from infra.local.workers.wire import FunctionSpec
 
 
-def _call(seconds: float = 5) -> Call:
-    return Call("fn", "request-1", "1024", seconds)
-
-
-def _loads(handler: Callable[..., Any]) -> Callable[[], Handler]:
-    return lambda: handler
+def _run(handler: Callable[..., Any], event: dict[str, Any] | None = None, seconds: float = 5) -> dict[str, Any]:
+    return run_once(lambda: handler, event or {}, FunctionSpec("fn", "sample.handler", seconds, 512), "request-1")
 
 
 def _raises(event: Any, context: Any) -> Any:
@@ -48,66 +36,43 @@ def _exits(event: Any, context: Any) -> Any:
     sys.exit(3)
 
 
+def _answers_with_bytes(event: Any, context: Any) -> Any:
+    return {"body": b"bytes"}
+
+
 def test_answer_is_passed_on() -> None:
-    assert run_once(_loads(lambda event, context: {"seen": event["n"]}), {"n": 1}, _call()) == {"seen": 1}
+    assert _run(lambda event, context: {"seen": event["n"]}, {"n": 1}) == {"answer": {"seen": 1}}
 
 
-def test_nothing_becomes_an_answer_that_the_emulator_understands() -> None:
-    assert run_once(_loads(lambda event, context: None), {}, _call()) == {}
+def test_nothing_is_an_answer_too() -> None:
+    assert _run(lambda event, context: None) == {"answer": None}
 
 
-@pytest.mark.parametrize("handler", [_raises, _exits])
-def test_failed_http_function_is_the_gateways_500(handler: Any) -> None:
-    answer = run_once(_loads(handler), HTTP_EVENT, _call())
-    assert answer["statusCode"] == 500
-    assert json.loads(answer["body"]) == {"message": "Internal Server Error"}
-
-
-def test_failed_socket_function_is_a_500() -> None:
-    assert run_once(_loads(_raises), SOCKET_EVENT, _call()) == {"statusCode": 500}
-
-
-def test_failed_worker_is_an_error_in_lambdas_form() -> None:
-    answer = run_once(_loads(_raises), QUEUE_EVENT, _call())
-    assert (answer["errorType"], answer["errorMessage"]) == ("RuntimeError", "boom")
+@pytest.mark.parametrize(
+    ("handler", "kind"), [(_raises, "RuntimeError"), (_exits, "SystemExit"), (_answers_with_bytes, "TypeError")]
+)
+def test_failure_is_told_in_lambdas_form(handler: Any, kind: str) -> None:
+    answer = _run(handler)
+    assert set(answer) == {"errorType", "errorMessage", "stackTrace"}
+    assert answer["errorType"] == kind
 
 
 def test_function_that_can_not_be_imported_is_an_error_each_time() -> None:
     def load() -> Handler:
         raise ImportError("no such module")
 
-    assert run_once(load, QUEUE_EVENT, _call())["errorType"] == "ImportError"
+    assert run_once(load, {}, FunctionSpec("fn", "sample.handler", 5, 512), "r")["errorType"] == "ImportError"
 
 
 @pytest.mark.parametrize("handler", [_sleeps, _swallows_everything])
 def test_time_out_ends_the_call_even_when_the_handler_swallows_exceptions(handler: Any) -> None:
-    answer = run_once(_loads(handler), QUEUE_EVENT, _call(0.1))
-    assert answer["errorType"] == "FunctionTimedOut"
+    assert _run(handler, seconds=0.1)["errorType"] == "FunctionTimedOut"
 
 
-def test_remaining_time_counts_down_from_the_functions_own_time_out() -> None:
-    context = _call(5).context()
-    assert 4_000 < context.get_remaining_time_in_millis() <= 5_000
+def test_context_tells_what_lambdas_does() -> None:
+    def tell(event: Any, context: Any) -> Any:
+        return [context.function_name, context.aws_request_id, context.memory_limit_in_mb]
 
-
-def test_worker_survives_a_failure_and_ends_with_its_parent(tmp_path: Path) -> None:
-    (tmp_path / "sample.py").write_text(
-        "def handler(event, context):\n"
-        "    print('a line of log')\n"
-        "    return {'half': 10 / event['by'], 'request': context.aws_request_id}\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{tmp_path}"}
-    command = [sys.executable, "-m", "infra.local.workers.lambda_worker", "sample", "handler"]
-    calls = [{"event": {"by": by}, "context": {"awsRequestId": f"r{by}"}} for by in (0, 2)]
-    done = subprocess.run(
-        command,
-        input="".join(json.dumps(call) + "\n" for call in calls),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert answers[0]["__offline_payload__"]["errorType"] == "ZeroDivisionError"
-    assert answers[1]["__offline_payload__"] == {"half": 5.0, "request": "r2"}
+    assert _run(tell)["answer"] == ["fn", "request-1", "512"]
+    left = _run(lambda event, context: context.get_remaining_time_in_millis())["answer"]
+    assert 4_000 < left <= 5_000

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.names import local_name
+from infra.local.queues.definitions import queue_environment
 from infra.local.stack.environment import check_function_settings, function_environment
-from infra.local.stack.queues import queue_environment
 from infra.local.stack.settings import SettingsError, read_settings
-from infra.local.stack.tables import local_table_name, table_environment
+from infra.local.stack.tables import table_environment
 from shared.domain.errors import ConfigurationError
+
+KEY = "LOCAL0123"
 
 
 def test_defaults_are_the_documented_ports() -> None:
@@ -18,7 +21,6 @@ def test_defaults_are_the_documented_ports() -> None:
         "WS_PORT": 8002,
         "LAMBDA_PORT": 8003,
         "DYNAMODB_PORT": 8005,
-        "MOTO_PORT": 8006,
         "SIMULATOR_PORT": 8004,
     }
     assert settings.data_dir.name == ".data"
@@ -41,21 +43,21 @@ def test_real_token_means_that_nothing_is_simulated() -> None:
     assert not settings.simulates_replicate
     assert "SIMULATOR_PORT" not in settings.ports()
     assert settings.replicate_url == "https://api.replicate.com/v1"
-    assert function_environment(settings, {}, inherited={})["REPLICATE_API_TOKEN"] == "r8_real"
+    assert function_environment(settings, KEY, inherited={})["REPLICATE_API_TOKEN"] == "r8_real"
 
 
 def test_other_address_is_used_as_it_is() -> None:
     settings = read_settings({"REPLICATE_API_BASE_URL": "http://127.0.0.1:9999/v1/"})
     assert not settings.simulates_replicate
     assert settings.replicate_url == "http://127.0.0.1:9999/v1"
-    assert function_environment(settings, {}, inherited={})["REPLICATE_API_TOKEN"] == ""
+    assert function_environment(settings, KEY, inherited={})["REPLICATE_API_TOKEN"] == ""
 
 
 def test_functions_know_their_own_address_unless_another_is_given() -> None:
     settings = read_settings({"HTTP_PORT": "9000"})
-    assert function_environment(settings, {}, inherited={})["PUBLIC_BASE_URL"] == "http://127.0.0.1:9000"
+    assert function_environment(settings, KEY, inherited={})["PUBLIC_BASE_URL"] == "http://127.0.0.1:9000"
     given = {"PUBLIC_BASE_URL": "https://tunnel.example.com"}
-    assert function_environment(settings, {}, inherited=given)["PUBLIC_BASE_URL"] == "https://tunnel.example.com"
+    assert function_environment(settings, KEY, inherited=given)["PUBLIC_BASE_URL"] == "https://tunnel.example.com"
 
 
 @pytest.mark.parametrize(
@@ -71,17 +73,17 @@ def test_what_every_function_would_stumble_on_is_told_before_the_start(
     file = tmp_path / "config.yaml"
     file.write_text("background:\n  job_status_polling: often\n")
     inherited = {name: value.format(file=file) for name, value in variables.items()}
-    check_function_settings(function_environment(read_settings({}), {}, inherited={}))
+    check_function_settings(function_environment(read_settings({}), KEY, inherited={}))
     with pytest.raises(ConfigurationError, match=complaint):
-        check_function_settings(function_environment(read_settings({}), {}, inherited=inherited))
+        check_function_settings(function_environment(read_settings({}), KEY, inherited=inherited))
 
 
 def test_functions_can_not_reach_a_real_account() -> None:
     inherited = {"AWS_PROFILE": "production", "AWS_SESSION_TOKEN": "t", "AWS_ACCESS_KEY_ID": "AKIA", "HOME": "/home/me"}
-    environment = function_environment(read_settings({}), {}, inherited=inherited)
+    environment = function_environment(read_settings({}), KEY, inherited=inherited)
     assert "AWS_PROFILE" not in environment
     assert "AWS_SESSION_TOKEN" not in environment
-    assert environment["AWS_ACCESS_KEY_ID"] == "local"
+    assert environment["AWS_ACCESS_KEY_ID"] == KEY
     assert environment["AWS_SHARED_CREDENTIALS_FILE"] == environment["AWS_CONFIG_FILE"] == "/dev/null"
     assert all(
         value.startswith("http://127.0.0.1:")
@@ -91,7 +93,7 @@ def test_functions_can_not_reach_a_real_account() -> None:
 
 
 def test_names_follow_from_the_logical_ids() -> None:
-    assert local_table_name("JobTextsTable") == "simpletuner-local-job-texts"
+    assert local_name("JobTextsTable") == "simpletuner-local-job-texts"
     assert table_environment()["JOB_TEXTS_TABLE"] == "simpletuner-local-job-texts"
     assert set(table_environment()) == {
         "JOBS_TABLE", "EVENTS_TABLE", "JOB_TEXTS_TABLE", "CONNECTIONS_TABLE", "STATE_TABLE",
@@ -99,3 +101,9 @@ def test_names_follow_from_the_logical_ids() -> None:
     urls = queue_environment("http://127.0.0.1:1")
     assert {"OBSERVATIONS_QUEUE_URL", "TICKS_QUEUE_URL", "FINAL_LOGS_QUEUE_URL"} <= urls.keys()
     assert urls["TICKS_QUEUE_URL"] == "http://127.0.0.1:1/123456789012/simpletuner-local-ticks"
+
+
+@pytest.mark.parametrize("workers", ["3", "257", "many", "-8"])
+def test_an_impossible_number_of_workers_is_named(workers: str) -> None:
+    with pytest.raises(SettingsError, match="LOCAL_WORKERS must be a number from 4 to 256"):
+        read_settings({"LOCAL_WORKERS": workers})

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.local.triggers.activity import Activity
 from infra.local.triggers.invoker import InvocationFailed
 from infra.local.triggers.service_definition import StreamTrigger
 from infra.local.triggers.stream_relay import Positions, StreamRelay
@@ -28,7 +29,6 @@ TRIGGER = StreamTrigger(
     reports_failures=True,
     filter_patterns=(),
     failure_queue=None,
-    timeout=5,
 )
 
 
@@ -97,7 +97,7 @@ class Function:
         self.batches: list[list[str]] = []
         self.events: list[dict[str, Any]] = []
 
-    def invoke(self, name: str, event: dict[str, Any], timeout: float) -> Any:
+    def invoke(self, name: str, event: dict[str, Any]) -> Any:
         self.events.append(event)
         self.batches.append([record["dynamodb"]["SequenceNumber"] for record in event["Records"]])
         answer = self.answers.pop(0) if self.answers else {"batchItemFailures": []}
@@ -145,6 +145,7 @@ def build(tmp_path: Path) -> Build:
             invoke=function.invoke,
             send_failure=more.get("send_failure", lambda report: None),
             positions=Positions(tmp_path / "positions.json"),
+            activity=Activity(),
             stop=more.get("stop", NoWait()),
         )
         relay.begin()
@@ -264,7 +265,7 @@ def test_a_restart_in_a_failing_batch_delivers_it_again(build: Build) -> None:
     records = stream.put("only", 2)
 
     class StoppedMeanwhile(Function):
-        def invoke(self, name: str, event: dict[str, Any], timeout: float) -> Any:
+        def invoke(self, name: str, event: dict[str, Any]) -> Any:
             stop.set()
             raise InvocationFailed("the function's host is gone")
 
@@ -306,9 +307,9 @@ def test_expired_iterator_is_replaced_and_nothing_is_lost(build: Build) -> None:
     stream.expired.add("only@1")
 
     class Once(Function):
-        def invoke(self, name: str, event: dict[str, Any], timeout: float) -> Any:
+        def invoke(self, name: str, event: dict[str, Any]) -> Any:
             stop.set()
-            return super().invoke(name, event, timeout)
+            return super().invoke(name, event)
 
     resumed = Once()
     relay.invoke = resumed.invoke

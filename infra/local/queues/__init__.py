@@ -1,0 +1,1 @@
+"""The queues of the local stack: SQS's behaviour over one kept file."""
