@@ -30,6 +30,11 @@ class WebhookSource:
 
     def send(self, job_id: str, status: str = "processing") -> httpx.Response:
         """Tell the service that a job has this status, in Replicate's words."""
+        body, headers = self.signed(job_id, status)
+        return self._http.post("/api/webhooks/replicate", content=body, headers=headers).raise_for_status()
+
+    def signed(self, job_id: str, status: str) -> tuple[str, dict[str, str]]:
+        """Body and headers of a webhook as it would be sent now."""
         now = datetime.now(UTC)
         moment = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         body: dict[str, object] = {
@@ -56,7 +61,7 @@ class WebhookSource:
             "webhook-signature": self._signer.sign(webhook_id, now, raw),
             "content-type": "application/json",
         }
-        return self._http.post("/api/webhooks/replicate", content=raw, headers=headers).raise_for_status()
+        return raw, headers
 
     def close(self) -> None:
         self._http.close()

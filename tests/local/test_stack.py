@@ -43,6 +43,7 @@ def test_secrets_are_readable_by_their_owner_only(running_stack: RunningStack) -
 def test_sigterm_to_make_leaves_no_process_and_a_restart_keeps_every_job(tmp_path: Path) -> None:
     with RunningStack(tmp_path / "data", command=MAKE_RUN) as stack:
         stack.start()
+        assert "job status polling is on" in stack.output
         synced = httpx.post(f"{stack.http_url}/api/cloud/jobs/sync", timeout=30).json()
         assert synced["synced"] > 0
         before = _job_ids(stack)
@@ -96,6 +97,16 @@ def test_port_in_use_gets_one_sentence_that_says_what_to_do(tmp_path: Path) -> N
     assert str(stack.ports["WS_PORT"]) in lines[0]
     assert "WS_PORT=" in lines[0]
     assert not (tmp_path / "data").exists()
+
+
+def test_two_stacks_never_work_on_the_same_data(running_stack: RunningStack) -> None:
+    with RunningStack(running_stack.data_dir) as second:
+        second.output_file = second.data_dir.with_name("second-output.log")
+        second.launch()
+        assert second.wait() == 2
+        assert second.output.startswith(f"The data directory {running_stack.data_dir} is already in use: stop")
+        assert len(second.output.splitlines()) == 1
+    assert httpx.get(f"{running_stack.http_url}/api/cloud/health/ready").status_code == 200
 
 
 def _wait_for_first_part(stack: RunningStack) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import uvicorn
 
-from infra.local.gateway.admission import App, ForPrograms, ForThisMachine, answer_json, hosts_of, own_hosts
+from infra.local.gateway.admission import App, ForPrograms, ForThisMachine, answer_json, hosts_of, origins_of, own_hosts
 from infra.local.gateway.http_api import HttpApi
 from infra.local.gateway.program_api import ProgramApi
 from infra.local.gateway.routes import http_routes, socket_routes
@@ -139,18 +139,17 @@ class Gateway:
 
     def _servers(self, call: Callable[..., Any], queues: KeptQueues) -> list[tuple[_Server, socket.socket]]:
         settings, functions = self._settings, self._service.functions
-        public = hosts_of([os.environ.get("PUBLIC_BASE_URL", ""), *os.environ.get("ALLOWED_ORIGINS", "").split(",")])
+        public = [os.environ.get("PUBLIC_BASE_URL", ""), *os.environ.get("ALLOWED_ORIGINS", "").split(",")]
+        origins = origins_of([*public, *(f"http://{host}" for host in own_hosts(settings.http_port))])
+        http_hosts = own_hosts(settings.http_port) | hosts_of(public)
+        socket_hosts = own_hosts(settings.websocket_port) | hosts_of(public)
         sockets = WebSocketApi(socket_routes(functions), call)
         names = {account_name: name for name, account_name in self._service.account_names.items()}
         programs = ProgramApi(names, call, SqsApi(queues, settings.lambda_url), sockets)
         page = f"{settings.http_url}/"
         apps: dict[int, App] = {
-            settings.http_port: ForThisMachine(
-                HttpApi(http_routes(functions), call), own_hosts(settings.http_port) | public, page
-            ),
-            settings.websocket_port: ForThisMachine(
-                _sockets_only(sockets), own_hosts(settings.websocket_port) | public, page
-            ),
+            settings.http_port: ForThisMachine(HttpApi(http_routes(functions), call), http_hosts, origins, page),
+            settings.websocket_port: ForThisMachine(_sockets_only(sockets), socket_hosts, origins, page),
             settings.lambda_port: ForPrograms(
                 programs, own_hosts(settings.lambda_port), settings.key, str(settings.key_file)
             ),

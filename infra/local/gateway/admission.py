@@ -33,18 +33,25 @@ def values_of(scope: Scope, name: bytes) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class ForThisMachine:
-    """Lets a request through whose `Host` is one of `hosts`; `page` is what others are told to open."""
+    """Lets a request through whose `Host` is one of `hosts`, and whose `Origin`, if it has one, one of `origins`.
+
+    `page` is what others are told to open.
+    """
 
     app: App
     hosts: frozenset[str]
+    origins: frozenset[str]
     page: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = [value.decode("latin-1").lower() for value in values_of(scope, b"host")]
-        if len(given) == 1 and given[0] in self.hosts:
-            await self.app(scope, receive, send)
-        else:
+        origins = {value.decode("latin-1").lower() for value in values_of(scope, b"origin")}
+        if len(given) != 1 or given[0] not in self.hosts:
             await refuse(scope, send, 403, f"This name is none of this machine's own: open {self.page} instead.")
+        elif not origins <= self.origins:
+            await refuse(scope, send, 403, f"Only pages of this service may ask it: open {self.page} instead.")
+        else:
+            await self.app(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,11 @@ class ForPrograms:
             await refuse(scope, send, 403, sentence)
         else:
             await self.app(scope, receive, send)
+
+
+def origins_of(urls: Iterable[str]) -> frozenset[str]:
+    """The `Origin` headers of pages at these addresses."""
+    return frozenset("/".join(url.split("/", 3)[:3]).lower() for url in urls if url)
 
 
 def hosts_of(urls: Iterable[str]) -> frozenset[str]:

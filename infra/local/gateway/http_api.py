@@ -105,6 +105,9 @@ def http_event(scope: Scope, route_key: str, path_values: Mapping[str, str], bod
         if name == "cookie":
             cookies += [part.strip() for part in value.split(";") if part.strip()]
         headers[name] = f"{headers[name]},{value}" if name in headers else value
+    if headers.get("host", "").startswith("["):
+        # Mangum takes the name before the first colon; on AWS no host is an IPv6 address.
+        headers["host"] = "localhost" + headers["host"].rsplit("]", 1)[-1]
     query = scope["query_string"].decode("latin-1")
     parameters: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):

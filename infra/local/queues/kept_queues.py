@@ -88,6 +88,8 @@ class KeptQueues:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.executescript(_SCHEMA)
+        # Who had messages in hand ended with the process before: they are for the next reader now.
+        self._database.execute("UPDATE messages SET visible_at = ? WHERE receives > 0", (now(),))
 
     def close(self) -> None:
         with self._changed:

@@ -75,6 +75,16 @@ def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
         assert set(told) <= found
 
 
+def test_what_a_killed_reader_had_in_hand_waits_for_the_next(tmp_path: Path, queues: KeptQueues, time: Time) -> None:
+    queues.send("work", [NewMessage("held")])
+    queues.send("slow", [NewMessage("delayed")])
+    assert _bodies(queues, "work") == ["held"]
+    again = KeptQueues(tmp_path / "queues.db", RULES, time)
+    assert _bodies(again, "work") == ["held"]
+    assert _bodies(again, "slow") == []
+    again.close()
+
+
 def test_an_undeleted_message_comes_again_and_ends_with_the_dead_letters(queues: KeptQueues, time: Time) -> None:
     queues.send("work", [NewMessage("poison")])
     for receives in (1, 2):
