@@ -18,10 +18,10 @@ MAX_BILLED_SECONDS = Decimal(366 * 24 * 3600)
 
 
 def amount_told(value: Decimal | None, most: Decimal) -> Decimal | None:
-    """What a provider told, in millionths; one below 0 counts as 0. None for no number, and for one beyond `most`."""
-    if value is None or not value.is_finite() or value > most:
+    """What a provider told, in millionths; None for no number, and for one below 0 or beyond `most`."""
+    if value is None or not value.is_finite() or not 0 <= value <= most:
         return None
-    return max(value, Decimal(0)).quantize(MILLIONTH, ROUND_HALF_UP)
+    return abs(value).quantize(MILLIONTH, ROUND_HALF_UP)
 
 
 def amount_set(value: object, most: Decimal) -> Decimal | None:

@@ -84,7 +84,7 @@ def decimal(digits: str) -> Decimal | None:
 
 
 def amount(value: object, most: Decimal) -> Decimal | None:
-    """A number of six decimals from 0 to `most`, so that the store takes it; negative ones count as 0."""
+    """A number of six decimals from 0 to `most`, so that the store takes it; None for any other."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     return amount_told(Decimal(value), most)

@@ -221,6 +221,13 @@ def test_an_end_at_no_time_that_can_be_costs_what_was_shown(end: JobStatus, odd:
     assert (found.cost_usd, found.is_cost_estimated) == (None, False), "of what was never seen running nobody knows"
 
 
+@pytest.mark.parametrize("told", [{"billed_seconds": Decimal(-5)}, {"billed_usd": Decimal("-0.01")}])
+def test_a_figure_below_nothing_is_none(told: dict[str, Any]) -> None:
+    ended = an_observation(status=JobStatus.FAILED, **{"billed_seconds": None, **told})
+    job = merge_observations(a_job(), [ended]).job
+    assert (job.cost_usd, job.is_cost_estimated) == (RAN_540_SECONDS, True)
+
+
 def test_a_lost_job_that_comes_back_ended_costs_what_it_cost_when_it_was_lost() -> None:
     running = merge_observations(a_job(), [an_observation(status=JobStatus.RUNNING)]).job
     lost = replace(running, absence=Absence(misses=3, lost_at=after(160)))
