@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.work import keep_final_log, route_ended_jobs
-from infra.local.stack.queues import queue_definitions
+from infra.local.queues.definitions import queue_definitions
 from shared.adapters.dynamo.items import encode_commit
 from shared.adapters.providers.replicate.profile import PROFILE as REPLICATE
 from shared.domain.errors import (
