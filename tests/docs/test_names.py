@@ -68,7 +68,7 @@ def variables() -> set[str]:
     names |= {name for profile in profiles() for name in (profile.base_url_variable, profile.token_variable)}
     for template in TEMPLATES:
         names |= set(_VARIABLE.findall(template.read_text(encoding="utf-8")))
-        if template.parent.name == "environment":
+        if template.name == "environment.yml":
             names |= set(load_template(template))
     return names
 

@@ -28,7 +28,8 @@ ALLOWED = {
     "shared/config.py": {"shared.domain"},
     "shared/enterprise_config.py": {"shared.domain"},
     "infra/local/install": {"infra.local.install", "infra.templates"},
-    "infra/local/triggers": {"infra.local.triggers", "infra.local.names", "infra.templates"},
+    "infra/local/queues": {"infra.local.queues", "infra.local.names", "infra.templates"},
+    "infra/local/triggers": {"infra.local.triggers", "infra.local.queues", "infra.local.names", "infra.templates"},
     "infra/local/workers": {"infra.local.workers", "infra.templates"},
     "infra/simulators": set(),
 }

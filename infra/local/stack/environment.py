@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,11 +10,10 @@ from infra.local.names import HOST, REGION, STAGE
 from infra.local.queues.definitions import queue_environment
 from infra.local.stack.settings import StackSettings
 from infra.local.stack.tables import table_environment
-from infra.templates import REPOSITORY, load_template
+from infra.templates import REPOSITORY
 from shared.config import Settings
 from shared.enterprise_config import load_enterprise_config
 
-_ENV = re.compile(r"\$\{env:\w+, '([^']*)'\}")
 _NOT_INHERITED = (
     "PYTHONDONTWRITEBYTECODE",
     "AWS_PROFILE",
@@ -70,6 +68,8 @@ def function_environment(
     environment.update(
         {
             "STACK": STAGE,
+            "POWERTOOLS_SERVICE_NAME": "simpletuner-cloud",
+            "POWERTOOLS_METRICS_NAMESPACE": "SimpleTunerCloud",
             "AUTH_MODE": settings.auth_mode,
             "SECRETS_FILE": str(secrets_file(settings)),
             "WEBSOCKET_URL": settings.websocket_url,
@@ -81,14 +81,6 @@ def function_environment(
             "PYTHONPATH": str(REPOSITORY),
         }
     )
-    for name, value in _declared_defaults().items():
-        environment.setdefault(name, value)
     for name, port in settings.ports().items():
         environment[name] = str(port)
     return environment
-
-
-def _declared_defaults() -> dict[str, str]:
-    """The plain values of `infra/environment/local.yml`; `${env:NAME, 'default'}` counts with its default."""
-    declared = load_template(REPOSITORY / "infra" / "environment" / "local.yml")
-    return {name: _ENV.sub(r"\1", str(value)) for name, value in declared.items()}
