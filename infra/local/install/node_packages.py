@@ -13,7 +13,6 @@ from infra.templates import REPOSITORY
 
 NODE_MODULES = REPOSITORY / "node_modules"
 PROGRAMS = NODE_MODULES / ".bin"
-OSLS = PROGRAMS / "osls"
 
 
 def install_node_packages(command: str = "ci") -> None:
