@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STORAGE = REPOSITORY / "infra" / "storage.yml"
-DEPLOYED_ENVIRONMENT = REPOSITORY / "infra" / "environment" / "deployed.yml"
+DEPLOYED_ENVIRONMENT = REPOSITORY / "infra" / "environment.yml"
 SERVICE = "simpletuner-cloud"
 CHANGE_SET = "deploy"
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,11 @@ def _with_pool(host: Path, use: Use, limit: int = 8) -> Any:
         finally:
             await pool.close(5)
 
-    return asyncio.run(run())
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(run())
+    finally:
+        loop.close()
 
 
 def test_a_worker_is_used_again_and_knows_its_functions_name(host: Path) -> None:
@@ -190,7 +195,7 @@ def test_workers_end_with_the_pool(host: Path) -> None:
     for _ in range(250):
         if not Path(f"/proc/{pid}").exists():
             return
-        asyncio.run(asyncio.sleep(0.02))
+        time.sleep(0.02)
     pytest.fail("the worker goes on")
 
 
