@@ -205,10 +205,10 @@ class WorkQueue(Protocol):
 
     def send(self, messages: Sequence[str], *, delay_seconds: int = 0) -> None: ...
 
-    def postpone(self, receipt: str, seconds: float) -> None:
-        """Let a message that was received, and is left in the queue, come again after so long, at most 12 hours.
+    def postpone(self, receipts: Sequence[str], seconds: float) -> None:
+        """Let messages that were received, and are left in the queue, come again after so long, at most 12 hours.
 
-        Raises StoreUnavailableError where that could not be; it comes again by the queue's own time then.
+        Raises StoreUnavailableError where that could not be; they come again by the queue's own time then.
         """
 
 

@@ -30,7 +30,7 @@ def keep_final_log(event: Event) -> Answer:
         if again is None:
             return True
         try:
-            wiring().final_logs_queue.postpone(record["receiptHandle"], again)
+            wiring().final_logs_queue.postpone([record["receiptHandle"]], again)
         except StoreUnavailableError as error:
             logger.warning("message not postponed", extra={"reason": error.detail})
         return False

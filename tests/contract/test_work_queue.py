@@ -99,7 +99,7 @@ def test_a_delayed_message_waits_for_its_time(queue: Queue) -> None:
 def test_a_postponed_message_comes_again_no_sooner(queue: Queue, seconds: float) -> None:
     """Nor later than SQS hides one."""
     queue.send.send(["later"])
-    queue.send.postpone(queue.receive(), seconds)
+    queue.send.postpone([queue.receive()], seconds)
     assert (queue.hidden(), queue.waiting()) == (1, [])
 
 
@@ -119,4 +119,4 @@ def test_a_queue_that_keeps_nothing_says_so(queue: Queue) -> None:
     with pytest.raises(StoreUnavailableError):
         queue.send.send(["lost otherwise"])
     with pytest.raises(StoreUnavailableError):
-        queue.send.postpone("receipt", 1)
+        queue.send.postpone(["receipt"], 1)

@@ -187,10 +187,10 @@ class FakeQueue:
             raise StoreUnavailableError("The queue is down.")
         self.messages.extend((message, delay_seconds) for message in messages)
 
-    def postpone(self, receipt: str, seconds: float) -> None:
+    def postpone(self, receipts: Sequence[str], seconds: float) -> None:
         if self.is_down:
             raise StoreUnavailableError("The queue is down.")
-        self.postponed[receipt] = seconds
+        self.postponed.update(dict.fromkeys(receipts, seconds))
 
     def drain(self) -> list[str]:
         """Take all messages out, as a worker would."""

@@ -12,7 +12,10 @@ from shared.domain.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
-    from types_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+    from types_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        SendMessageBatchRequestEntryTypeDef,
+    )
 
 MESSAGES_A_REQUEST = 10
 BYTES_A_REQUEST = 1_000_000
@@ -51,12 +54,20 @@ class SqsWorkQueue:
             if failed:
                 raise StoreUnavailableError(f"The queue refused {len(failed)} messages.")
 
-    def postpone(self, receipt: str, seconds: float) -> None:
+    def postpone(self, receipts: Sequence[str], seconds: float) -> None:
         hidden = min(math.ceil(seconds), LONGEST_POSTPONED_SECONDS)
-        with translated():
-            self._client().change_message_visibility(
-                QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=hidden
-            )
+        failed = 0
+        for start in range(0, len(receipts), MESSAGES_A_REQUEST):
+            chunk = receipts[start : start + MESSAGES_A_REQUEST]
+            entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
+                {"Id": str(place), "ReceiptHandle": receipt, "VisibilityTimeout": hidden}
+                for place, receipt in enumerate(chunk)
+            ]
+            with translated():
+                answer = self._client().change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+            failed += len(answer.get("Failed", ()))
+        if failed:
+            raise StoreUnavailableError(f"The queue did not postpone {failed} messages.")
 
     def _send(self, entries: Sequence[SendMessageBatchRequestEntryTypeDef]) -> set[str]:
         """The ids of the messages that were refused."""

@@ -15,6 +15,7 @@ class StubSqs:
 
     def __init__(self, **refused: int) -> None:
         self.requests: list[list[dict[str, Any]]] = []
+        self.postponed: list[list[dict[str, Any]]] = []
         self.refused = refused
 
     def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - SDK
@@ -25,6 +26,10 @@ class StubSqs:
                 self.refused[entry["MessageBody"]] -= 1
                 failed.append({"Id": entry["Id"]})
         return {"Failed": failed} if failed else {}
+
+    def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - SDK
+        self.postponed.append(Entries)
+        return {"Failed": [{"Id": entry["Id"]} for entry in Entries if entry["ReceiptHandle"] in self.refused]}
 
 
 def queue_on(client: Any) -> SqsWorkQueue:
@@ -60,3 +65,17 @@ def test_a_refused_message_is_sent_again_alone() -> None:
 def test_a_message_refused_twice_is_an_error() -> None:
     with pytest.raises(StoreUnavailableError):
         queue_on(StubSqs(b=2)).send(["a", "b"])
+
+
+def test_messages_are_postponed_ten_a_request_in_whole_seconds() -> None:
+    client = StubSqs()
+    queue_on(client).postpone([str(number) for number in range(23)], 1.2)
+    assert [len(entries) for entries in client.postponed] == [10, 10, 3]
+    assert {entry["VisibilityTimeout"] for entries in client.postponed for entry in entries} == {2}
+
+
+def test_a_receipt_that_is_refused_keeps_no_other_message_back() -> None:
+    client = StubSqs(first=1)
+    with pytest.raises(StoreUnavailableError, match="1 messages"):
+        queue_on(client).postpone(["first", *(str(number) for number in range(15))], 1)
+    assert [len(entries) for entries in client.postponed] == [10, 6]
