@@ -74,11 +74,20 @@ class JobStore(Protocol):
         Of a change with more delivery ids than that the newest are kept; one that is too large even so stands alone.
         """
 
-    def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+    def commit(
+        self, changes: Sequence[JobChange], *, head: LogHead, at: datetime, turn_until: datetime | None = None
+    ) -> LogHead:
         """Write all changes with their events, counts, day totals, claims and delivery ids in one transaction.
 
-        `head` is the head that was read; the new one is returned. Raises StaleWrite when any guard failed and
-        ChangeTooLargeError for more than `batches` gives out at once; nothing is written then.
+        `head` is the head that was read; the new one is returned. `turn_until` prolongs the committer's turn where the
+        head is written. Raises StaleWrite when any guard failed, ChangeTooLargeError for more than `batches` gives out
+        at once, and ChangeRefusedError for a value that the store does not take; nothing is written then.
+        """
+
+    def take_turn(self, until: datetime) -> None:
+        """Say in the head that it is the committer's turn; one small write, whatever number the head stands at.
+
+        Raises StaleWrite while another writer's transaction holds the head.
         """
 
     def day_totals(self, provider: str, first_day: datetime, last_day: datetime) -> tuple[DayTotal, ...]:

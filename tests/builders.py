@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -64,3 +65,16 @@ def an_observation(
     if status is JobStatus.FAILED:
         values["error"] = "CUDA out of memory"
     return Observation(**(values | fields))
+
+
+def queue_records(bodies: Sequence[str], *, times: int = 1) -> list[dict[str, Any]]:
+    """A batch of a queue as Lambda is handed it, each message for the `times`th time."""
+    return [
+        {
+            "messageId": str(place),
+            "receiptHandle": f"receipt {place}",
+            "body": body,
+            "attributes": {"ApproximateReceiveCount": str(times)},
+        }
+        for place, body in enumerate(bodies)
+    ]

@@ -188,14 +188,23 @@ class StaleWrite(CloudJobsError):
         self.delivery_ids = frozenset(delivery_ids)
 
 
-class ChangeTooLargeError(CloudJobsError):
-    """A job's change fits no transaction, so that no further try can write it."""
+class ChangeRefusedError(CloudJobsError):
+    """The store refuses a change for what is in it, so that no further try can write it.
 
-    code = "change_too_large"
+    `job_id` None: of several changes, and it is not known which.
+    """
 
-    def __init__(self, job_id: str, detail: str) -> None:
+    code = "change_refused"
+
+    def __init__(self, job_id: str | None, detail: str) -> None:
         super().__init__(detail)
         self.job_id = job_id
+
+
+class ChangeTooLargeError(ChangeRefusedError):
+    """A job's change fits no transaction."""
+
+    code = "change_too_large"
 
 
 class WebhookRejected(CloudJobsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from itertools import takewhile
@@ -14,6 +14,8 @@ from typing import ClassVar
 from shared.domain.job import Job, JobStatus, to_iso
 
 LOG_NAME = "main"
+LONGEST_TURN = timedelta(seconds=10)
+"""A committer's turn that would last longer was written by a clock that is ahead, and counts as none."""
 
 
 class EventType(StrEnum):
@@ -121,12 +123,18 @@ class LogHead:
     """Item 0 of the log: `seq` the last number given, `first_kept` the first that can still be read.
 
     `counts` is the number of stored jobs by (provider, status); it moves in each change's own transaction.
+    `turn_until` is when the committer's turn ends, in which everybody else hands over to it.
     """
 
     epoch: str
     seq: int = 0
     first_kept: int = 1
     counts: Mapping[tuple[str, JobStatus], int] = field(default_factory=dict)
+    turn_until: datetime | None = None
+
+    def is_committers_turn(self, now: datetime) -> bool:
+        """A committer that died in its turn is waited for only until that ends by itself."""
+        return self.turn_until is not None and now < self.turn_until <= now + LONGEST_TURN
 
     def count(self, *, provider: str | None = None, statuses: frozenset[JobStatus] | None = None) -> int:
         return sum(

@@ -10,7 +10,8 @@ from datetime import timedelta
 from shared.domain.errors import StaleWrite, StoreUnavailableError
 from shared.ports import Clock, StateStore, Telemetry
 
-LOOK_EVERY = 0.25
+LOOK_EVERY = 0.05
+"""Seconds. Seldom looks would lose a busy lease to whoever comes just as it is given back."""
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,13 @@ from shared.enterprise_config import EnterpriseConfig
 from shared.ports import Clock
 from shared.services.polling.poll_provider import PollProvider, TickOutcome
 from shared.services.polling.poll_state import read_poll_state
-from shared.services.recording.commit_changes import COMMITTER_TRIES, CommitChanges
-from shared.services.recording.commit_queued import CommitQueued
+from shared.services.recording.commit_changes import CommitChanges
+from shared.services.recording.commit_queued import CommitQueued, Delivered
 from shared.services.recording.decide import fold
 from shared.services.webhooks.receive_webhook import Delivery, ReceiveWebhook
 from shared.services.webhooks.webhook_keys import webhook_secret_name
 from shared.wiring import Wiring
+from tests.bench.burst import run_burst
 from tests.bench.engine import BenchStores, Engine, Requests, running_engine
 from tests.bench.modelled import modelled_stores
 from tests.builders import an_observation
@@ -91,7 +92,8 @@ class DurableQueue(FakeQueue):
             if not batch:
                 time.sleep(0.05)
                 continue
-            self.send([batch[place] for place in wiring.use(CommitQueued).run(batch)])
+            kept = wiring.use(CommitQueued).run([Delivered(body, "") for body in batch])
+            self.send([batch[place] for place in kept])
 
     def finish(self) -> None:
         self._is_done.set()
@@ -154,7 +156,7 @@ class Bench:
             self.provider.put(one)
         for start in range(0, count, 1000):
             groups = fold(map(Report, seen[start : start + 1000]))
-            committed = self.wiring.use(CommitChanges).run(groups, tries=COMMITTER_TRIES)
+            committed = self.wiring.use(CommitChanges).run_as_committer(groups, seconds=60)
             assert not committed.left
 
     def end_all(self) -> None:
@@ -310,6 +312,21 @@ def bench_burst(bench: Bench) -> list[tuple[str, str]]:
     return [(f"{BURST} changes in {BURST_SECONDS:g} s", told(load, late, bench, BURST))]
 
 
+LARGE_BURST = 12_000
+LARGE_BURST_SECONDS = 30.0
+
+
+def bench_large_burst() -> list[tuple[str, str]]:
+    """In virtual time, with as many functions as Lambda would start: this machine alone would be what is measured."""
+    burst = run_burst(LARGE_BURST, LARGE_BURST_SECONDS)
+    figures = (
+        f"{len(burst.answered)} answered, {burst.refused} refused, p99 {burst.p99 * 1000:.0f} ms, "
+        f"{len(burst.told)}/{LARGE_BURST} told {max(0.0, burst.drained_after):.1f} s after the last, "
+        f"{burst.longest_untold:.1f} s after its answer at the latest, {burst.queued} by the queue"
+    )
+    return [(f"{LARGE_BURST:,} new jobs' ends in {LARGE_BURST_SECONDS:g} s", figures)]
+
+
 def bench_one_webhook(engine: Engine) -> list[tuple[str, str]]:
     bench = Bench.over(engine)
     bench.fill(1)
@@ -357,6 +374,7 @@ def warm_up(engine: Engine) -> None:
 def main(seconds: int = 60) -> None:
     """Prints each figure as soon as it is measured; the last column says over which store."""
     show("in memory", bench_many())
+    show("modelled", bench_large_burst())
     with running_engine() as engine:
         show("local", bench_one_webhook(engine))
         warm_up(engine)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from shared.config import AuthMode, Settings
-from shared.domain.errors import StaleWrite, StoreUnavailableError
+from shared.domain.errors import ChangeRefusedError, StaleWrite, StoreUnavailableError
 from shared.domain.job import JobStatus
 from shared.enterprise_config import EnterpriseConfig
 from shared.services.polling.poll_provider import PollProvider, TickOutcome
@@ -273,3 +274,35 @@ def test_a_trim_after_the_log_began_anew_deletes_nothing(dynamo: DynamoTables) -
     dynamo.clock.advance(1)
     assert log.trim(before=dynamo.clock.now(), limit=10) == 0
     assert len(stores.events.read(0, 10)) == 4
+
+
+@pytest.mark.parametrize("seconds", ["1e-320", "1e300", "NaN", "1." + "1" * 50])
+def test_a_number_that_no_table_holds_is_a_refused_change(dynamo: DynamoTables, seconds: str) -> None:
+    stores = dynamo_stores(dynamo)
+    with pytest.raises(ChangeRefusedError) as caught:
+        commit(stores, found(a_job()), found(a_job("another-job-00001", billed_seconds=Decimal(seconds))))
+    assert caught.value.job_id is None, "the store does not say which"
+    assert stores.events.head().seq == 0
+
+
+def test_a_value_that_a_cancelled_transaction_refuses_is_told_with_its_job(dynamo: DynamoTables) -> None:
+    def refuse(**request: Any) -> Any:
+        raise canceled_by("None", "None", "ValidationError")
+
+    store = dynamo.job_store(TamperedClient(dynamo.client, transact_write_items=refuse))
+    with pytest.raises(ChangeRefusedError) as caught:
+        store.commit(
+            [found(a_job()), found(a_job("another-job-00001"))], head=store.snapshot().head, at=dynamo.clock.now()
+        )
+    assert caught.value.job_id == "another-job-00001"
+
+
+@pytest.mark.parametrize("code", ["TransactionConflictException", "ConditionalCheckFailedException"])
+def test_a_turn_that_collides_with_a_transaction_is_a_stale_write(dynamo: DynamoTables, code: str) -> None:
+    def collide(**request: Any) -> Any:
+        raise ClientError({"Error": {"Code": code}}, "UpdateItem")
+
+    store = dynamo.job_store(TamperedClient(dynamo.client, update_item=collide))
+    with pytest.raises(StaleWrite) as caught:
+        store.take_turn(dynamo.clock.now())
+    assert caught.value.head

@@ -520,3 +520,35 @@ def test_eight_writers_leave_no_gap_and_true_counts(stores: Stores, changes_each
     assert [row.seq for row in events] == list(range(1, 8 * changes_each + 1))
     assert len({row.event.job_id for row in events}) == 8 * changes_each
     assert stores.events.head().counts == {("replicate", JobStatus.QUEUED): 8 * changes_each}
+
+
+def test_a_turn_is_told_by_the_head_until_a_later_one(stores: Stores) -> None:
+    job = stored(stores, a_job())
+    assert stores.jobs.snapshot().head.turn_until is None
+    until = stores.clock.now() + timedelta(seconds=3)
+    stores.jobs.take_turn(until)
+    assert stores.jobs.snapshot().head == replace(stores.events.head(), turn_until=until)
+    change = moved(job, JobStatus.RUNNING, stores.clock.now())
+    head = stores.jobs.commit([change], head=stores.jobs.snapshot().head, at=stores.clock.now())
+    assert head == stores.events.head(), "who commits without a turn leaves the committer's as it is"
+    assert head.turn_until == until
+    later = until + timedelta(seconds=1)
+    ended = moved(known(stores, job.job_id), JobStatus.COMPLETED, stores.clock.now())
+    head = stores.jobs.commit([ended], head=head, at=stores.clock.now(), turn_until=later)
+    assert head == stores.events.head()
+    assert head.turn_until == later
+
+
+def test_a_turn_begins_no_log(stores: Stores) -> None:
+    with pytest.raises(StaleWrite):
+        stores.jobs.take_turn(stores.clock.now())
+    assert stores.events.head().seq == 0
+
+
+def test_a_commit_on_a_head_that_was_read_before_the_turn_stands(stores: Stores) -> None:
+    job = stored(stores, a_job())
+    head = stores.jobs.snapshot().head
+    stores.jobs.take_turn(stores.clock.now() + timedelta(seconds=3))
+    change = moved(job, JobStatus.RUNNING, stores.clock.now())
+    stores.jobs.commit([change], head=head, at=stores.clock.now())
+    assert stores.events.head().seq == 2

@@ -25,6 +25,7 @@ class Faults:
     index_lag: timedelta = timedelta(0)
     _throttled: set[int] = field(default_factory=set)
     _conflicts: set[int] = field(default_factory=set)
+    _turn_conflicts: int = 0
     _crash_before: set[int] = field(default_factory=set)
     _crash_after: set[int] = field(default_factory=set)
     _torn: Counter[int] = field(default_factory=Counter)
@@ -40,6 +41,10 @@ class Faults:
         """StaleWrite(head=True) on the nth commit although nothing had moved (TransactionConflict)."""
         self._conflicts |= {self._commits + number for number in numbers}
 
+    def conflict_on_turn(self, times: int) -> None:
+        """StaleWrite on the next so many tries to take the committer's turn."""
+        self._turn_conflicts = times
+
     def crash_before_write(self, *numbers: int) -> None:
         self._crash_before |= {self._writes + number for number in numbers}
 
@@ -54,6 +59,7 @@ class Faults:
     def clear(self) -> None:
         """No more planned faults, and indexes at once consistent."""
         self.index_lag = timedelta(0)
+        self._turn_conflicts = 0
         for planned in (self._throttled, self._conflicts, self._crash_before, self._crash_after, self._torn):
             planned.clear()
 
@@ -65,6 +71,11 @@ class Faults:
     def begin_commit(self) -> None:
         self._commits += 1
         if self._commits in self._conflicts:
+            raise StaleWrite(head=True)
+
+    def begin_turn(self) -> None:
+        if self._turn_conflicts > 0:
+            self._turn_conflicts -= 1
             raise StaleWrite(head=True)
 
     def begin_write(self) -> None:

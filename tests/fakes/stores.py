@@ -263,7 +263,9 @@ class FakeJobStore:
     def batches(self, changes: Iterable[JobChange]) -> Iterator[Sequence[JobChange]]:
         return fill_transactions(changes)
 
-    def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+    def commit(
+        self, changes: Sequence[JobChange], *, head: LogHead, at: datetime, turn_until: datetime | None = None
+    ) -> LogHead:
         self._db.run_before_commit(changes)
         with self._db.write("jobs.commit") as usage:
             plan = _Plan.of(changes, at)
@@ -273,8 +275,19 @@ class FakeJobStore:
             usage.items_written += plan.item_count
             if not plan.touches_head:
                 return head
+            turn = turn_until or head.turn_until
+            if turn_until is not None:
+                self._db.head = replace(self._db.begun_head(), turn_until=turn)
             counts = {key: head.counts.get(key, 0) + plan.counts[key] for key in {*head.counts, *plan.counts}}
-            return replace(head, seq=head.seq + len(plan.events), counts=_without_zeros(counts))
+            return replace(head, seq=head.seq + len(plan.events), counts=_without_zeros(counts), turn_until=turn)
+
+    def take_turn(self, until: datetime) -> None:
+        with self._db.write("jobs.take_turn") as usage:
+            self._db.faults.begin_turn()
+            if self._db.head is None:
+                raise StaleWrite(head=True)
+            self._db.head = replace(self._db.head, turn_until=until)
+            usage.items_written += 1
 
     def day_totals(self, provider: str, first_day: datetime, last_day: datetime) -> tuple[DayTotal, ...]:
         with self._db.read("jobs.day_totals") as usage:

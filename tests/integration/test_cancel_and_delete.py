@@ -20,7 +20,7 @@ from shared.domain.observation import Look
 from shared.services.access.authenticate import hash_key
 from shared.services.recording.commit_queued import LEASE
 from shared.services.recording.record_observations import RecordObservations
-from tests.builders import a_job
+from tests.builders import a_job, queue_records
 from tests.fakes.faults import Crash
 from tests.system import System, a_system
 
@@ -230,8 +230,7 @@ def contend(system: System) -> None:
 
 def consume(messages: Sequence[str]) -> list[int]:
     """Hand a batch to the committer; returns the places that the queue must keep."""
-    records = [{"messageId": str(place), "body": body} for place, body in enumerate(messages)]
-    answer = commit_queued.handler({"Records": records}, None)
+    answer = commit_queued.handler({"Records": queue_records(messages)}, None)
     return [int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
 
 

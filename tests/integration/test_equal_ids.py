@@ -21,6 +21,7 @@ from shared.services.polling.sync_provider import SyncProvider
 from shared.services.recording.record_observations import RecordObservations
 from shared.services.webhooks.receive_webhook import Delivery, ReceiveWebhook
 from shared.services.webhooks.webhook_keys import webhook_secret_name
+from tests.builders import queue_records
 from tests.engine import Engine, an_engine
 from tests.fakes.doubles import FakeProvider
 from tests.proof import scaled
@@ -68,7 +69,7 @@ class Two:
         self.system.wiring.use(ReceiveWebhook).run(delivery)
 
     def commit_what_is_queued(self) -> None:
-        records = [{"messageId": str(n), "body": body} for n, body in enumerate(self.system.queue.drain())]
+        records = queue_records(self.system.queue.drain())
         assert commit_queued.handler({"Records": records}, None) == {"batchItemFailures": []}
 
     def jobs(self, external_id: str = SAME_ID) -> dict[str, Job]:

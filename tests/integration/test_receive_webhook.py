@@ -24,7 +24,7 @@ from shared.services.jobs.delete_job import DeleteJob
 from shared.services.logs.read_progress import ReadProgress
 from shared.services.logs.stored_texts import PROGRESS, StoredTexts
 from shared.services.recording.commit_changes import OWN_TRIES
-from shared.services.recording.commit_queued import CommitQueued
+from shared.services.recording.commit_queued import CommitQueued, Delivered
 from shared.services.webhooks.receive_webhook import Delivery, Received, ReceiveWebhook
 from shared.services.webhooks.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, webhook_secret_name
 from tests.builders import a_job
@@ -521,7 +521,7 @@ def test_what_the_store_could_not_take_is_queued_with_its_delivery_id_and_told_o
     stores.faults.clear()
     (message,) = engine.system.queue.drain()
     assert engine.job(JOB).status is JobStatus.QUEUED
-    assert engine.system.wiring.use(CommitQueued).run([message, message]) == []
+    assert engine.system.wiring.use(CommitQueued).run([Delivered(message, "")] * 2) == []
     assert engine.job(JOB).status is JobStatus.COMPLETED
     assert "replicate#msg_1" in stores.delivery_rows
     assert deliver(engine, prediction("succeeded"))["statusCode"] == 200
@@ -541,7 +541,9 @@ def test_while_others_are_in_the_way_for_ever_every_change_is_queued_and_told_in
     stores.faults.clear()
     assert {engine.job(name).status for name in names} == {JobStatus.QUEUED}
     stores.reset_usage()
-    assert engine.system.wiring.use(CommitQueued).run(engine.system.queue.drain()) == []
+    assert (
+        engine.system.wiring.use(CommitQueued).run([Delivered(body, "") for body in engine.system.queue.drain()]) == []
+    )
     assert {engine.job(name).status for name in names} == {JobStatus.COMPLETED}
     assert stores.usage["jobs.commit"].calls == 1
 

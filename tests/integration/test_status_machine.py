@@ -29,7 +29,7 @@ from shared.services.providers.provider_settings import ProviderSettings
 from shared.services.recording import decide
 from shared.services.recording.change_job import ChangeJob
 from shared.services.recording.commit_changes import CommitChanges
-from shared.services.recording.commit_queued import CommitQueued
+from shared.services.recording.commit_queued import CommitQueued, Delivered
 from shared.services.recording.record_observations import Recorded, RecordObservations
 from tests.builders import a_job, an_observation
 from tests.fakes.clock import FakeClock
@@ -89,7 +89,10 @@ class StatusMachine(RuleBasedStateMachine):
             commit_changes=self._commit_changes(),
             texts=self.stores.texts,
             leases=Leases(FakeStores(self.clock).state, self.clock, FakeTelemetry()),
+            clock=self.clock,
             telemetry=FakeTelemetry(),
+            observations_queue=self.queue,
+            profiles={REPLICATE.name: REPLICATE},
         )
         self.first_end: dict[str, JobStatus] = {}
         self.deliveries: dict[str, tuple[str, JobStatus | None, str | None]] = {}
@@ -217,7 +220,7 @@ class StatusMachine(RuleBasedStateMachine):
         order.shuffle(batch)
         for _ in range(2 if twice else 1):
             with suppress(Crash, StoreUnavailableError):
-                kept = self.committer.run(batch)
+                kept = self.committer.run([Delivered(body, "") for body in batch])
                 self.queue.messages = [(batch[place], 0) for place in kept]
 
     @rule(blank=ends_without)
@@ -355,11 +358,14 @@ class TwoWrites(FakeJobStore):
 class DeliveriesOutside(FakeJobStore):
     """The delivery id is written before the change it stands for."""
 
-    def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+    def commit(
+        self, changes: Sequence[JobChange], *, head: LogHead, at: datetime, turn_until: datetime | None = None
+    ) -> LogHead:
         with self._db.write("jobs.deliveries"):
             for delivery_id in (delivery_id for change in changes for delivery_id in change.delivery_ids):
                 self._db.delivery_rows[delivery_id] = int(at.timestamp()) + 600_000
-        return super().commit([replace(change, delivery_ids=()) for change in changes], head=head, at=at)
+        without = [replace(change, delivery_ids=()) for change in changes]
+        return super().commit(without, head=head, at=at, turn_until=turn_until)
 
 
 class CountsOutside(FakeJobStore):

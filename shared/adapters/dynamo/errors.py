@@ -10,15 +10,21 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.domain.errors import StaleWrite, StoreUnavailableError
+from shared.domain.errors import ChangeRefusedError, StaleWrite, StoreUnavailableError
 
 CONDITION_FAILED = "ConditionalCheckFailedException"
-_OUR_MISTAKES = frozenset({"ValidationException", "SerializationException", "IdempotentParameterMismatchException"})
+TRANSACTION_CONFLICT = "TransactionConflictException"
+_VALIDATION = "ValidationException"
+_OUR_MISTAKES = frozenset({_VALIDATION, "SerializationException", "IdempotentParameterMismatchException"})
 _TRANSACTION_CANCELED = "TransactionCanceledException"
 
 
 def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _message(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", ""))
 
 
 @contextmanager
@@ -63,15 +69,20 @@ def raise_canceled(error: ClientError, guards: Sequence[Guard]) -> None:
     """Raise what a cancelled transaction means; the reasons stand in the order of the items.
 
     Raises StaleWrite when a guard failed or another transaction held an item, StoreUnavailableError when nothing
-    but throttling was in the way, and the error itself when it is anything else.
+    but throttling was in the way, ChangeRefusedError for a value that the store does not take (a number out of its
+    range, an item too large), and the error itself when it is anything else.
     """
+    if error_code(error) == _VALIDATION:
+        raise ChangeRefusedError(None, _message(error)) from error
     if error_code(error) != _TRANSACTION_CANCELED:
         raise error
     answer: Mapping[str, Any] = error.response
     codes = [str(reason.get("Code", "None")) for reason in answer.get("CancellationReasons", ())]
     failed = [(code, guard) for code, guard in zip(codes, guards, strict=False) if code != "None"]
-    if any(code == "ValidationError" for code, _ in failed):
-        raise error
+    for code, guard in failed:
+        if code == "ValidationError":
+            job_id = guard.name if guard.kind in {Guarded.JOB, Guarded.CLAIM} else None
+            raise ChangeRefusedError(job_id, "The store refuses a value of the change.") from error
     moved = [(code, guard) for code, guard in failed if code in {"ConditionalCheckFailed", "TransactionConflict"}]
     if not moved:
         raise StoreUnavailableError(f"The store is throttled ({', '.join(sorted(set(codes)))}).") from error

@@ -261,7 +261,13 @@ def decode_head(item: Attributes) -> LogHead:
         if name.startswith(COUNT_PREFIX) and value["N"] != "0":
             _, provider, status = name.split("#")
             counts[provider, JobStatus(status)] = int(value["N"])
-    return LogHead(item["epoch"]["S"], int(item["head"]["N"]), int(item["first_kept"]["N"]), counts)
+    return LogHead(
+        epoch=item["epoch"]["S"],
+        seq=int(item["head"]["N"]),
+        first_kept=int(item["first_kept"]["N"]),
+        counts=counts,
+        turn_until=_moment(item.get("turn_until")),
+    )
 
 
 def claim_key(remote_id: RemoteId) -> Item:

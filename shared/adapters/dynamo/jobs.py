@@ -12,7 +12,13 @@ from botocore.exceptions import ClientError
 from shared.adapters.clock import SystemClock
 from shared.adapters.dynamo.batches import batch_get, query
 from shared.adapters.dynamo.client import ClientFactory, dynamo_client
-from shared.adapters.dynamo.errors import raise_canceled, translated
+from shared.adapters.dynamo.errors import (
+    CONDITION_FAILED,
+    TRANSACTION_CONFLICT,
+    error_code,
+    raise_canceled,
+    translated,
+)
 from shared.adapters.dynamo.events import begin_log
 from shared.adapters.dynamo.fill_transactions import fill_transactions
 from shared.adapters.dynamo.items import (
@@ -27,11 +33,14 @@ from shared.adapters.dynamo.items import (
     delivery_key,
     head_key,
     is_live,
+    micros,
+    number,
     text,
     total_key,
 )
 from shared.adapters.dynamo.transaction import Tables, build_transaction
 from shared.domain.change import JobChange, RemoteId, Snapshot
+from shared.domain.errors import StaleWrite
 from shared.domain.event import LogHead
 from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, IndexPage, Job, JobStatus
 from shared.domain.totals import DayTotal
@@ -138,8 +147,10 @@ class DynamoJobStore:
     def batches(self, changes: Iterable[JobChange]) -> Iterator[Sequence[JobChange]]:
         return fill_transactions(changes)
 
-    def commit(self, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
-        transaction = build_transaction(self._tables, changes, head=head, at=at)
+    def commit(
+        self, changes: Sequence[JobChange], *, head: LogHead, at: datetime, turn_until: datetime | None = None
+    ) -> LogHead:
+        transaction = build_transaction(self._tables, changes, head=head, at=at, turn_until=turn_until)
         try:
             with translated():
                 # The token is this attempt's: the SDK's own retries carry it along, so that none is applied twice.
@@ -150,11 +161,26 @@ class DynamoJobStore:
             raise_canceled(error, transaction.guards)
         return transaction.head
 
+    def take_turn(self, until: datetime) -> None:
+        with translated():
+            try:
+                self._client().update_item(
+                    TableName=self._tables.events,
+                    Key=head_key(),
+                    UpdateExpression="SET turn_until = :turn",
+                    # A log that is begun anew meanwhile must find no half of a head there.
+                    ConditionExpression="attribute_exists(seq)",
+                    ExpressionAttributeValues={":turn": number(micros(until))},
+                )
+            except ClientError as error:
+                if error_code(error) in {CONDITION_FAILED, TRANSACTION_CONFLICT}:
+                    raise StaleWrite(head=True) from error
+                raise
+
     def day_totals(self, provider: str, first_day: datetime, last_day: datetime) -> tuple[DayTotal, ...]:
         days = (last_day.date() - first_day.date()).days + 1
         wanted = [
-            (self._tables.state, total_key(provider, first_day.date() + timedelta(days=number)))
-            for number in range(days)
+            (self._tables.state, total_key(provider, first_day.date() + timedelta(days=day))) for day in range(days)
         ]
         found = batch_get(self._client(), self._clock, wanted)
         return tuple(sorted((decode_total(item) for item in found[self._tables.state]), key=lambda total: total.day))

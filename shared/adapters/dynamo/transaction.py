@@ -20,6 +20,7 @@ from shared.adapters.dynamo.items import (
     epoch_seconds,
     exact_seconds,
     head_key,
+    micros,
     number,
     text,
     total_key,
@@ -57,7 +58,9 @@ class Transaction:
     head: LogHead
 
 
-def build_transaction(tables: Tables, changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> Transaction:
+def build_transaction(
+    tables: Tables, changes: Sequence[JobChange], *, head: LogHead, at: datetime, turn_until: datetime | None = None
+) -> Transaction:
     """Raises ChangeTooLargeError for what DynamoDB would refuse, ValueError for an item twice, which is a mistake."""
     builder = _Builder(tables, at)
     for change in changes:
@@ -71,7 +74,7 @@ def build_transaction(tables: Tables, changes: Sequence[JobChange], *, head: Log
     counts = _count_differences(changes)
     after = head
     if events or counts:
-        after = _head_after(head, len(events), counts)
+        after = _head_after(replace(head, turn_until=turn_until or head.turn_until), len(events), counts)
         builder.add_head(head, after, counts)
     for difference in day_differences([(change.before, change.after) for change in changes]):
         builder.add_total(difference)
@@ -149,13 +152,17 @@ class _Builder:
             names[f"#count{place}"] = f"{COUNT_PREFIX}{provider}#{status.value}"
             values[f":count{place}"] = number(difference)
             additions.append(f"#count{place} :count{place}")
+        settings = "#head = :after"
+        if after.turn_until is not None and after.turn_until != head.turn_until:
+            settings += ", turn_until = :turn"
+            values[":turn"] = number(micros(after.turn_until))
         self._add(
             Guard(Guarded.HEAD, LOG_NAME, "event#0"),
             {
                 "Update": {
                     "TableName": self.tables.events,
                     "Key": head_key(),
-                    "UpdateExpression": "SET #head = :after" + (f" ADD {', '.join(additions)}" if additions else ""),
+                    "UpdateExpression": f"SET {settings}" + (f" ADD {', '.join(additions)}" if additions else ""),
                     "ConditionExpression": "#epoch = :epoch AND #head = :before",
                     "ExpressionAttributeNames": names,
                     "ExpressionAttributeValues": values,

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.domain.change import JobChange
 from shared.domain.errors import ChangeTooLargeError
-from shared.domain.event import LogHead
+from shared.domain.event import LONGEST_TURN, LogHead
 from shared.domain.job import JobStatus
 from shared.domain.observation import Report
 from shared.services.recording.commit_changes import (
-    COMMITTER_TRIES,
     OWN_TRIES,
     TRIES_WHILE_DOWN,
+    TURN,
     CommitChanges,
     Committed,
 )
@@ -39,6 +40,10 @@ def about(*names: str, status: JobStatus = JobStatus.RUNNING) -> list[Group]:
 
 def commit(system: System, groups: Sequence[Group], *, tries: int = OWN_TRIES) -> Committed:
     return system.wiring.use(CommitChanges).run(groups, tries=tries)
+
+
+def commit_as_committer(system: System, groups: Sequence[Group], *, seconds: float = 10) -> Committed:
+    return system.wiring.use(CommitChanges).run_as_committer(groups, seconds=seconds)
 
 
 def another_writes(system: System, *names: str, status: JobStatus = JobStatus.QUEUED) -> Callable[[object], object]:
@@ -96,7 +101,7 @@ def test_a_job_that_always_moves_is_left_alone(system: System, monkeypatch: pyte
         return type(found)(found.head, jobs, claims)
 
     monkeypatch.setattr(system.stores.jobs, "snapshot", outdated)
-    committed = commit(system, about(*NAMES, status=JobStatus.COMPLETED), tries=COMMITTER_TRIES)
+    committed = commit_as_committer(system, about(*NAMES, status=JobStatus.COMPLETED))
     assert names_of(committed.left) == [NAMES[3]]
     assert len(committed.done) == len(NAMES) - 1
 
@@ -114,7 +119,7 @@ def test_a_change_that_is_too_large_is_left_untried_and_the_others_are_written(
         return real(changes, **how)
 
     monkeypatch.setattr(system.stores.jobs, "commit", refuse)
-    committed = commit(system, about(*NAMES), tries=COMMITTER_TRIES)
+    committed = commit_as_committer(system, about(*NAMES))
     assert names_of(committed.left) == [NAMES[3]]
     assert tried == [len(NAMES), len(NAMES) - 1]
     assert len(system.stores.job_rows) == len(NAMES) - 1
@@ -122,7 +127,7 @@ def test_a_change_that_is_too_large_is_left_untried_and_the_others_are_written(
 
 def test_a_store_that_is_down_is_tried_twice_by_anybody(system: System) -> None:
     system.stores.faults.throttle_call(*range(1, 100))
-    committed = commit(system, about(*NAMES), tries=COMMITTER_TRIES)
+    committed = commit_as_committer(system, about(*NAMES))
     assert names_of(committed.left) == NAMES
     assert all(decision.change is None for decision in committed.left), "nobody could decide"
     assert system.stores.total_usage.calls == TRIES_WHILE_DOWN
@@ -161,3 +166,67 @@ def test_each_transaction_follows_on_the_one_before_it_without_a_read(system: Sy
     assert len(committed.done) == len(names)
     assert system.stores.usage["jobs.snapshot"].calls == 1
     assert not system.telemetry.counts["TxRetry"]
+
+
+def test_in_the_committers_turn_all_is_decided_and_left_after_one_read(system: System) -> None:
+    begin_turn(system, seconds=3)
+    committed = commit(system, about(*NAMES))
+    assert names_of(committed.left) == NAMES
+    assert all(decision.job is not None and decision.change is not None for decision in committed.left)
+    assert system.stores.usage["jobs.snapshot"].calls == 1
+    assert "jobs.commit" not in system.stores.usage
+    assert not system.clock.slept
+
+
+@pytest.mark.parametrize("seconds", [0, -5, LONGEST_TURN.total_seconds() + 1, 86_400])
+def test_a_turn_that_is_over_or_was_written_by_a_clock_that_is_ahead_stops_nobody(
+    system: System, seconds: float
+) -> None:
+    begin_turn(system, seconds=seconds)
+    assert names_of(commit(system, about(*NAMES)).done) == NAMES
+
+
+def test_a_writer_of_many_transactions_stops_where_the_turn_begins(system: System) -> None:
+    names = [f"many-jobs-{number:05d}" for number in range(240)]
+    other = Wiring(system.wiring.settings, **system.parts).use(CommitChanges)
+
+    def take_over(_: object) -> None:
+        begin_turn(system, seconds=3)
+        other.run_as_committer(about("another-job-0001"), seconds=1)
+
+    system.stores.before_commit(lambda _: None, times=2)
+    system.stores.before_commit(take_over)
+    committed = commit(system, about(*names))
+    assert 0 < len(committed.done) < len(names)
+    assert sorted(names_of([*committed.done, *committed.left])) == names
+    assert all(decision.change is not None for decision in committed.left)
+    assert commits(system) == 4, "two of ours, the committer's, and the one that collided with it"
+
+
+def test_nobody_yields_on_what_was_read_long_before_and_all_do_after_one_collision(system: System) -> None:
+    ahead = system.stores.jobs.snapshot([group.remote_id for group in about(*NAMES)])
+    another_writes(system, "another-job-0001")(None)
+    begin_turn(system, seconds=3)
+    committed = system.wiring.use(CommitChanges).run(about(*NAMES), tries=OWN_TRIES, snapshot=ahead)
+    assert names_of(committed.left) == NAMES
+    assert commits(system) == 2, "the other's, and one of ours"
+
+
+def test_the_committer_prolongs_its_turn_with_each_transaction_and_ends_by_itself(system: System) -> None:
+    names = [f"many-jobs-{number:05d}" for number in range(240)]
+    system.wiring.use(CommitChanges).run_as_committer(about(*names), seconds=10, is_in_turn=True)
+    assert "jobs.take_turn" not in system.stores.usage, "it costs no request of its own"
+    assert system.stores.events.head().turn_until == system.clock.now() + TURN
+    assert names_of(commit(system, about(*NAMES)).left) == NAMES
+    system.clock.advance(TURN.total_seconds())
+    assert names_of(commit(system, about(*NAMES)).done) == NAMES
+
+
+def test_without_a_collision_there_is_no_turn(system: System) -> None:
+    commit_as_committer(system, about(*NAMES))
+    assert system.stores.events.head().turn_until is None
+
+
+def begin_turn(system: System, *, seconds: float) -> None:
+    system.stores.events.head()
+    system.stores.jobs.take_turn(system.clock.now() + timedelta(seconds=seconds))
