@@ -75,7 +75,7 @@ def function_environment(
             "WEBSOCKET_URL": settings.websocket_url,
             "WEBSOCKET_CALLBACK_URL": settings.lambda_url,
             "PUBLIC_BASE_URL": inherited.get("PUBLIC_BASE_URL") or settings.http_url,
-            "ALLOWED_ORIGINS": inherited.get("ALLOWED_ORIGINS") or ",".join(_own_origins(settings)),
+            "ALLOWED_ORIGINS": ",".join(filter(None, [inherited.get("ALLOWED_ORIGINS"), *_own_origins(settings)])),
             "REPLICATE_API_BASE_URL": settings.replicate_url,
             "REPLICATE_API_TOKEN": token,
             "PYTHONPATH": str(REPOSITORY),

@@ -107,3 +107,11 @@ def test_names_follow_from_the_logical_ids() -> None:
 def test_an_impossible_number_of_workers_is_named(workers: str) -> None:
     with pytest.raises(SettingsError, match="LOCAL_WORKERS must be a number from 4 to 256"):
         read_settings({"LOCAL_WORKERS": workers})
+
+
+def test_the_local_page_is_ours_also_behind_a_tunnel() -> None:
+    given = {"PUBLIC_BASE_URL": "https://tunnel.example.com", "ALLOWED_ORIGINS": "https://listed.example.com"}
+    origins = function_environment(read_settings({}), KEY, inherited=given)["ALLOWED_ORIGINS"].split(",")
+    assert origins == ["https://listed.example.com"] + [
+        f"http://{name}:8001" for name in ("127.0.0.1", "localhost", "[::1]")
+    ]
