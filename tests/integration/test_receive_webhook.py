@@ -17,16 +17,25 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from functions.http import receive_webhook
+from shared.domain import state_keys
 from shared.domain.access import LOCAL_ADMIN
 from shared.domain.errors import ProviderUnavailableError
 from shared.domain.job import JobStatus
 from shared.services.jobs.delete_job import DeleteJob
+from shared.services.leases import Leases
 from shared.services.logs.read_progress import ReadProgress
 from shared.services.logs.stored_texts import PROGRESS, StoredTexts
 from shared.services.recording.commit_changes import OWN_TRIES
 from shared.services.recording.commit_queued import CommitQueued, Delivered
 from shared.services.webhooks.receive_webhook import Delivery, Received, ReceiveWebhook
-from shared.services.webhooks.webhook_keys import CACHE_SECONDS, REREAD_SECONDS, webhook_secret_name
+from shared.services.webhooks.webhook_keys import (
+    CACHE_SECONDS,
+    FETCH_EVERY,
+    LOOK_SECONDS,
+    OTHERS_ANSWER_SECONDS,
+    REREAD_SECONDS,
+    webhook_secret_name,
+)
 from tests.builders import a_job
 from tests.engine import WEBHOOK_URL, Engine, an_engine
 from tests.proof import scaled
@@ -405,6 +414,35 @@ def test_the_secret_is_fetched_once_and_kept(engine: Engine) -> None:
         assert deliver(engine, prediction(), webhook_id=f"msg_{number}")["statusCode"] == 200
     assert engine.system.provider.calls["webhook_secret"] == 1
     assert engine.system.secrets.get(webhook_secret_name("replicate")) == SECRET
+
+
+def test_the_first_webhooks_wait_for_the_one_process_that_fetches_the_secret(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come together, and a 503 would be a fault that nobody made."""
+    secrets, clock = engine.system.secrets, engine.system.clock
+    secrets.delete(webhook_secret_name("replicate"))
+    assert engine.system.wiring.use(Leases).take(state_keys.webhook_secret_asked("replicate"), life=FETCH_EVERY)
+
+    def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+        if clock.monotonic() - began >= 1:
+            secrets.values[webhook_secret_name("replicate")] = SECRET
+
+    began = clock.monotonic()
+    monkeypatch.setattr(clock, "sleep", sleep)
+    assert deliver(engine, prediction())["statusCode"] == 200
+    assert engine.system.provider.calls.total() == 0
+
+
+def test_who_waits_in_vain_for_the_secret_waits_once_a_minute(engine: Engine) -> None:
+    clock = engine.system.clock
+    engine.system.secrets.delete(webhook_secret_name("replicate"))
+    assert engine.system.wiring.use(Leases).take(state_keys.webhook_secret_asked("replicate"), life=FETCH_EVERY)
+    began = clock.monotonic()
+    for number in range(10):
+        assert deliver(engine, prediction(), webhook_id=f"msg_{number}")["statusCode"] == 503
+    assert clock.monotonic() - began <= OTHERS_ANSWER_SECONDS + LOOK_SECONDS
 
 
 def test_once_the_secret_is_known_a_webhook_costs_no_provider_call_and_three_requests(engine: Engine) -> None:

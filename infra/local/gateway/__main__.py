@@ -40,6 +40,7 @@ from infra.local.workers.wire import FunctionSpec
 
 GRACE_SECONDS = 3.0
 KEEP_ALIVE_SECONDS = 65
+PATIENT_FUNCTIONS = {"keep_final_log", "trim_events"}
 BACKLOG = 1024
 
 
@@ -112,10 +113,14 @@ class Gateway:
         await stop.wait()
         self._stop_relays.set()
         queues.wake()
-        for server, _ in servers:
+        *for_clients, (for_programs, _) = servers
+        for server, _ in for_clients:
             server.should_exit = True
-        await asyncio.wait(serving, timeout=GRACE_SECONDS)
+        await asyncio.wait(serving[:-1], timeout=GRACE_SECONDS)
+        # Functions that still run ask this port for queues and sockets.
         await pool.close(GRACE_SECONDS)
+        for_programs.should_exit = True
+        await asyncio.wait(serving, timeout=GRACE_SECONDS)
         return int(self._ended_badly)
 
     def _die(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -138,6 +143,7 @@ class Gateway:
         )
 
     def _servers(self, call: Callable[..., Any], queues: KeptQueues) -> list[tuple[_Server, socket.socket]]:
+        """Those for clients, then the one for programs."""
         settings, functions = self._settings, self._service.functions
         public = [os.environ.get("PUBLIC_BASE_URL", ""), *os.environ.get("ALLOWED_ORIGINS", "").split(",")]
         origins = origins_of([*public, *(f"http://{host}" for host in own_hosts(settings.http_port))])
@@ -170,7 +176,11 @@ def _sockets_only(sockets: WebSocketApi) -> App:
 def _specs(service: ServiceDefinition) -> dict[str, FunctionSpec]:
     return {
         name: FunctionSpec(
-            service.account_names[name], function["handler"], service.timeouts[name], service.memories[name]
+            service.account_names[name],
+            function["handler"],
+            service.timeouts[name],
+            service.memories[name],
+            patient=name in PATIENT_FUNCTIONS,
         )
         for name, function in service.functions.items()
     }

@@ -13,12 +13,16 @@ LARGEST_MESSAGE = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
-    """A function as `serverless.yml` declares it; the time-out in seconds, the memory in MB."""
+    """A function as `serverless.yml` declares it; the time-out in seconds, the memory in MB.
+
+    Who is `patient` leaves the processor to functions that somebody waits for; on AWS each has its own.
+    """
 
     name: str
     handler: str
     timeout: float
     memory: int
+    patient: bool = False
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()

@@ -43,6 +43,7 @@ PRELOADED = (
 CLIENTS = ("dynamodb", "sqs", "apigatewaymanagementapi")
 """Made once, so that the models that boto3 reads for them are in memory; workers make their own from those."""
 LARGEST_REQUEST = 1_000_000
+PATIENT_NICENESS = 10
 
 PURE_CODE = tuple(REPOSITORY / "shared" / room for room in ("domain", "progress", "services"))
 
@@ -126,6 +127,8 @@ def _become_worker(line: socket.socket, spec: FunctionSpec) -> NoReturn:
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if spec.patient:
+            os.nice(PATIENT_NICENESS)
         os.environ["AWS_LAMBDA_FUNCTION_NAME"] = spec.name
         os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = str(spec.memory)
         sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)

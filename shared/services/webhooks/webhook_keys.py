@@ -27,6 +27,9 @@ REREAD_SECONDS = 5.0
 """How often the secret store is read while no key is known, or none that fits."""
 FETCH_EVERY = timedelta(seconds=60)
 """The whole deployment asks the provider for its secret at most so often, however many forgeries come in."""
+OTHERS_ANSWER_SECONDS = 3.0
+LOOK_SECONDS = 0.2
+"""The first webhooks of a deployment come together: all but one wait so long for what that one is told."""
 
 Keys = tuple[bytes, ...]
 Secret = TypeVar("Secret", str, bytes)
@@ -91,7 +94,11 @@ class WebhookKeys:
 
     def _fetch(self, provider: str, known: KnownKeys) -> None:
         """Ask the provider, if it may be asked now, and keep its present secret before the one that was so far."""
-        if not self._may_ask(provider, known):
+        if not self._is_past(known.asked_at, FETCH_EVERY.total_seconds()):
+            return
+        known.asked_at = self.clock.monotonic()
+        if not self._may_ask(provider):
+            self._wait_for_another(provider, known)
             return
         try:
             secret = provider_named(self.providers, provider).webhook_secret()
@@ -129,11 +136,15 @@ class WebhookKeys:
                 self.telemetry.warning("webhook secret unusable", provider=provider)
         known.keys = _newest_two(keys) or known.keys
 
-    def _may_ask(self, provider: str, known: KnownKeys) -> bool:
+    def _wait_for_another(self, provider: str, known: KnownKeys) -> None:
+        """Who has a key judges by it; who has none looks for what another process is fetching just now."""
+        until = self.clock.monotonic() + OTHERS_ANSWER_SECONDS
+        while not known.keys and self.clock.monotonic() < until:
+            self.clock.sleep(LOOK_SECONDS)
+            self._reread(provider, known)
+
+    def _may_ask(self, provider: str) -> bool:
         """One process in a deployment, once per FETCH_EVERY; a store that is down leaves the process's own bound."""
-        if not self._is_past(known.asked_at, FETCH_EVERY.total_seconds()):
-            return False
-        known.asked_at = self.clock.monotonic()
         try:
             return self.leases.take(state_keys.webhook_secret_asked(provider), life=FETCH_EVERY) is not None
         except StoreUnavailableError:
