@@ -8,11 +8,10 @@ from typing import Any
 
 from shared.config import AuthMode, Settings
 from shared.domain.change import JobChange
-from shared.domain.connection import Connection
+from shared.domain.connection import CONNECTION_LIFE, Connection
 from shared.domain.event import LoggedEvent, deletion_event, status_event
 from shared.domain.job import JobStatus
 from shared.ports import Clock, Sender
-from shared.services.access.list_revocations import CONNECTION_LIFE
 from shared.services.delivery.greet_connection import GreetConnection
 from shared.wiring import Wiring
 from tests.builders import a_job

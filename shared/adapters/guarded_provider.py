@@ -22,6 +22,7 @@ from shared.domain.errors import (
     StaleWrite,
     StoreUnavailableError,
 )
+from shared.domain.expiry import latest_credible
 from shared.domain.observation import LastLook, Look, ObservationPage
 from shared.domain.provider_profile import ProviderProfile
 from shared.domain.stored import read_value
@@ -39,7 +40,8 @@ LONGEST_OPENING_SECONDS = 15.0
 PROBE_SECONDS = 10.0
 """Longer than any call takes; when a probe has not reported by then, another call is let through."""
 
-LONGEST_HOLD = timedelta(hours=1)
+LONGEST_HOLD = timedelta(minutes=15)
+"""Without the tenth by which chance makes it longer."""
 
 Result = TypeVar("Result")
 Chance = Callable[[], float]
@@ -197,6 +199,7 @@ class _Hold:
         """Hold all functions back for `retry_after` seconds and up to a tenth more, unless they are held for longer."""
         with self._lock:
             now = self._clock.now()
+            retry_after = min(retry_after, LONGEST_HOLD.total_seconds())
             earliest = now + timedelta(seconds=retry_after)
             if _credible(self._not_before, now) >= earliest:
                 return
@@ -269,8 +272,8 @@ class _Breaker:
 
 
 def _credible(moment: datetime, now: datetime) -> datetime:
-    """The moment until which to hold back; one beyond every hold is the mistake of a clock that was ahead."""
-    return moment if moment <= now + LONGEST_HOLD else _NONE
+    """The moment until which to hold back; none for one beyond every hold."""
+    return moment if moment <= latest_credible(now, LONGEST_HOLD * 1.1) else _NONE
 
 
 def _throttled(label: str, seconds: float) -> ProviderThrottledError:

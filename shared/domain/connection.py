@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+CONNECTION_LIFE = timedelta(hours=2, minutes=10)
+"""API Gateway ends a WebSocket after two hours; the rest is slack for the registry."""
 
 
 @dataclass(frozen=True, slots=True)

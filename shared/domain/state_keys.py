@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date
+from datetime import date, timedelta
 
 CLAIM_PREFIX = "claim#"
 DELIVERY_PREFIX = "delivery#"
@@ -19,6 +19,24 @@ REVOCATIONS = "revocations"
 SCHEDULE = "schedule#start_ticks"
 STREAM_HOLDS = "sse-held"
 COMMITTER_LEASE = "lease#committer"
+
+
+_LONGEST_LIVES = {
+    "lease#": timedelta(minutes=5),
+    "session#": timedelta(hours=12),
+    "ws-ticket#": timedelta(seconds=60),
+    "provider-hold#": timedelta(minutes=17),
+    "system-status#": timedelta(seconds=60),
+    "webhook-secret#": timedelta(seconds=60),
+    "sse-held#": timedelta(seconds=30),
+    "sse-ip#": timedelta(seconds=30),
+}
+"""How long what keeps others away, or lets somebody in, lasts at the most. A list of revocations lets nobody in."""
+
+
+def longest_life(key: str) -> timedelta | None:
+    """None: for what is kept for good, or loses nothing by lasting longer."""
+    return next((life for prefix, life in _LONGEST_LIVES.items() if key.startswith(prefix)), None)
 
 
 def claim(provider: str, external_id: str) -> str:

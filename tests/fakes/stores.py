@@ -14,15 +14,16 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 
 from shared.adapters.dynamo.fill_transactions import check_size, fill_transactions
 from shared.domain import state_keys
 from shared.domain.change import Claim, JobChange, RemoteId, Snapshot
-from shared.domain.connection import Connection
+from shared.domain.connection import CONNECTION_LIFE, Connection
 from shared.domain.errors import StaleWrite
 from shared.domain.event import JobEvent, LoggedEvent, LogHead, consecutive
+from shared.domain.expiry import ALLOWED_SKEW, is_running
 from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, IndexPage, Job, JobStatus, to_iso
 from shared.domain.stored import StateItem
 from shared.domain.totals import DayTotal, day_differences
@@ -47,8 +48,10 @@ class Usage:
     items_written: int = 0
 
 
-def _is_live(expires_at: int | None, now: datetime) -> bool:
-    return expires_at is None or expires_at > now.timestamp()
+def _is_live(expires_at: int | None, now: datetime, *, life: timedelta | None = None) -> bool:
+    if expires_at is None or life is None:
+        return expires_at is None or expires_at > now.timestamp()
+    return is_running(datetime.fromtimestamp(expires_at, UTC), now, life=life)
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,7 +497,7 @@ class FakeJobTexts:
     def acquire(self, job_id: str, part: str, *, now: datetime, until: datetime) -> bool:
         with self._db.write("texts.acquire") as usage:
             row = self._db.text_rows.setdefault((job_id, part), _TextPart())
-            if row.lease_until is not None and row.lease_until > now:
+            if is_running(row.lease_until, now, life=until - now):
                 return False
             row.lease_until = until
             usage.items_written += 1
@@ -538,7 +541,10 @@ class FakeStateStore:
         text = json.dumps(value, allow_nan=False)
         with self._db.write("state.put") as usage:
             row = self._db.state_rows.get(key)
-            self._check(row, now, if_version)
+            life = state_keys.longest_life(key)
+            if expires_at is not None and life is not None and expires_at > now + life:
+                raise ValueError(f"{key} lasts for {life} at the most.")
+            self._check(row, key, now, if_version)
             version = row.version + 1 if row else int(now.timestamp() * 1000)
             self._db.state_rows[key] = _StoredState(text, version, _epoch_seconds(expires_at) if expires_at else None)
             usage.items_written += 1
@@ -548,10 +554,14 @@ class FakeStateStore:
         _check_key(key)
         with self._db.write("state.delete") as usage:
             row = self._db.state_rows.get(key)
-            self._check(row, now, if_version)
+            self._check(row, key, now, if_version)
             self._db.state_rows.pop(key, None)
             usage.items_written += 1
-            return StateItem(json.loads(row.text), row.version) if row and _is_live(row.expires_at, now) else None
+            return (
+                StateItem(json.loads(row.text), row.version)
+                if row and _is_live(row.expires_at, now, life=state_keys.longest_life(key))
+                else None
+            )
 
     def _get(self, keys: Sequence[str], now: datetime, operation: str) -> dict[str, StateItem]:
         wanted = dict.fromkeys(keys)
@@ -564,11 +574,11 @@ class FakeStateStore:
             return {
                 key: StateItem(json.loads(row.text), row.version)
                 for key, row in rows
-                if row and _is_live(row.expires_at, now)
+                if row and _is_live(row.expires_at, now, life=state_keys.longest_life(key))
             }
 
-    def _check(self, row: _StoredState | None, now: datetime, if_version: int | None) -> None:
-        present = row.version if row and _is_live(row.expires_at, now) else 0
+    def _check(self, row: _StoredState | None, key: str, now: datetime, if_version: int | None) -> None:
+        present = row.version if row and _is_live(row.expires_at, now, life=state_keys.longest_life(key)) else 0
         if if_version is not None and present != if_version:
             raise StaleWrite(detail="Another writer was first.")
 
@@ -599,22 +609,25 @@ class FakeConnections:
                 return None
             second, count = self._messages.get(connection_id, (0, 0))
             this_second = int(now.timestamp())
-            count = count + 1 if second >= this_second else 1
-            self._messages[connection_id] = (max(second, this_second), count)
+            is_ahead = second > this_second + ALLOWED_SKEW.total_seconds()
+            count = count + 1 if second >= this_second and not is_ahead else 1
+            self._messages[connection_id] = (this_second if is_ahead else max(second, this_second), count)
             usage.items_written += 1
-            return (row, count) if row.expires_at > now else None
+            return (row, count) if _is_open(row, now) else None
 
     def count_of_user(self, user_id: str, *, now: datetime) -> int:
         with self._db.read("connections.count_of_user") as usage:
             rows = list(self._db.connection_rows.values())
             usage.items_read += len(rows)
-            return sum(1 for row in rows if row.user_id == user_id and row.expires_at > now)
+            return sum(
+                1 for row in rows if row.user_id == user_id and is_running(row.expires_at, now, life=CONNECTION_LIFE)
+            )
 
     def all(self, *, now: datetime) -> Iterator[Connection]:
         with self._db.read("connections.all") as usage:
             rows = [row for row in self._db.connection_rows.values() if row.cursor is not None]
             usage.items_read += len(rows)
-        return iter([row for row in rows if row.expires_at > now])
+        return iter([row for row in rows if _is_open(row, now)])
 
     def advance(self, connection: Connection, *, cursor: int, epoch: str, failures: int = 0) -> bool:
         with self._db.write("connections.advance") as usage:
@@ -630,6 +643,10 @@ class FakeConnections:
         with self._db.write("connections.remove") as usage:
             self._db.connection_rows.pop(connection_id, None)
             usage.items_written += 1
+
+
+def _is_open(connection: Connection, now: datetime) -> bool:
+    return is_running(connection.expires_at, now, life=CONNECTION_LIFE)
 
 
 def _whole_seconds(connection: Connection) -> Connection:

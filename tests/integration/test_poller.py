@@ -197,6 +197,16 @@ def test_an_idle_schedule_writes_seldom_but_stays_healthy(engine: Engine) -> Non
     assert engine.system.telemetry.counts["SchedulerRan"] == 60
 
 
+def test_a_schedule_whose_clock_was_ahead_is_not_taken_for_one_that_runs(engine: Engine) -> None:
+    now = engine.system.clock.now()
+    ahead = {"at": (now + timedelta(hours=5)).timestamp(), "last": {}}
+    engine.system.stores.state.put(state_keys.SCHEDULE, ahead, now=now)
+    health = engine.system.wiring.use(CheckHealth)
+    assert health.check()[1].status == "degraded"
+    engine.minute()
+    assert health.check()[1].status == "healthy"
+
+
 def test_polling_and_reconcile_switched_off_send_no_ticks(engine: Engine) -> None:
     active_jobs(engine, 1)
     engine.enterprise(reconcile_interval=0)

@@ -18,9 +18,8 @@ from starlette.testclient import TestClient
 from functions.http._whole_app import whole_app
 from functions.work import keep_final_log, push_events
 from infra.simulators.replicate import RunningSimulator, running_simulator
-from shared.domain.connection import Connection
+from shared.domain.connection import CONNECTION_LIFE, Connection
 from shared.domain.job import JobStatus
-from shared.services.access.list_revocations import CONNECTION_LIFE
 from shared.services.delivery.greet_connection import GreetConnection
 from shared.wiring import PROVIDERS
 from tests.engine import Engine, an_engine

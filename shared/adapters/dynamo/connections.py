@@ -11,8 +11,10 @@ from shared.adapters.dynamo.batches import scan
 from shared.adapters.dynamo.client import ClientFactory, dynamo_client
 from shared.adapters.dynamo.errors import CONDITION_FAILED, error_code, translated
 from shared.adapters.dynamo.items import Attributes, Item, is_live, micros, moment_of, number, text
-from shared.domain.connection import Connection
+from shared.domain.connection import CONNECTION_LIFE, Connection
+from shared.domain.expiry import ALLOWED_SKEW
 
+_SKEW = ALLOWED_SKEW // timedelta(seconds=1)
 _SECOND = timedelta(seconds=1) // timedelta(microseconds=1)
 
 
@@ -30,13 +32,18 @@ class DynamoConnections:
         first = self._count(
             connection_id,
             "SET messages_in = :second, messages = :one",
-            "attribute_exists(connection_id) AND (attribute_not_exists(messages_in) OR messages_in < :second)",
-            {":second": number(second), ":one": number(1)},
+            "attribute_exists(connection_id) AND "
+            "(attribute_not_exists(messages_in) OR messages_in < :second OR messages_in > :latest)",
+            {":second": number(second), ":latest": number(second + _SKEW), ":one": number(1)},
         )
         row = first or self._count(
             connection_id, "ADD messages :one", "attribute_exists(connection_id)", {":one": number(1)}
         )
-        return (_decode(row), int(row["messages"]["N"])) if row is not None and is_live(row, now) else None
+        return (
+            (_decode(row), int(row["messages"]["N"]))
+            if row is not None and is_live(row, now, life=CONNECTION_LIFE)
+            else None
+        )
 
     def _count(self, connection_id: str, update: str, condition: str, values: Item) -> Attributes | None:
         """The row as the update left it; None when the condition does not hold."""
@@ -64,7 +71,7 @@ class DynamoConnections:
             FilterExpression="user_id = :user",
             ExpressionAttributeValues={":user": text(user_id)},
         )
-        return sum(1 for row in rows if is_live(row, now))
+        return sum(1 for row in rows if is_live(row, now, life=CONNECTION_LIFE))
 
     def all(self, *, now: datetime) -> Iterator[Connection]:
         # A consistent Scan and no index: one that lags would hide a client from the wake right after its hello (I18).
@@ -75,7 +82,7 @@ class DynamoConnections:
             FilterExpression="attribute_exists(#cursor)",
             ExpressionAttributeNames={"#cursor": "cursor"},
         )
-        return (_decode(row) for row in rows if is_live(row, now))
+        return (_decode(row) for row in rows if is_live(row, now, life=CONNECTION_LIFE))
 
     def advance(self, connection: Connection, *, cursor: int, epoch: str, failures: int = 0) -> bool:
         values: Item = {

@@ -16,6 +16,7 @@ from shared.domain import state_keys
 from shared.domain.change import Claim, RemoteId
 from shared.domain.errors import ChangeTooLargeError
 from shared.domain.event import LOG_NAME, EventType, JobDeleted, JobEvent, JobStatusChanged, LoggedEvent, LogHead
+from shared.domain.expiry import latest_credible
 from shared.domain.job import (
     MIN_PREFIX_LENGTH,
     PRESENT,
@@ -297,10 +298,12 @@ def decode_total(item: Attributes) -> DayTotal:
     )
 
 
-def is_live(item: Attributes, now: datetime) -> bool:
-    """Whether an item has not expired; that it still lies there says nothing (I16)."""
-    expires_at = item.get("expires_at")
-    return expires_at is None or int(expires_at["N"]) > now.timestamp()
+def is_live(item: Attributes, now: datetime, *, life: timedelta | None = None) -> bool:
+    """Whether an item has not expired; that it still lies there says nothing (I16). None lasts longer than `life`."""
+    if "expires_at" not in item:
+        return True
+    expires_at = int(item["expires_at"]["N"])
+    return expires_at > now.timestamp() and (life is None or expires_at <= latest_credible(now, life).timestamp())
 
 
 def item_bytes(item: Attributes) -> int:

@@ -16,6 +16,7 @@ from shared.adapters.dynamo.errors import CONDITION_FAILED, error_code, translat
 from shared.adapters.dynamo.items import Attributes, Item, epoch_seconds, exact_seconds, is_live, micros, number, text
 from shared.domain import state_keys
 from shared.domain.errors import StaleWrite
+from shared.domain.expiry import latest_credible
 from shared.domain.stored import StateItem
 from shared.ports import Clock
 
@@ -49,6 +50,9 @@ class DynamoStateStore:
         if_version: int | None = None,
     ) -> int:
         # A new item begins with the time as its version, so that a guard from before a deletion never fits again.
+        life = state_keys.longest_life(key)
+        if expires_at is not None and life is not None and expires_at > now + life:
+            raise ValueError(f"{key.partition('#')[0]} items last for {life} at the most.")
         values: Item = {
             ":value": text(json.dumps(value, allow_nan=False)),
             ":one": number(1),
@@ -60,7 +64,7 @@ class DynamoStateStore:
         else:
             changes += ", expires_at = :expiry"
             values[":expiry"] = number(epoch_seconds(expires_at))
-        request: dict[str, Any] = {} if if_version is None else _guard(if_version, now)
+        request: dict[str, Any] = {} if if_version is None else _guard(if_version, key, now)
         request["ExpressionAttributeNames"] = {"#value": "value", **request.get("ExpressionAttributeNames", {})}
         request["ExpressionAttributeValues"] = {**values, **request.get("ExpressionAttributeValues", {})}
         try:
@@ -81,7 +85,7 @@ class DynamoStateStore:
     def delete(self, key: str, *, now: datetime, if_version: int | None = None) -> StateItem | None:
         # Always with a condition: of two that delete at once only one may be told what was there.
         exists = {"ConditionExpression": "attribute_exists(#key)", "ExpressionAttributeNames": {"#key": "key"}}
-        request: dict[str, Any] = exists if if_version is None else _guard(if_version, now)
+        request: dict[str, Any] = exists if if_version is None else _guard(if_version, key, now)
         try:
             with translated():
                 answer = self._client().delete_item(
@@ -103,21 +107,27 @@ def _key(key: str) -> Item:
 
 
 def _decode(item: Attributes, now: datetime) -> StateItem | None:
-    if not item or not is_live(item, now):
+    if not item or not is_live(item, now, life=state_keys.longest_life(item["key"]["S"])):
         return None
     return StateItem(json.loads(item["value"]["S"]), int(item["version"]["N"]))
 
 
-def _guard(version: int, now: datetime) -> dict[str, Any]:
+def _guard(version: int, key: str, now: datetime) -> dict[str, Any]:
     """The condition that an item stands at a version, its names and its values."""
+    values: Item = {":now": exact_seconds(now)}
+    is_over, lasts = "expires_at <= :now", "expires_at > :now"
+    life = state_keys.longest_life(key)
+    if life is not None:
+        values[":latest"] = exact_seconds(latest_credible(now, life))
+        is_over, lasts = "expires_at <= :now OR expires_at > :latest", "(expires_at > :now AND expires_at <= :latest)"
     if version == 0:
         return {
-            "ConditionExpression": "attribute_not_exists(#key) OR expires_at <= :now",
+            "ConditionExpression": f"attribute_not_exists(#key) OR {is_over}",
             "ExpressionAttributeNames": {"#key": "key"},
-            "ExpressionAttributeValues": {":now": exact_seconds(now)},
+            "ExpressionAttributeValues": values,
         }
     return {
-        "ConditionExpression": "#version = :version AND (attribute_not_exists(expires_at) OR expires_at > :now)",
+        "ConditionExpression": f"#version = :version AND (attribute_not_exists(expires_at) OR {lasts})",
         "ExpressionAttributeNames": {"#version": "version"},
-        "ExpressionAttributeValues": {":now": exact_seconds(now), ":version": number(version)},
+        "ExpressionAttributeValues": {**values, ":version": number(version)},
     }

@@ -13,6 +13,7 @@ from shared.adapters.dynamo.batches import batch_delete, batch_get, query
 from shared.adapters.dynamo.client import ClientFactory, dynamo_client
 from shared.adapters.dynamo.errors import CONDITION_FAILED, error_code, translated
 from shared.adapters.dynamo.items import Attributes, Item, micros, number, text
+from shared.domain.expiry import latest_credible
 from shared.ports import Clock
 
 
@@ -57,8 +58,12 @@ class DynamoJobTexts:
             job_id,
             part,
             UpdateExpression="SET lease_until = :until",
-            ConditionExpression="attribute_not_exists(lease_until) OR lease_until <= :now",
-            ExpressionAttributeValues={":until": number(micros(until)), ":now": number(micros(now))},
+            ConditionExpression="attribute_not_exists(lease_until) OR lease_until <= :now OR lease_until > :latest",
+            ExpressionAttributeValues={
+                ":until": number(micros(until)),
+                ":now": number(micros(now)),
+                ":latest": number(micros(latest_credible(now, until - now))),
+            },
         )
 
     def delete(self, job_id: str, parts: Sequence[str]) -> None:

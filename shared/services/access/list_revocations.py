@@ -9,11 +9,9 @@ from datetime import datetime, timedelta
 from pydantic import AwareDatetime, TypeAdapter
 
 from shared.domain import state_keys
-from shared.domain.connection import Connection
+from shared.domain.connection import CONNECTION_LIFE, Connection
 from shared.ports import Clock, StateStore
 
-CONNECTION_LIFE = timedelta(hours=2, minutes=10)
-"""API Gateway ends a WebSocket after two hours; the rest is slack for the registry."""
 KEPT_FOR = CONNECTION_LIFE + timedelta(minutes=10)
 STORED_REVOCATIONS = TypeAdapter(dict[str, AwareDatetime])
 

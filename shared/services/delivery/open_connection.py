@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.access import Principal
-from shared.domain.connection import Connection
+from shared.domain.connection import CONNECTION_LIFE, Connection
 from shared.ports import Clock, Connections
-from shared.services.access.list_revocations import CONNECTION_LIFE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from shared.domain import state_keys
 from shared.domain.errors import CloudJobsError, ProviderError, ProviderNotConfiguredError
+from shared.domain.expiry import ALLOWED_SKEW
 from shared.ports import Clock, EventLog, Provider, StateStore
 from shared.services.polling.poll_state import decode_poll_state
 from shared.services.polling.start_ticks import read_schedule
@@ -75,10 +76,15 @@ class CheckHealth:
         return Component("poller", HEALTHY, f"The schedule ran {age:.0f} s ago; {ticked}.")
 
     def schedule_age(self) -> float | None:
-        """Seconds since the schedule last ran, as far as it writes that down; None before its first run."""
+        """Seconds since the schedule last ran, as far as it writes that down; None before its first run.
+
+        A mark that lies ahead is a wrong clock's, and the next run writes another.
+        """
         now = self.clock.now()
         schedule = read_schedule(self.state, now=now)
-        return max(0.0, now.timestamp() - schedule.at) if schedule else None
+        if schedule is None or schedule.at > (now + ALLOWED_SKEW).timestamp():
+            return None
+        return max(0.0, now.timestamp() - schedule.at)
 
     def tick_ages(self) -> dict[str, float]:
         """Seconds since the last tick of each provider that has had one."""

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, FiniteFloat, TypeAdapter
 
 from shared.domain import state_keys
 from shared.domain.errors import ProviderError
+from shared.domain.expiry import is_running
 from shared.domain.stored import StateItem, read_value
 from shared.ports import StateStore
 from shared.services.polling.resume_point import KEPT_IDS, ResumePoint, SinglesCursor
@@ -73,8 +74,8 @@ class PollState:
     fault: PollFault | None = None
 
     def is_leased(self, now: datetime) -> bool:
-        """Whether a tick is at it; a lease far longer than any is the mistake of a clock that was ahead."""
-        return self.lease_until is not None and now < self.lease_until <= now + 2 * LEASE
+        """Whether a tick is at it."""
+        return is_running(self.lease_until, now, life=LEASE)
 
     def effective_interval(self, configured: float) -> float:
         """A provider that took long to answer a round is left in peace twice as long as it took."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from functions.socket import receive_message
-from shared.services.access.list_revocations import CONNECTION_LIFE
+from shared.domain.connection import CONNECTION_LIFE
 from shared.services.access.revoke_access import RevokeAccess
 from shared.services.delivery.greet_connection import GreetConnection
 from shared.services.delivery.push_events import PushEvents

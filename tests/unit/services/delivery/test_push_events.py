@@ -13,9 +13,8 @@ import pytest
 
 from shared.adapters.clock import SystemClock
 from shared.domain import state_keys
-from shared.domain.connection import Connection
+from shared.domain.connection import CONNECTION_LIFE, Connection
 from shared.domain.errors import ConnectionGone, SendFailed, SendThrottled, StoreUnavailableError
-from shared.services.access.list_revocations import CONNECTION_LIFE
 from shared.services.access.revoke_access import RevokeAccess
 from shared.services.delivery.deliver_events import SENDS_AT_ONCE, DeliverEvents
 from shared.services.delivery.push_events import GATHER_SECONDS, PushEvents
