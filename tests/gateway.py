@@ -1,32 +1,32 @@
-"""A small API Gateway on loopback for tests: real sockets in front of the real handlers, and the management API behind.
+"""The local gateway for tests: real sockets in front of real handlers of this process, and faults on demand.
 
-It speaks HTTP API events (payload 2.0) and WebSocket events as AWS does, may lose pushes on demand, and serves what a
-browser test needs. `Line` is a proxy that cuts connections after a planned number of bytes.
+It is `infra.local.gateway` over fakes instead of worker processes; it may lose pushes, refuse and hang, and serves what
+a browser test needs. `Line` is a proxy that cuts connections after a planned number of bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import concurrent.futures
 import contextlib
 import itertools
-import json
 import logging
 import random
 import threading
 import time
-import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import uvicorn
 
 from functions.http import create_ws_ticket, stream_events
 from functions.socket import authorize, connect, disconnect, receive_message
 from functions.work import push_events
+from infra.local.gateway.http_api import HttpApi
+from infra.local.gateway.routes import http_routes, socket_routes
+from infra.local.gateway.websocket_api import WebSocketApi
+from infra.local.triggers.service_definition import read_service
 from shared.adapters.aws.gateway_sender import GatewaySender
 from shared.adapters.clock import SystemClock
 from shared.telemetry import logger
@@ -35,12 +35,16 @@ from tests.delivery import Delivery
 from tests.listener import a_listener
 
 LIVE_JS = Path(__file__).resolve().parents[1] / "shared" / "web" / "live.js"
-ROUTES: Mapping[tuple[str, str], Callable[[dict[str, Any], Any], dict[str, Any]]] = {
-    ("GET", "/api/events"): stream_events.handler,
-    ("POST", "/api/ws-tickets"): create_ws_ticket.handler,
+HANDLERS: Mapping[str, Callable[[dict[str, Any], Any], Any]] = {
+    "stream_events": stream_events.handler,
+    "create_ws_ticket": create_ws_ticket.handler,
+    "authorize": authorize.handler,
+    "connect": connect.handler,
+    "receive_message": receive_message.handler,
+    "disconnect": disconnect.handler,
 }
-STATIC = {"/live.js": ("text/javascript", LIVE_JS)}
-Scope = dict[str, Any]
+PATHS = {"/api/events", "/api/ws-tickets"}
+Scope = Any
 
 
 class Context:
@@ -84,7 +88,9 @@ class Gateway:
         self.refuses_sockets = False
         self.refuses_streams = False
         self.fails_messages = False
-        self._sockets: dict[str, Callable[[Scope], Coroutine[Any, Any, None]]] = {}
+        functions = read_service().functions
+        self._http = HttpApi(http_routes(functions), self._call)
+        self._sockets = WebSocketApi(socket_routes(functions), self._call)
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._pool = concurrent.futures.ThreadPoolExecutor(32, initializer=self._prepare_thread)
         self._stream = concurrent.futures.ThreadPoolExecutor(1)
@@ -110,12 +116,12 @@ class Gateway:
 
     @property
     def open_sockets(self) -> int:
-        return len(self._sockets)
+        return len(self._sockets.connections)
 
     @property
     def connection_ids(self) -> frozenset[str]:
         """Of the open sockets."""
-        return frozenset(self._sockets)
+        return frozenset(self._sockets.connections)
 
     @property
     def listening(self) -> int:
@@ -124,8 +130,12 @@ class Gateway:
 
     def end_sockets(self) -> None:
         """End every WebSocket as the gateway does after two hours."""
-        for send in list(self._sockets.values()):
-            asyncio.run_coroutine_threadsafe(send({"type": "websocket.close", "code": 1001}), self._loop).result()
+
+        async def end_all() -> None:
+            for connection in list(self._sockets.connections.values()):
+                await connection.send({"type": "websocket.close", "code": 1001})
+
+        asyncio.run_coroutine_threadsafe(end_all(), self._loop).result()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Gateway]:
@@ -175,124 +185,44 @@ class Gateway:
 
     async def _app(self, scope: Scope, receive: Callable[[], Any], send: Callable[[Scope], Any]) -> None:
         if scope["type"] == "websocket":
-            await self._serve_socket(scope, receive, send)
+            await self._sockets(scope, receive, send)
+        elif scope["path"].startswith("/@connections/"):
+            await self._manage(scope, receive, send)
+        elif scope["path"] == "/api/events" and self.refuses_streams:
+            await _answer(send, 503, b"", b"text/plain")
+        elif scope["path"] in PATHS:
+            await self._http(scope, receive, send)
+        elif scope["path"] == "/live.js":
+            await _answer(send, 200, LIVE_JS.read_bytes(), b"text/javascript")
         else:
-            await self._serve_http(scope, receive, send)
+            await _answer(send, 200, self.page, b"text/html")
 
-    async def _call(self, handler: Callable[..., dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, handler, event, Context())
+    async def _call(self, function: str, event: dict[str, Any]) -> Any:
+        """Raises RuntimeError for a message where messages shall fail."""
+        if function == "authorize" and self.refuses_sockets:
+            return {"principalId": "nobody", "policyDocument": {"Statement": [{"Effect": "Deny"}]}}
+        if function == "receive_message" and self.fails_messages:
+            raise RuntimeError("the function failed")
+        answer = await asyncio.get_running_loop().run_in_executor(self._pool, HANDLERS[function], event, Context())
+        self.accepted_sockets += function == "connect" and answer["statusCode"] == 200
+        return answer
 
-    async def _serve_http(self, scope: Scope, receive: Callable[[], Any], send: Callable[[Scope], Any]) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        method, path = scope["method"], scope["path"]
-        headers: dict[str, str] = {}
-        if path == "/api/events" and self.refuses_streams:
-            status, answer = 503, b""
-        elif path.startswith("/@connections/"):
-            status, answer = await self._manage(method, path.rsplit("/", 1)[1], body), b""
-        elif path in STATIC:
-            headers["content-type"], file = STATIC[path]
-            status, answer = 200, file.read_bytes()
-        elif (method, path) in ROUTES:
-            reply = await self._call(ROUTES[method, path], http_event(scope, body))
-            status, headers = reply["statusCode"], reply["headers"]
-            answer = base64.b64decode(reply["body"]) if reply["isBase64Encoded"] else reply["body"].encode()
-        else:
-            status, headers["content-type"], answer = 200, "text/html", self.page
-        raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": raw_headers})
-        await send({"type": "http.response.body", "body": answer})
-
-    async def _manage(self, method: str, connection_id: str, body: bytes) -> int:
-        """The management API; a connection that ended answers 410."""
-        if connection_id in self.throttled:
-            return 429
-        while method == "POST" and connection_id in self.hanging:  # noqa: ASYNC110 -- set from a test's thread
+    async def _manage(self, scope: Scope, receive: Callable[[], Any], send: Callable[[Scope], Any]) -> None:
+        connection_id = scope["path"].removeprefix("/@connections/")
+        while scope["method"] == "POST" and connection_id in self.hanging:  # noqa: ASYNC110 -- set from a test's thread
             await asyncio.sleep(0.01)
-        deliver = self._sockets.get(connection_id)
-        if deliver is None:
-            return 410
-        if method == "DELETE":
-            await deliver({"type": "websocket.close", "code": 1000})
-            return 204
-        if not self.loses():
-            try:
-                await deliver({"type": "websocket.send", "text": body.decode()})
-            except Exception:  # noqa: BLE001 -- whatever the server says, the connection is gone
-                return 410
-        return 200
-
-    async def _serve_socket(self, scope: Scope, receive: Callable[[], Any], send: Callable[[Scope], Any]) -> None:
-        await receive()
-        connection_id = uuid.uuid4().hex
-        event = socket_event(scope, connection_id)
-        word = await self._call(authorize.handler, event | {"type": "REQUEST", "methodArn": "arn:test"})
-        allowed = word["policyDocument"]["Statement"][0]["Effect"] == "Allow" and not self.refuses_sockets
-        if allowed:
-            event["requestContext"]["authorizer"] = {"principalId": word["principalId"], **word["context"]}
-            allowed = (await self._call(connect.handler, event))["statusCode"] == 200
-        if not allowed:
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        await send({"type": "websocket.accept"})
-        self._sockets[connection_id] = send
-        self.accepted_sockets += 1
-        tasks = set()
-        while (message := await receive())["type"] == "websocket.receive":
-            if self.fails_messages:
-                await send({"type": "websocket.send", "text": failure_text(connection_id)})
-                continue
-            said = socket_event(scope, connection_id, kind="MESSAGE", body=message.get("text"))
-            task = asyncio.create_task(self._call(receive_message.handler, said))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        del self._sockets[connection_id]
-        await self._call(disconnect.handler, socket_event(scope, connection_id, kind="DISCONNECT"))
+        if connection_id in self.throttled:
+            await _answer(send, 429, b"", b"text/plain")
+        elif scope["method"] == "POST" and connection_id in self._sockets.connections and self.loses():
+            await _answer(send, 200, b"", b"text/plain")
+        else:
+            await self._sockets.manage(scope, receive, send)
 
 
-def http_event(scope: Scope, body: bytes) -> dict[str, Any]:
-    """An event of an HTTP API, payload 2.0."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    return {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": scope["path"],
-        "rawQueryString": scope["query_string"].decode(),
-        "headers": headers,
-        "requestContext": {
-            "http": {
-                "method": scope["method"],
-                "path": scope["path"],
-                "sourceIp": scope["client"][0],
-                "protocol": "HTTP/1.1",
-            },
-            "stage": "$default",
-        },
-        "body": body.decode("latin-1"),
-        "isBase64Encoded": False,
-    }
-
-
-def socket_event(scope: Scope, connection_id: str, *, kind: str = "CONNECT", body: str | None = None) -> dict[str, Any]:
-    """An event of a WebSocket API. An unmatched action has it as `routeKey`, as the local emulator does (AWS-9)."""
-    context = {"connectionId": connection_id, "eventType": kind, "routeKey": "hello" if body else f"${kind.lower()}"}
-    event: dict[str, Any] = {"requestContext": context, "body": body, "isBase64Encoded": False}
-    if kind == "CONNECT":
-        event["multiValueHeaders"] = {}
-        for name, value in scope["headers"]:
-            event["multiValueHeaders"].setdefault(name.decode(), []).append(value.decode("latin-1"))
-        event["multiValueQueryStringParameters"] = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
-    return event
-
-
-def failure_text(connection_id: str) -> str:
-    """What a WebSocket API tells the client when the function of a route failed or was throttled."""
-    return json.dumps({"message": "Internal server error", "connectionId": connection_id, "requestId": "test"})
+async def _answer(send: Callable[[Scope], Any], status: int, body: bytes, content_type: bytes) -> None:
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class Line:
