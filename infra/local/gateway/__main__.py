@@ -41,6 +41,10 @@ from infra.local.workers.wire import FunctionSpec
 GRACE_SECONDS = 3.0
 KEEP_ALIVE_SECONDS = 65
 PATIENT_FUNCTIONS = {"keep_final_log", "trim_events"}
+HOLDING_FUNCTIONS = {"stream_events"}
+"""Whose calls wait more than they work."""
+MOST_WORKERS = max(4, 2 * (os.cpu_count() or 1))
+"""Of another function: more beside each other only make each slower, and conflicts more likely."""
 BACKLOG = 1024
 
 
@@ -98,7 +102,7 @@ class Gateway:
             loop.add_signal_handler(number, stop.set)
         activity = Activity(lambda: pool.running > 0)
         pool = FunctionPool(self._worker_host, self._settings.workers, activity.note)
-        specs = _specs(self._service)
+        specs = _specs(self._service, self._settings.workers)
 
         async def call(function: str, event: dict[str, Any]) -> Any:
             return await pool.call(specs[function], event)
@@ -173,13 +177,14 @@ def _sockets_only(sockets: WebSocketApi) -> App:
     return app
 
 
-def _specs(service: ServiceDefinition) -> dict[str, FunctionSpec]:
+def _specs(service: ServiceDefinition, workers: int) -> dict[str, FunctionSpec]:
     return {
         name: FunctionSpec(
             service.account_names[name],
             function["handler"],
             service.timeouts[name],
             service.memories[name],
+            most_workers=workers // 2 if name in HOLDING_FUNCTIONS else MOST_WORKERS,
             patient=name in PATIENT_FUNCTIONS,
         )
         for name, function in service.functions.items()

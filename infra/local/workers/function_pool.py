@@ -59,12 +59,11 @@ class _Waiting:
 
 
 class FunctionPool:
-    """Belongs to one event loop. `limit` workers at most, half of them of one function."""
+    """Belongs to one event loop. `limit` workers at most, and of each function as many as it says."""
 
     def __init__(self, host: Path, limit: int, on_call: Callable[[], None] = lambda: None) -> None:
         self._host = host
         self._limit = limit
-        self._limit_of_one = max(1, limit // 2)
         self._on_call = on_call
         self._idle: list[_Worker] = []
         self._counts: dict[str, int] = {}
@@ -155,7 +154,7 @@ class FunctionPool:
 
     def _makes_room_for(self, spec: FunctionSpec) -> bool:
         """Counts a new worker in where the limits allow one, in the place of an idle one if need be."""
-        if self._counts.get(spec.name, 0) >= self._limit_of_one:
+        if self._counts.get(spec.name, 0) >= spec.most_workers:
             return False
         if self.size >= self._limit:
             if not self._idle:

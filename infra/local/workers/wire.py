@@ -15,13 +15,15 @@ LARGEST_MESSAGE = 64_000_000
 class FunctionSpec:
     """A function as `serverless.yml` declares it; the time-out in seconds, the memory in MB.
 
-    Who is `patient` leaves the processor to functions that somebody waits for; on AWS each has its own.
+    At most so many workers of it run at once. Who is `patient` leaves the processor to functions that somebody waits
+    for; on AWS each has its own.
     """
 
     name: str
     handler: str
     timeout: float
     memory: int
+    most_workers: int
     patient: bool = False
 
     def to_bytes(self) -> bytes:

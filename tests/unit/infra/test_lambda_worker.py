@@ -14,7 +14,7 @@ from infra.local.workers.wire import FunctionSpec
 
 
 def _run(handler: Callable[..., Any], event: dict[str, Any] | None = None, seconds: float = 5) -> dict[str, Any]:
-    return run_once(lambda: handler, event or {}, FunctionSpec("fn", "sample.handler", seconds, 512), "request-1")
+    return run_once(lambda: handler, event or {}, FunctionSpec("fn", "sample.handler", seconds, 512, 1), "request-1")
 
 
 def _raises(event: Any, context: Any) -> Any:
@@ -61,7 +61,7 @@ def test_function_that_can_not_be_imported_is_an_error_each_time() -> None:
     def load() -> Handler:
         raise ImportError("no such module")
 
-    assert run_once(load, {}, FunctionSpec("fn", "sample.handler", 5, 512), "r")["errorType"] == "ImportError"
+    assert run_once(load, {}, FunctionSpec("fn", "sample.handler", 5, 512, 1), "r")["errorType"] == "ImportError"
 
 
 @pytest.mark.parametrize("handler", [_sleeps, _swallows_everything])
