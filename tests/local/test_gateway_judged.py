@@ -113,7 +113,7 @@ class Ours:
         self.heard: list[dict[str, Any]] = []
         self._socket = a_listener()
         self.port: int = self._socket.getsockname()[1]
-        self._apps = {
+        self._apps: dict[str, Any] = {
             "http": HttpApi(http_routes(functions), self._call),
             "websocket": WebSocketApi(socket_routes(functions), self._call),
         }
