@@ -10,6 +10,7 @@ from shared.domain.access import Principal, Role
 from shared.domain.errors import AuthenticationRequiredError, PermissionDeniedError
 from shared.services.access.authenticate import Authenticate
 from shared.services.access.sign_in import SignIn
+from shared.services.access.slow_guesses import SlowGuesses
 from shared.wiring import wiring
 
 SESSION_COOKIE = "simpletuner_session"
@@ -20,16 +21,25 @@ READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 def authenticated(request: Request) -> Principal:
     """The principal of this request: by a key in its headers, else by the page's session cookie.
 
-    Raises AuthenticationRequiredError (401), PermissionDeniedError (403) for a change without the page's header (T12).
+    Raises AuthenticationRequiredError (401), PermissionDeniedError (403) for a change without the page's header (T12),
+    TooManyWrongKeysError (429) for any key from where too many wrong ones came; whoever has a session, or shows
+    nothing, does not suffer by them (T15).
     """
     key = request.headers.get("x-api-key") or bearer_of(request) or None
     session = request.cookies.get(SESSION_COOKIE)
+    guesses, address = wiring().use(SlowGuesses), source_ip(request)
     if key is None and session:
         principal = wiring().use(SignIn).principal(session)
-        if principal is not None and is_change(request) and PAGE_HEADER not in request.headers:
+        if principal is None:
+            guesses.refuse_guesser(address)
+        elif is_change(request) and PAGE_HEADER not in request.headers:
             raise PermissionDeniedError("A change with the page's cookie needs the header X-Requested-With.")
     else:
+        if key is not None:
+            guesses.refuse_guesser(address)
         principal = wiring().use(Authenticate).principal(key)
+    if principal is None and (key or session):
+        guesses.count_failure(address)
     if principal is None:
         raise AuthenticationRequiredError(
             "Authentication required: send an API key as X-API-Key or as Authorization: Bearer."

@@ -27,6 +27,7 @@ STATUS_OF_ERROR: Mapping[type[errors.CloudJobsError], int] = {
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
     errors.AuthenticationRequiredError: 401,
+    errors.TooManyWrongKeysError: 429,
     errors.PermissionDeniedError: 403,
     errors.TooManyConnectionsError: 503,
     errors.ConfigurationError: 500,

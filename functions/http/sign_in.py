@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
-from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, bearer_of
+from functions.http._access import PAGE_HEADER, SESSION_COOKIE, authenticated, bearer_of, source_ip
 from functions.http._answers import SignedIn, Success
 from functions.http._app import HttpHandler
 from shared.config import AuthMode
 from shared.domain.access import Principal
 from shared.domain.errors import AuthenticationRequiredError, PermissionDeniedError
 from shared.services.access.sign_in import SESSION_LIFE, SignIn
+from shared.services.access.slow_guesses import SlowGuesses
 from shared.wiring import wiring
 
 router = APIRouter()
@@ -27,8 +28,13 @@ class LoginRequest(BaseModel):
 def log_in(request: Request, response: Response, body: Annotated[LoginRequest | None, Body()] = None) -> SignedIn:
     """`user_id`, `role`, and a cookie that no script can read; the key itself is not kept."""
     given = body.key.get_secret_value() if body and body.key else bearer_of(request)
-    begun = wiring().use(SignIn).begin(given.strip())
+    key, guesses, address = given.strip(), wiring().use(SlowGuesses), source_ip(request)
+    if key:
+        guesses.refuse_guesser(address)
+    begun = wiring().use(SignIn).begin(key)
     if begun is None:
+        if key:
+            guesses.count_failure(address)
         raise AuthenticationRequiredError("Authentication required: this API key is not valid here.")
     principal, token = begun
     response.set_cookie(

@@ -79,6 +79,16 @@ class AuthenticationRequiredError(CloudJobsError):
     code = "authentication_required"
 
 
+class TooManyWrongKeysError(CloudJobsError):
+    """So many wrong credentials came from one network that none of it is looked at; `retry_after` in seconds (T15)."""
+
+    code = "too_many_wrong_keys"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class PermissionDeniedError(CloudJobsError):
     """The principal's role does not allow the act."""
 

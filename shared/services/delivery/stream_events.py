@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +16,7 @@ from shared.domain.event import EventId, LogHead
 from shared.domain.event_stream import stream_text
 from shared.domain.job import ACTIVE_STATUSES
 from shared.domain.metric import Metric
+from shared.domain.network import network_of
 from shared.ports import Clock, EventLog, Telemetry
 from shared.services.access.list_revocations import ListRevocations
 from shared.services.delivery.read_events import ReadEvents, Run, readable_head
@@ -173,16 +173,3 @@ class StreamEvents:
 
 def _reset(head: LogHead, *, is_held: bool = False) -> _Answer:
     return _Answer(Cursor(EventId.of_head(head), is_reset=True), head, Run(head.seq), is_held=is_held)
-
-
-def network_of(source_ip: str) -> str:
-    """Whose slots are counted: an IPv4 address, or the /64 of an IPv6 one, which belongs to one customer (T16)."""
-    try:
-        address = ipaddress.ip_address(source_ip)
-    except ValueError:
-        return "unknown"
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False).network_address)
-    return str(address)

@@ -12,6 +12,7 @@ from shared.domain.access import LOCAL_ADMIN, Principal, Role
 from shared.services.access.authorize_connection import AuthorizeConnection
 from shared.services.access.issue_ticket import IssueTicket
 from shared.services.access.revoke_access import RevokeAccess
+from shared.services.access.slow_guesses import TRIES_AT_ONCE
 from shared.services.delivery.greet_connection import GreetConnection
 from shared.services.delivery.open_connection import OpenConnection
 from shared.wiring import use_wiring
@@ -28,6 +29,15 @@ def closed(clock: FakeClock | None = None) -> Delivery:
 
 def opened(world: Delivery, connection_id: str, principal: Principal) -> bool:
     return world.parts.use(OpenConnection).run(connection_id, principal, authorized_at=world.clock.now())
+
+
+def asking(ticket: str, address: str = "192.0.2.7") -> dict[str, object]:
+    """What the authorizer of a handshake with this ticket is called with."""
+    return {
+        "methodArn": "arn:test",
+        "multiValueQueryStringParameters": {"ticket": [ticket]},
+        "requestContext": {"identity": {"sourceIp": address}},
+    }
 
 
 def test_a_ticket_opens_one_connection_for_its_principal() -> None:
@@ -174,8 +184,7 @@ def test_access_revoked_between_authorizing_and_connecting_hears_nothing() -> No
     use_wiring(world.parts)
     try:
         ticket = world.parts.use(IssueTicket).run(ALICE)
-        asked = {"methodArn": "arn:test", "multiValueQueryStringParameters": {"ticket": [ticket]}}
-        word = authorize.handler(asked, None)
+        word = authorize.handler(asking(ticket), None)
         clock.advance(2)
         world.parts.use(RevokeAccess).run(key_id="k1")
         clock.advance(2)
@@ -189,3 +198,24 @@ def test_access_revoked_between_authorizing_and_connecting_hears_nothing() -> No
 
     assert world.heard("late") == []
     assert world.fake_sender.disconnected == ["late"]
+
+
+def test_a_thousand_guessed_tickets_cost_twenty_writes_and_then_no_ticket_of_that_address_counts() -> None:
+    clock = FakeClock()
+    world = closed(clock)
+    use_wiring(world.parts)
+
+    def effect(ticket: str, address: str = "192.0.2.7") -> str:
+        return str(authorize.handler(asking(ticket, address), None)["policyDocument"]["Statement"][0]["Effect"])
+
+    try:
+        right, elsewhere = world.parts.use(IssueTicket).run(ALICE), world.parts.use(IssueTicket).run(ALICE)
+        world.stores.reset_usage()
+        assert {effect(f"guess-{number}") for number in range(1_000)} == {"Deny"}
+        assert world.stores.total_usage.calls == TRIES_AT_ONCE
+        assert effect(right) == "Deny"
+        assert effect(elsewhere, "192.0.2.8") == "Allow"
+        clock.advance(1)
+        assert effect(right) == "Allow"
+    finally:
+        use_wiring(None)

@@ -14,7 +14,7 @@ from shared.domain.access import LOCAL_ADMIN, Principal, Role
 from shared.domain.errors import AuthenticationRequiredError, TooManyConnectionsError
 from shared.domain.job import JobStatus
 from shared.services.access.revoke_access import RevokeAccess
-from shared.services.delivery.stream_events import Listener, StreamEvents, network_of
+from shared.services.delivery.stream_events import Listener, StreamEvents
 from tests.delivery import Delivery
 from tests.fakes import Crash, FakeClock
 
@@ -325,18 +325,3 @@ def test_a_deletion_is_told_as_two_frames() -> None:
     assert json.loads(first.data) == {"type": "job_deleted", "job_id": "job000000000001"}
     assert json.loads(second.data)["type"] == "cloud_job_update"
     assert json.loads(second.data)["status"] == "deleted"
-
-
-@pytest.mark.parametrize(
-    ("address", "counted_as"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("", "unknown"),
-        ("1.2.3.4, 5.6.7.8", "unknown"),
-    ],
-)
-def test_slots_are_counted_by_customer_network(address: str, counted_as: str) -> None:
-    assert network_of(address) == counted_as
