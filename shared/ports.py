@@ -103,6 +103,9 @@ class EventLog(Protocol):
     def read(self, after: int, limit: int) -> tuple[LoggedEvent, ...]:
         """The consecutive changes from `after` + 1, at most `limit`: fewer, or none, where a hole was read (I14)."""
 
+    def written_at(self, after: int) -> datetime | None:
+        """When the first change after this number was written, to the second; None where it is not there (any more)."""
+
     def trim(self, *, before: datetime, limit: int) -> int:
         """Move *first kept* past at most `limit` commits older than `before`, then delete them; how many (I15)."""
 

@@ -53,6 +53,15 @@ def test_an_event_tells_all_that_was_committed(stores: Stores) -> None:
     assert logged.event == change.events[0]
 
 
+def test_it_tells_when_the_first_change_after_a_number_was_written(stores: Stores) -> None:
+    assert stores.events.written_at(0) is None
+    commit(stores, found(a_job(created_at=stores.clock.now() - timedelta(days=3))))
+    written = stores.events.written_at(0)
+    assert written is not None
+    assert abs(stores.clock.now() - written) < timedelta(seconds=30)
+    assert stores.events.written_at(1) is None
+
+
 def test_a_deletion_is_told_too(stores: Stores) -> None:
     job = a_job(status=JobStatus.COMPLETED)
     commit(stores, found(job))

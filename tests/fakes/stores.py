@@ -438,6 +438,16 @@ class FakeEventLog:
             later = (logged for row in live for logged in row.logged() if logged.seq > after)
             return consecutive(after, islice(later, limit))
 
+    def written_at(self, after: int) -> datetime | None:
+        with self._db.read("events.written_at") as usage:
+            usage.items_read += 1
+            last = min((last for last in self._db.commit_rows if last > after), default=None)
+            return (
+                None
+                if last is None
+                else datetime.fromtimestamp(self._db.commit_rows[last].expires_at, UTC) - EVENT_LIFE
+            )
+
     def trim(self, *, before: datetime, limit: int) -> int:
         with self._db.read("events.trim") as usage:
             head = self._db.begun_head()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,10 @@ class DynamoEventLog:
         live = (row for row in self._rows_after(after, limit) if is_live(row, now))
         later = (logged for row in live for logged in decode_commit(row) if logged.seq > after)
         return consecutive(after, islice(later, limit))
+
+    def written_at(self, after: int) -> datetime | None:
+        row = next(self._rows_after(after, 1), None)
+        return datetime.fromtimestamp(int(row["expires_at"]["N"]), UTC) - EVENT_LIFE if row else None
 
     def trim(self, *, before: datetime, limit: int) -> int:
         head = self.head()

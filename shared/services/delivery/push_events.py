@@ -65,7 +65,7 @@ class PushEvents:
         Raises StoreUnavailableError; what was sent by then may be sent again.
         """
         deadline = self.clock.monotonic() + BUDGET_SECONDS
-        cursor = before = _parsed(self.state.get(state_keys.PUSHER_CURSOR, now=self.clock.now()))
+        cursor = before = read_push_cursor(self.state, now=self.clock.now())
         is_done = False
         try:
             while not is_done and self.clock.monotonic() < deadline:
@@ -107,6 +107,11 @@ class PushEvents:
             return None if is_further else _CURSOR.dump_python(cursor, mode="json")
 
         update_state(self.state, self.clock, state_keys.PUSHER_CURSOR, further)
+
+
+def read_push_cursor(state: StateStore, *, now: datetime) -> PushCursor:
+    """One read."""
+    return _parsed(state.get(state_keys.PUSHER_CURSOR, now=now))
 
 
 def _parsed(item: StateItem | None) -> PushCursor:

@@ -10,11 +10,14 @@ from shared.domain import state_keys
 from shared.domain.errors import CloudJobsError, ProviderError, ProviderNotConfiguredError
 from shared.domain.expiry import ALLOWED_SKEW
 from shared.ports import Clock, EventLog, Provider, StateStore
+from shared.services.delivery.push_events import read_push_cursor
 from shared.services.polling.poll_state import decode_poll_state
 from shared.services.polling.start_ticks import read_schedule
 
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 SCHEDULE_SILENT_AFTER = timedelta(minutes=3)
+UNPUSHED_AFTER = timedelta(seconds=15)
+"""A push takes less than a second; a stream's own retries after a fault a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,10 @@ class CheckHealth:
         return self.clock.monotonic() - self._started
 
     def check(self, providers: Sequence[str] = ()) -> list[Component]:
-        """Store and poller, and what each of these providers answers now."""
+        """Store, poller and delivery, and what each of these providers answers now."""
         components = self.check_store()
         if components[0].status == HEALTHY:
-            components.append(self._poller())
+            components += [self._poller(), self._delivery()]
         return components + [self._provider(self.providers[name]) for name in providers]
 
     def check_store(self) -> list[Component]:
@@ -74,6 +77,21 @@ class CheckHealth:
             told = f"The schedule last ran {age:.0f} s ago, though it should run every minute; {ticked}."
             return Component("poller", DEGRADED, told)
         return Component("poller", HEALTHY, f"The schedule ran {age:.0f} s ago; {ticked}.")
+
+    def _delivery(self) -> Component:
+        """How long the oldest change waits that was not pushed yet: two reads, and a third while one waits."""
+        now = self.clock.now()
+        cursor, head = read_push_cursor(self.state, now=now), self.events.head()
+        if cursor.is_at(head) or head.seq < head.first_kept:
+            return Component("delivery", HEALTHY, "Every change was pushed.")
+        after = max(cursor.seq if cursor.epoch == head.epoch else 0, head.first_kept - 1)
+        since = self.events.written_at(after)
+        age = max(0.0, (now - since).total_seconds()) if since else 0.0
+        waiting = f"Changes that wait to be pushed: {head.seq - after}, the oldest for {age:.0f} s"
+        if age > UNPUSHED_AFTER.total_seconds():
+            told = f"{waiting}; open pages hear of nothing until the function push_events runs again."
+            return Component("delivery", DEGRADED, told)
+        return Component("delivery", HEALTHY, f"{waiting}.")
 
     def schedule_age(self) -> float | None:
         """Seconds since the schedule last ran, as far as it writes that down; None before its first run.
