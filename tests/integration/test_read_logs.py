@@ -107,6 +107,14 @@ def test_many_readers_cost_one_look_in_three_seconds(system: System) -> None:
     assert system.provider.calls["full_log"] == 1
 
 
+def test_a_look_by_a_clock_that_was_ahead_holds_no_log_back(system: System) -> None:
+    system.provider.logs[JOB] = "first\n"
+    logs(system)
+    system.clock.advance(-3600)
+    system.provider.logs[JOB] = "first\nsecond\n"
+    assert logs(system)["logs"] == "first\nsecond\n"
+
+
 def test_a_look_at_the_log_refreshes_the_progress_too(system: System) -> None:
     system.provider.logs[JOB] = "Epoch 1/10, Steps:  25%|██▌       | 500/2000 [10:55<32:44, 1.31s/it, step_loss=0.2]\n"
     logs(system)

@@ -53,7 +53,7 @@ class ReadLog:
         """What is stored, after a look at the provider if that is due."""
         log = self.stored_texts.log(job.job_id)
         now = self.clock.now()
-        is_fresh = log.looked_at is not None and now - log.looked_at < LOOK_EVERY
+        is_fresh = log.looked_at is not None and abs(now - log.looked_at) < LOOK_EVERY
         if log.is_final or is_fresh or not self._may_have_more(job):
             return log
         if not self.stored_texts.lease_log(job.job_id, now=now, life=LEASE):
