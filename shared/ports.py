@@ -61,8 +61,10 @@ class JobStore(Protocol):
         *,
         job_ids: Collection[str] = (),
         delivery_ids: Collection[str] = (),
+        state: Collection[str] = (),
     ) -> Snapshot:
-        """Head, claims of `remote_ids` with their jobs, the jobs `job_ids`, and which of `delivery_ids` exist.
+        """Head, claims of `remote_ids` with their jobs, the jobs `job_ids`, which of `delivery_ids` exist, and the
+        state store's items with the keys `state`.
 
         Consistent reads. Also the jobs whose id is that of a remote one, claimed or not. Who names the claimed jobs in
         `job_ids` spares a second read.

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from shared.domain.event import JobEvent, LogHead
 from shared.domain.job import Job
+
+if TYPE_CHECKING:
+    from shared.domain.stored import StateItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,13 @@ class JobChange:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a change is decided on: the log's head, the jobs by id, the claims, and which delivery ids exist already."""
+    """What a change is decided on: the log's head, the jobs by id, the claims, and which delivery ids exist already.
+
+    `state` are items of the state store that were asked for with it.
+    """
 
     head: LogHead
     jobs: Mapping[str, Job] = field(default_factory=dict)
     claims: Mapping[RemoteId, Claim] = field(default_factory=dict)
     delivery_ids: frozenset[str] = frozenset()
+    state: Mapping[str, StateItem] = field(default_factory=dict)

@@ -49,11 +49,11 @@ class ModelledJobStore(FakeJobStore):
         *,
         job_ids: Collection[str] = (),
         delivery_ids: Collection[str] = (),
+        state: Collection[str] = (),
     ) -> Snapshot:
-        self._sleep(
-            READ_SECONDS * math.ceil((1 + 2 * len(remote_ids) + len(job_ids) + len(delivery_ids)) / KEYS_A_REQUEST)
-        )
-        return super().snapshot(remote_ids, job_ids=job_ids, delivery_ids=delivery_ids)
+        keys = 1 + 2 * len(remote_ids) + len(job_ids) + len(delivery_ids) + len(state)
+        self._sleep(READ_SECONDS * math.ceil(keys / KEYS_A_REQUEST))
+        return super().snapshot(remote_ids, job_ids=job_ids, delivery_ids=delivery_ids, state=state)
 
     def commit(
         self, changes: Sequence[JobChange], *, head: LogHead, at: datetime, turn_until: datetime | None = None

@@ -14,6 +14,7 @@ from decimal import Decimal
 import pytest
 
 from shared.adapters.providers.replicate.profile import TRAINING
+from shared.domain import state_keys
 from shared.domain.change import Claim, JobChange, RemoteId, Snapshot
 from shared.domain.errors import ChangeTooLargeError, StaleWrite
 from shared.domain.event import JobDeleted, LogHead
@@ -552,3 +553,13 @@ def test_a_commit_on_a_head_that_was_read_before_the_turn_stands(stores: Stores)
     change = moved(job, JobStatus.RUNNING, stores.clock.now())
     stores.jobs.commit([change], head=head, at=stores.clock.now())
     assert stores.events.head().seq == 2
+
+
+def test_a_snapshot_brings_items_of_the_state_store_in_the_same_request(stores: Stores) -> None:
+    key, absent = state_keys.provider_config("replicate"), state_keys.provider_config("elsewhere")
+    stores.state.put(key, {"webhook_url": "https://example.com"}, now=stores.clock.now())
+    stores.jobs.snapshot()
+    before = stores.count_requests()
+    snapshot = stores.jobs.snapshot([RemoteId("replicate", "abc123def456")], state=[key, absent])
+    assert stores.count_requests() == before + 1
+    assert {name: item.value for name, item in snapshot.state.items()} == {key: {"webhook_url": "https://example.com"}}

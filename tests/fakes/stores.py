@@ -112,6 +112,14 @@ class FakeStores:
         self.state = FakeStateStore(self)
         self.connections = FakeConnections(self)
 
+    def live_state(self, keys: Iterable[str], now: datetime) -> dict[str, StateItem]:
+        rows = ((key, self.state_rows.get(key)) for key in keys)
+        return {
+            key: StateItem(json.loads(row.text), row.version)
+            for key, row in rows
+            if row and _is_live(row.expires_at, now, life=state_keys.longest_life(key))
+        }
+
     def before_commit(self, hook: BeforeCommit, *, times: int = 1) -> None:
         """Run `hook` just before each of the next `times` commits, so that a second writer gets in between."""
         self._before_commit.extend([hook] * times)
@@ -246,6 +254,7 @@ class FakeJobStore:
         *,
         job_ids: Collection[str] = (),
         delivery_ids: Collection[str] = (),
+        state: Collection[str] = (),
     ) -> Snapshot:
         with self._db.read("jobs.snapshot") as usage:
             now = self._db.clock.now()
@@ -253,7 +262,7 @@ class FakeJobStore:
             claims = {key: claim for key in remote_ids if (claim := self._live_claim(key, now))}
             claimed = [claim.job_id for claim in claims.values() if not claim.is_tombstone]
             far = dict.fromkeys(job_id for job_id in claimed if job_id not in near)
-            reads = [1 + len(near) + len(set(remote_ids)) + len(set(delivery_ids)), len(far)]
+            reads = [1 + len(near) + len(set(remote_ids)) + len(set(delivery_ids)) + len(state), len(far)]
             usage.requests += sum(_requests_for(read) for read in reads if read) - 1
             usage.items_read += sum(reads)
             return Snapshot(
@@ -261,6 +270,7 @@ class FakeJobStore:
                 jobs={job_id: self._db.job_rows[job_id] for job_id in {**near, **far} if job_id in self._db.job_rows},
                 claims=claims,
                 delivery_ids=frozenset(one for one in delivery_ids if self._is_delivered(one, now)),
+                state=self._db.live_state(state, now),
             )
 
     def batches(self, changes: Iterable[JobChange]) -> Iterator[Sequence[JobChange]]:
@@ -580,12 +590,7 @@ class FakeStateStore:
         with self._db.read(operation) as usage:
             usage.requests += _requests_for(len(wanted)) - 1
             usage.items_read += len(wanted)
-            rows = ((key, self._db.state_rows.get(key)) for key in wanted)
-            return {
-                key: StateItem(json.loads(row.text), row.version)
-                for key, row in rows
-                if row and _is_live(row.expires_at, now, life=state_keys.longest_life(key))
-            }
+            return self._db.live_state(wanted, now)
 
     def _check(self, row: _StoredState | None, key: str, now: datetime, if_version: int | None) -> None:
         present = row.version if row and _is_live(row.expires_at, now, life=state_keys.longest_life(key)) else 0

@@ -38,11 +38,13 @@ from shared.adapters.dynamo.items import (
     text,
     total_key,
 )
+from shared.adapters.dynamo.state import decode_state
 from shared.adapters.dynamo.transaction import Tables, build_transaction
 from shared.domain.change import JobChange, RemoteId, Snapshot
 from shared.domain.errors import StaleWrite
 from shared.domain.event import LogHead
 from shared.domain.job import ACTIVE_STATUSES, MIN_PREFIX_LENGTH, IndexPage, Job, JobStatus
+from shared.domain.stored import StateItem
 from shared.domain.totals import DayTotal
 from shared.ports import Clock
 
@@ -122,6 +124,7 @@ class DynamoJobStore:
         *,
         job_ids: Collection[str] = (),
         delivery_ids: Collection[str] = (),
+        state: Collection[str] = (),
     ) -> Snapshot:
         tables, now = self._tables, self._clock.now()
         near = dict.fromkeys([*job_ids, *(remote_id.external_id for remote_id in remote_ids)])
@@ -131,6 +134,7 @@ class DynamoJobStore:
             (tables.events, head_key()),
             *((tables.jobs, _job_key(job_id)) for job_id in near),
             *((tables.state, {"key": text(name)}) for name in {**claim_of_item, **delivery_of_item}),
+            *((tables.state, {"key": text(name)}) for name in state),
         )
         live = {_name(item): item for item in found[tables.state] if is_live(item, now)}
         claims = [decode_claim(claim_of_item[name], live[name]) for name in live if name in claim_of_item]
@@ -142,6 +146,7 @@ class DynamoJobStore:
             jobs={job.job_id: job for job in map(decode_job, items)},
             claims={claim.remote_id: claim for claim in claims},
             delivery_ids=frozenset(delivery_of_item[name] for name in live if name in delivery_of_item),
+            state={_name(item): kept for item in found[tables.state] if (kept := _asked(item, state, now)) is not None},
         )
 
     def batches(self, changes: Iterable[JobChange]) -> Iterator[Sequence[JobChange]]:
@@ -202,6 +207,10 @@ class DynamoJobStore:
 
 def _job_key(job_id: str) -> Any:
     return {"job_id": text(job_id)}
+
+
+def _asked(item: Attributes, state: Collection[str], now: datetime) -> StateItem | None:
+    return decode_state(item, now) if _name(item) in state else None
 
 
 def _name(item: Attributes) -> str:

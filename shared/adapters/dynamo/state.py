@@ -32,12 +32,12 @@ class DynamoStateStore:
     def get(self, key: str, *, now: datetime) -> StateItem | None:
         with translated():
             answer = self._client().get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)
-        return _decode(answer.get("Item", {}), now)
+        return decode_state(answer.get("Item", {}), now)
 
     def get_many(self, keys: Sequence[str], *, now: datetime) -> dict[str, StateItem]:
         wanted = [(self._table, _key(key)) for key in dict.fromkeys(keys)]
         found = batch_get(self._client(), self._clock, wanted)[self._table]
-        items = ((item["key"]["S"], _decode(item, now)) for item in found)
+        items = ((item["key"]["S"], decode_state(item, now)) for item in found)
         return {key: item for key, item in items if item is not None}
 
     def put(
@@ -97,7 +97,7 @@ class DynamoStateStore:
             if if_version is None:
                 return None
             raise StaleWrite from error
-        return _decode(answer.get("Attributes", {}), now)
+        return decode_state(answer.get("Attributes", {}), now)
 
 
 def _key(key: str) -> Item:
@@ -106,7 +106,8 @@ def _key(key: str) -> Item:
     return {"key": text(key)}
 
 
-def _decode(item: Attributes, now: datetime) -> StateItem | None:
+def decode_state(item: Attributes, now: datetime) -> StateItem | None:
+    """None for an item that is absent or has expired (I16)."""
     if not item or not is_live(item, now, life=state_keys.longest_life(item["key"]["S"])):
         return None
     return StateItem(json.loads(item["value"]["S"]), int(item["version"]["N"]))

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from shared.domain import state_keys
 from shared.domain.pricing import MAX_PRICE_PER_SECOND, Hardware, amount_set, hardware_named
 from shared.domain.provider_profile import ProviderProfile
+from shared.domain.stored import StateItem
 from shared.ports import Clock, StateStore
 
 _READ: ContextVar[dict[str, Mapping[str, object]] | None] = ContextVar("settings_of_this_moment", default=None)
@@ -33,8 +34,16 @@ class ProviderSettings:
 
     def of(self, provider: str) -> Mapping[str, object]:
         """The effective config of a provider: what the yaml says, overlaid with what is stored."""
-        item = self.state.get(state_keys.provider_config(provider), now=self.clock.now())
-        config = {**self.provider_defaults.get(provider, {}), **(item.value if item else {})}
+        return self._effective(provider, self.state.get(state_keys.provider_config(provider), now=self.clock.now()))
+
+    def learn(self, provider: str, stored: StateItem | None) -> None:
+        """Let the config that was read with something else be the one of this moment."""
+        read = _READ.get()
+        if read is not None:
+            read[provider] = self._effective(provider, stored)
+
+    def _effective(self, provider: str, stored: StateItem | None) -> Mapping[str, object]:
+        config = {**self.provider_defaults.get(provider, {}), **(stored.value if stored else {})}
         url = config.get("webhook_url")
         return {**config, "webhook_url": callback_address(url, provider)} if isinstance(url, str) and url else config
 

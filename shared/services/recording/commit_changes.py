@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -146,7 +146,7 @@ class CommitChanges:
     def _try(self, undone: Sequence[Decision], snapshot: Snapshot | None, manner: _Manner) -> _Tried:
         work = [decision.work for decision in undone]
         try:
-            snapshot = snapshot or self._read(work)
+            snapshot = snapshot or self.read(work)
             decisions = decide(work, snapshot, self.rules())
         except StoreUnavailableError:
             # Of the settings as well, which the rules read when they are needed.
@@ -201,11 +201,13 @@ class CommitChanges:
         self.telemetry.warning("change refused", job_id=job_id, reason=error.detail)
         return [[change for change in batch if change.job_id != job_id]]
 
-    def _read(self, work: Sequence[Work]) -> Snapshot:
+    def read(self, work: Sequence[Work], *, state: Collection[str] = ()) -> Snapshot:
+        """What these pieces of work are decided on, with items of the state store. Raises StoreUnavailableError."""
         groups = [piece for piece in work if isinstance(piece, Group)]
         named = [piece.job_id for piece in work if piece.job_id is not None]
         delivery_ids = [delivery_id for group in groups for delivery_id in group.delivery_ids]
-        return self.jobs.snapshot([group.remote_id for group in groups], job_ids=named, delivery_ids=delivery_ids)
+        remote_ids = [group.remote_id for group in groups]
+        return self.jobs.snapshot(remote_ids, job_ids=named, delivery_ids=delivery_ids, state=state)
 
     def rules(self) -> Rules:
         """What decisions of this moment depend on."""

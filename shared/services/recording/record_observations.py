@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.change import RemoteId, Snapshot
@@ -68,6 +68,13 @@ class RecordObservations:
         committed = self.commit_changes.run(groups, tries=OWN_TRIES, snapshot=snapshot)
         self._hand_over(committed.left)
         return _recorded([*committed.done, *committed.left], left=committed.left)
+
+    def look(self, report: Report, *, state: Collection[str]) -> Snapshot:
+        """What `run` needs to know of one observation, and these items of the state store, in one request.
+
+        Raises StoreUnavailableError.
+        """
+        return self.commit_changes.read(fold([report]), state=state)
 
     def _unchanged(self, group: Group) -> Job | None:
         """The job, if these observations change nothing of it; what changes nothing needs no delivery id."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.domain.change import RemoteId
+from shared.domain import state_keys
+from shared.domain.change import RemoteId, Snapshot
 from shared.domain.errors import (
     InvalidRequestError,
     NotFoundError,
@@ -18,7 +19,7 @@ from shared.domain.errors import (
 )
 from shared.domain.job import JOB_ID_PATTERN, Job, JobStatus
 from shared.domain.metric import Metric
-from shared.domain.observation import Look, Observation
+from shared.domain.observation import Look, Observation, Report
 from shared.domain.provider_profile import WebhookScheme
 from shared.ports import Clock, Provider, Telemetry
 from shared.services.logs.read_progress import ReadProgress
@@ -84,14 +85,19 @@ class ReceiveWebhook:
             return self._receive(delivery)
 
     def _receive(self, delivery: Delivery) -> Received:
-        webhook_id = self._judge(delivery)
+        delivery_id = f"{delivery.provider}#{self._judge(delivery)}"
         look = self._read(delivery)
-        seen = look.observation
+        seen, named = look.observation, _named_job(delivery, look.observation)
+        snapshot: Snapshot | None = None
+        if look.log_tail is None:
+            # What is decided on and what is configured in one request; a body with a log is a running job's as a rule.
+            config = state_keys.provider_config(delivery.provider)
+            report = Report(seen, delivery_id, named.get(seen.remote_id))
+            snapshot = self.record_observations.look(report, state=[config])
+            self.provider_settings.learn(delivery.provider, snapshot.state.get(config))
+        self._check_source(delivery)
         recorded = self.record_observations.run(
-            [seen],
-            of=_named_job(delivery, seen),
-            delivery_id=f"{delivery.provider}#{webhook_id}",
-            expects_change=look.log_tail is None,
+            [seen], of=named, delivery_id=delivery_id, snapshot=snapshot, expects_change=snapshot is not None
         )
         job = recorded.job
         if job is not None and not recorded.is_duplicate:
@@ -100,8 +106,7 @@ class ReceiveWebhook:
         return Received(job.job_id if job else None, recorded.is_duplicate)
 
     def _judge(self, delivery: Delivery) -> str:
-        """The webhook's id once its sender is certain."""
-        self._check_source(delivery)
+        """The webhook's id once its sender is certain; nothing is looked up before that (I32)."""
         headers = checked_headers(delivery.headers, self.clock.now())
         provider = delivery.provider
         is_genuine = is_signed(headers, delivery.body, self.webhook_keys.read(provider)) or (
