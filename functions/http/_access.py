@@ -88,7 +88,7 @@ def is_change(request: Request) -> bool:
     return request.method not in READING_METHODS
 
 
-def refuse_other_sites(request: Request) -> None:
+async def refuse_other_sites(request: Request) -> None:
     """Requests come from programs, from this page, or from a listed origin. Raises PermissionDeniedError (T12).
 
     This holds with AUTH_MODE=none, too: any page that a person opens can send requests to this machine. An `Origin`

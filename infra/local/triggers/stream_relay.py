@@ -26,6 +26,8 @@ from infra.local.triggers.invoker import InvocationFailed, Invoke, failed_items
 from infra.local.triggers.service_definition import StreamTrigger
 
 READ_SECONDS = 0.05
+BUSY_SECONDS = 0.2
+"""While records come one after the other they are gathered for so long, as a mapping on AWS does by itself."""
 REFRESH_SECONDS = 10.0
 LARGEST_PAUSE_SECONDS = 2.0
 CLOSED = "closed"
@@ -118,6 +120,7 @@ class StreamRelay:
     _shards: dict[str, _Shard] = field(default_factory=dict)
     _places: dict[str, str] = field(default_factory=dict)
     _refreshed_at: float = float("-inf")
+    _delivered: int = 0
 
     @property
     def reader(self) -> str:
@@ -125,11 +128,11 @@ class StreamRelay:
 
     def run(self) -> None:
         """Reads until told to stop, from the place that `begin` took; an unreachable database is waited for."""
-        seen = 0
-        while not self.stop.wait(max(READ_SECONDS, self.trigger.batch_window)):
+        seen = found = 0
+        while not self.stop.wait(max(BUSY_SECONDS if found else READ_SECONDS, self.trigger.batch_window)):
             seen = self.activity.wait(seen)
             try:
-                self.step()
+                found = self.step()
             except (BotoCoreError, ClientError) as error:
                 log.warning("reading %s: %s", self.trigger.table, error)
                 self._forget_iterators()
@@ -146,14 +149,16 @@ class StreamRelay:
                 self._places[shard["ShardId"]] = CLOSED if ended else self._newest_place(shard["ShardId"])
         self._keep()
 
-    def step(self) -> None:
-        """Reads every open shard once, looking for new shards first when it is time."""
+    def step(self) -> int:
+        """Reads every open shard once, looking for new shards first when it is time. Returns how many records came."""
+        delivered = self._delivered
         if time.monotonic() - self._refreshed_at >= REFRESH_SECONDS:
             self._refresh()
         for shard in list(self._shards.values()):
             if shard.parent not in self._shards and self._read(shard):
                 del self._shards[shard.shard_id]
                 self._refreshed_at = float("-inf")
+        return self._delivered - delivered
 
     def _newest_place(self, shard_id: str) -> str:
         """A place after everything the shard holds now, as `LATEST` would give."""
@@ -215,6 +220,7 @@ class StreamRelay:
             if not self._deliver(shard.shard_id, records):
                 shard.iterator = None
                 return False
+            self._delivered += len(records)
             shard.starts_at = self._places[shard.shard_id] = records[-1]["dynamodb"]["SequenceNumber"]
             self._keep()
         shard.iterator = answer.get("NextShardIterator")
