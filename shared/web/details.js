@@ -407,7 +407,8 @@ class Sheet {
     const { job } = this;
     if (!job) return;
     setText(this.tiles.duration.value, duration(secondsOf(job)));
-    setText(this.tiles.cost.name, t(job.status === "running" ? "tile.costSoFar" : "tile.cost"));
+    const ended = job.metadata.cost_estimated ? "tile.costEstimated" : "tile.cost";
+    setText(this.tiles.cost.name, t(job.status === "running" ? "tile.costSoFar" : ended));
     setText(this.tiles.cost.value, money(costOf(job)));
   }
 

@@ -153,7 +153,8 @@ class Row {
     setText(this.time, isNumber(seconds) ? duration(seconds) : "");
     setText(this.timeNote, job.status === "running" && isNumber(left) ? t("left", { time: duration(left) }) : "");
     setText(this.cost, isNumber(cost) ? money(cost) : "");
-    setText(this.costNote, job.status === "running" && isNumber(cost) ? t("soFar") : "");
+    const note = job.status === "running" ? t("soFar") : job.metadata.cost_estimated ? t("estimated") : "";
+    setText(this.costNote, isNumber(cost) ? note : "");
     setText(this.created, ago(job.created_at, now));
   }
 }

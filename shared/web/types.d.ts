@@ -18,6 +18,8 @@ export interface JobMetadata {
   prediction_id?: string | null;
   /** The provider no longer knows the job. */
   lost?: boolean;
+  /** The end told nothing of what is billed. */
+  cost_estimated?: boolean;
   [name: string]: unknown;
 }
 

@@ -109,6 +109,40 @@ def test_sync_shows_a_spinner_then_the_toast_and_the_new_jobs(server: PageServer
     expect(row(page, "found0aaaaaaaa")).to_have_count(1)
 
 
+def test_nothing_moves_when_the_service_card_s_texts_come(visit: Visit) -> None:
+    """They come after the list, and whoever reads or clicks already must not be led astray."""
+    held: list[Route] = []
+    is_open = False
+
+    def hold(route: Route) -> None:
+        if is_open:
+            route.continue_()
+        else:
+            held.append(route)
+
+    visit.page.route(re.compile(r"/api/cloud/(providers|polling/status|replicate/validate|webhook)"), hold)
+    page = visit.open()
+    places = "() => [...document.querySelectorAll('#sync, .card, .job')].map(one => one.getBoundingClientRect().top)"
+    before = page.evaluate(places)
+    is_open = True
+    for route in held:
+        route.continue_()
+    expect(page.locator(".states .provider")).to_contain_text("Connected as")
+    expect(page.locator(".states .poller")).to_contain_text(re.compile("Every|Off"))
+    unknown = "[...document.querySelectorAll('.states .state')].some(one => one.textContent.trim() === '…')"
+    page.wait_for_function(f"() => !({unknown})")
+    assert page.evaluate(places) == before
+
+
+def test_an_estimated_cost_says_so(empty_server: PageServer, visit_of: Callable[..., Visit]) -> None:
+    empty_server.add("estimated1aaaaaa", JobStatus.RUNNING, name="ended without a bill")
+    empty_server.end("estimated1aaaaaa", JobStatus.FAILED, billed_seconds=None)
+    page = visit_of(empty_server.url).open()
+    expect(row(page, "estimated1aaaaaa")).to_contain_text("estimated")
+    page.get_by_role("link", name="ended without a bill").click()
+    expect(page.locator(".sheet .tile", has_text="Cost, estimated until billed")).to_contain_text("$")
+
+
 def test_a_sync_that_fails_says_why_and_keeps_the_list(server: PageServer, visit: Visit) -> None:
     page = visit.open()
     server.provider.fail("list_page", *[ProviderUnavailableError("Replicate could not be reached; try later.")] * 4)
