@@ -20,6 +20,8 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # So every such name leads to this machine, as a rebound one does.
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
 )
 WIDE = {"width": 1320, "height": 900}
 PHONE = {"width": 390, "height": 844}

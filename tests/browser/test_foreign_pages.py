@@ -10,9 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.browsers import ARGUMENTS, chromium_path
 from tests.local.stack import RunningStack
 
 pytestmark = pytest.mark.local
@@ -52,17 +51,11 @@ def evil_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def page(evil_port: int) -> Iterator[Page]:
-    """Every name of `.example` leads to this machine, as a rebound one does."""
-    if chromium_path() is None:
-        pytest.skip("Chromium is not installed (apt-get install chromium), or set CHROMIUM to its path.")
-    rules = "--host-resolver-rules=MAP *.example 127.0.0.1"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=[*ARGUMENTS, rules])
-        page = browser.new_page()
-        page.goto(f"http://evil.example:{evil_port}/")
-        yield page
-        browser.close()
+def page(browser: Browser, evil_port: int) -> Iterator[Page]:
+    page = browser.new_page()
+    page.goto(f"http://evil.example:{evil_port}/")
+    yield page
+    page.close()
 
 
 def _served(stack: RunningStack, mark: str) -> list[int]:
@@ -84,10 +77,11 @@ def test_the_http_port_is_read_and_moved_by_no_foreign_page(
     assert set(_served(running_stack, mark)) <= {403}
 
 
-def test_a_rebound_name_reads_nothing_though_it_is_of_the_same_origin(running_stack: RunningStack, page: Page) -> None:
+def test_a_rebound_name_reads_nothing_though_it_is_of_the_same_origin(
+    running_stack: RunningStack, browser: Browser
+) -> None:
     origin = f"http://rebound.example:{running_stack.ports['HTTP_PORT']}"
-    assert page.context.browser is not None
-    own = page.context.browser.new_page()
+    own = browser.new_page()
     own.route(f"{origin}/attack", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
     own.goto(f"{origin}/attack")
     read = own.evaluate(ASK, ["GET", "/api/cloud/jobs?limit=1", "", "same-origin"])

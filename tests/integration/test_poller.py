@@ -390,9 +390,9 @@ def test_reading_runs_ahead_of_slow_writing_by_a_bounded_number_of_jobs(
     ahead: list[int] = []
     commit, list_page = jobs.commit, provider.list_page
 
-    def slow_commit(changes: Sequence[JobChange], *, head: LogHead, at: datetime) -> LogHead:
+    def slow_commit(changes: Sequence[JobChange], **given: Any) -> LogHead:
         time.sleep(0.003)
-        answer = commit(changes, head=head, at=at)
+        answer = commit(changes, **given)
         written.append(len(changes))
         return answer
 

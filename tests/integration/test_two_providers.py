@@ -243,7 +243,7 @@ def test_settings_prices_and_tokens_are_those_of_each(both: Both) -> None:
 def test_health_and_status_page_are_asked_of_each(both: Both) -> None:
     assert both.get("/api/cloud/kiln/validate")["user_info"] == {"username": "potter", "name": None}
     names = [one["name"] for one in both.get("/api/cloud/health?include_kiln")["components"]]
-    assert names == ["store", "poller", "kiln"]
+    assert names == ["store", "poller", "delivery", "kiln"]
     assert both.get("/api/cloud/kiln/status")["operational"] is True
     polling = {one["provider"] for one in both.get("/api/cloud/polling/status")["providers"]}
     assert polling == {"replicate", "kiln"}

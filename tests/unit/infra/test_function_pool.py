@@ -112,8 +112,8 @@ def test_calls_at_once_are_capped_and_every_one_is_answered(host: Path) -> None:
 
 def test_one_function_takes_as_many_as_it_may_and_lets_others_through(host: Path) -> None:
     async def use(pool: FunctionPool) -> int:
-        many = [asyncio.ensure_future(pool.call(_spec("greedy", most=2), {"sleep": 0.5})) for _ in range(20)]
-        await asyncio.sleep(0.3)
+        many = [asyncio.ensure_future(pool.call(_spec("greedy", most=2), {"sleep": 0.2})) for _ in range(6)]
+        await asyncio.sleep(0.1)
         size = pool.size
         await pool.call(_spec("other"), {})
         unfinished = sum(1 for one in many if not one.done())

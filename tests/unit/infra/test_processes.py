@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.stack import processes
 from infra.local.stack.processes import Children, StackFailed, StackStopped
 
 PYTHON = sys.executable
@@ -111,7 +112,10 @@ raise SystemExit(0 if stop.wait(10) else 1)
     assert subprocess.run([PYTHON, "-c", interrupted], timeout=60, check=False).returncode == 0
 
 
-def test_a_child_that_ignores_the_request_is_killed(children: Children, tmp_path: Path) -> None:
+def test_a_child_that_ignores_the_request_is_killed(
+    children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 0.5)
     stubborn = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
     )

@@ -145,7 +145,7 @@ def build(tmp_path: Path) -> Build:
             invoke=function.invoke,
             send_failure=more.get("send_failure", lambda report: None),
             positions=Positions(tmp_path / "positions.json"),
-            activity=Activity(),
+            activity=Activity(lambda: True),
             stop=more.get("stop", NoWait()),
         )
         relay.begin()
