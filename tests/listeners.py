@@ -64,7 +64,7 @@ def listen_ws(
 ) -> None:
     """One WebSocket: hello, then what comes, until it breaks, `enough` says so, or the time is over.
 
-    A hole, and a heartbeat whose head is ahead, are answered by another hello.
+    A hole, a heartbeat whose head is ahead, and the gateway's word of a failed function are answered by another hello.
     """
     deadline = time.monotonic() + seconds
     address = url.replace("http://", "ws://", 1)
@@ -86,7 +86,9 @@ def listen_ws(
 
 
 def _take(page: Page, message: dict[str, Any], say_hello: Callable[[], None]) -> None:
-    if message["type"] == "reset":
+    if "type" not in message:
+        say_hello()
+    elif message["type"] == "reset":
         page.resets += 1
     elif message["type"] == "heartbeat" and message["head"] != page.last:
         say_hello()
