@@ -122,7 +122,7 @@ def test_nothing_moves_when_the_service_card_s_texts_come(visit: Visit) -> None:
 
     visit.page.route(re.compile(r"/api/cloud/(providers|polling/status|replicate/validate|webhook)"), hold)
     page = visit.open()
-    places = "() => [...document.querySelectorAll('#sync, .card, .job')].map(one => one.getBoundingClientRect().top)"
+    places = "() => [...document.querySelectorAll('#sync, .card')].map(one => one.getBoundingClientRect().top)"
     before = page.evaluate(places)
     is_open = True
     for route in held:

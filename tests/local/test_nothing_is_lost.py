@@ -45,7 +45,8 @@ def test_the_first_change_after_a_fresh_start_is_told_and_its_final_log_kept(tmp
         _wait_for_final_log(stack, job_id)
 
 
-@pytest.mark.parametrize("victim", VICTIMS if "PROOF" in os.environ else ["dynamodb"])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", VICTIMS)
 def test_no_acknowledged_webhook_is_lost_by_a_kill(tmp_path: Path, victim: str) -> None:
     """Webhooks come from several senders at once until one process is killed; then the stack is started again."""
     acknowledged: list[str] = []
