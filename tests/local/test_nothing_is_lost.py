@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.local.replicate_webhooks import WebhookSource, new_job_id
 from tests.local.stack import START_SECONDS, RunningStack
-from tests.proof import scaled
+from tests.proof import IS_PROOF, scaled
 
 pytestmark = pytest.mark.local
 
@@ -28,7 +28,7 @@ VICTIMS = {
 }
 
 
-@pytest.mark.parametrize("number", range(scaled(20) // 2 or 1))
+@pytest.mark.parametrize("number", range(20 if IS_PROOF else 1))
 def test_the_first_change_after_a_fresh_start_is_told_and_its_final_log_kept(tmp_path: Path, number: int) -> None:
     """The change comes as soon as `/health/ready` answers 200, before the starter itself says so."""
     with RunningStack(tmp_path / "data") as stack:

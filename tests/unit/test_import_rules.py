@@ -30,6 +30,14 @@ ALLOWED = {
     "infra/local/install": {"infra.local.install", "infra.templates"},
     "infra/local/queues": {"infra.local.queues", "infra.local.names", "infra.templates"},
     "infra/local/triggers": {"infra.local.triggers", "infra.local.queues", "infra.local.names", "infra.templates"},
+    "infra/local/gateway": {
+        "infra.local.gateway",
+        "infra.local.names",
+        "infra.local.queues",
+        "infra.local.stack",
+        "infra.local.triggers",
+        "infra.local.workers",
+    },
     "infra/local/workers": {"infra.local.workers", "infra.templates"},
     "infra/simulators": set(),
 }

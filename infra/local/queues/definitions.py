@@ -24,11 +24,6 @@ class QueueRules:
     most_receives: int = 0
 
 
-def local_queue_name(logical_id: str) -> str:
-    """`FinalLogsQueue` to `simpletuner-local-final-logs`."""
-    return local_name(logical_id)
-
-
 def queue_definitions(path: Path = QUEUES) -> dict[str, dict[str, Any]]:
     """Logical id to the CloudFormation properties of every queue."""
     return resources_of_type(load_template(path), "AWS::SQS::Queue")
@@ -36,12 +31,12 @@ def queue_definitions(path: Path = QUEUES) -> dict[str, dict[str, Any]]:
 
 def queue_names() -> dict[str, str]:
     """Logical id to local name."""
-    return {logical_id: local_queue_name(logical_id) for logical_id in queue_definitions()}
+    return {logical_id: local_name(logical_id) for logical_id in queue_definitions()}
 
 
 def queue_rules() -> dict[str, QueueRules]:
     """By local name."""
-    return {local_queue_name(name): _rules_of(properties) for name, properties in queue_definitions().items()}
+    return {local_name(name): _rules_of(properties) for name, properties in queue_definitions().items()}
 
 
 def _rules_of(properties: dict[str, Any]) -> QueueRules:
@@ -51,7 +46,7 @@ def _rules_of(properties: dict[str, Any]) -> QueueRules:
         delay=float(properties.get("DelaySeconds", 0)),
         retention=float(properties.get("MessageRetentionPeriod", 345_600)),
         visibility=float(properties.get("VisibilityTimeout", 30)),
-        dead_letters=local_queue_name(redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]) if redrive else None,
+        dead_letters=local_name(redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]) if redrive else None,
         most_receives=int(redrive["maxReceiveCount"]) if redrive else 0,
     )
 

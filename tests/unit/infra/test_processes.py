@@ -154,3 +154,17 @@ def test_previous_output_is_kept_beside_the_new(children: Children, tmp_path: Pa
         children.run("tool", [PYTHON, "-c", f"print('{text}')"], os.environ, seconds=10)
     assert (tmp_path / "tool.log").read_text().strip() == "second"
     assert (tmp_path / "tool.previous.log").read_text().strip() == "first"
+
+
+def test_a_log_that_grew_large_begins_anew_while_its_program_goes_on(children: Children, tmp_path: Path) -> None:
+    writer = "import sys\nfor number in range(10**9): print(number, flush=True); sys.stdin.read(0) or time.sleep(0.002)"
+    child = children.start("writer", [PYTHON, "-c", f"import time\n{writer}"], os.environ)
+    log, previous = tmp_path / "writer.log", tmp_path / "writer.previous.log"
+    _wait_until(lambda: log.stat().st_size > 500)
+    child.rotate_log(largest=500)
+    assert previous.stat().st_size > 500
+    assert log.stat().st_size < 500
+    last = int(previous.read_text().split()[-1])
+    _wait_until(lambda: len(log.read_text().split()) > 2)
+    assert int(log.read_text().split()[0]) > last
+    assert b"\0" not in log.read_bytes()

@@ -41,6 +41,7 @@ class FakeStream:
         self.closed: set[str] = set()
         self.expired: set[str] = set()
         self.trimmed: set[str] = set()
+        self.invalid: set[str] = set()
         self._next = 1
 
     def open(self, shard: str, parent: str | None = None) -> None:
@@ -71,6 +72,8 @@ class FakeStream:
             return {"ShardIterator": f"{shard}@0"}
         if shard in self.trimmed:
             raise _client_error("TrimmedDataAccessException")
+        if asked["SequenceNumber"] in self.invalid:
+            raise _client_error("ValidationException")
         return {"ShardIterator": f"{shard}@{self.shards[shard].index(asked['SequenceNumber']) + 1}"}
 
     def get_records(self, ShardIterator: str, Limit: int) -> Any:  # noqa: N803
@@ -344,3 +347,47 @@ def test_event_is_json_as_lambda_delivers_it(build: Build) -> None:
     assert record["dynamodb"]["NewImage"] == {"packed": {"B": "AAE="}}
     assert isinstance(record["dynamodb"]["ApproximateCreationDateTime"], float)
     assert record["eventSourceARN"] == ARN
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "null", "[]", '"text"', '{"push": "00001"}', '{"push": {"only": 1}}', "\x00\x01", "{}\n{}"]
+)
+def test_damaged_places_are_set_aside_and_streams_read_from_their_beginning(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "positions.json"
+    path.write_text(content)
+    places = Positions(path)
+    assert not places.knows("push")
+    assert not path.exists()
+    assert (tmp_path / "positions.damaged").read_text() == content
+    places.keep("push", {"only": "00007"})
+    assert Positions(path).of("push") == {"only": "00007"}
+
+
+def test_a_place_that_never_was_one_is_read_from_the_beginning(build: Build) -> None:
+    stream, function = FakeStream(), Function()
+    stream.open("only")
+    first = stream.put("only", 2)
+    relay = build(stream, function)
+    relay.positions.keep(relay.reader, {"only": "nonsense"})
+    relay.begin()
+    stream.invalid.add("nonsense")
+    _steps(relay)
+    assert function.batches == [first]
+
+
+def test_a_full_disk_stops_no_relay(build: Build, tmp_path: Path) -> None:
+    """What was delivered is not delivered again by this process; its place waits for the next write."""
+    stream, function = FakeStream(), Function()
+    stream.open("only")
+    relay = build(stream, function)
+    blocked = tmp_path / "positions.new"
+    blocked.mkdir()
+    first = stream.put("only")
+    _steps(relay)
+    second = stream.put("only")
+    _steps(relay)
+    assert function.batches == [first, second]
+    blocked.rmdir()
+    third = stream.put("only")
+    _steps(relay)
+    assert Positions(tmp_path / "positions.json").of(relay.reader) == {"only": third[0]}
