@@ -25,6 +25,8 @@ _OTHER_SECRET = "whsec_" + base64.b64encode(b"a secret of an earlier time").deco
 _THROTTLE_NS = NANOSECONDS // 2
 _ANSWER_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
+_IDLE_LOOK_SECONDS = 0.3
+"""While no job has anything left to tell."""
 _REST_FACTOR = 4  # with thousands of jobs a look takes long, and answering requests comes first
 _RETRY_PARTS = (1 / 60, 2 / 60, 4 / 60, 8 / 60, 16 / 60, 29 / 60)
 """The pauses before each further attempt, as parts of the retry time: doubling, about a minute in all."""
@@ -72,11 +74,13 @@ class WebhookSender:
             try:
                 while True:
                     began = time.monotonic()
-                    for job, told in self._simulator.awaiting_webhooks():
+                    awaiting = self._simulator.awaiting_webhooks()
+                    for job, told in awaiting:
                         for message in self._due(job, told):
                             self._post(client, message)
                     took = time.monotonic() - began
-                    await asyncio.sleep(max(_LOOK_SECONDS, took * _REST_FACTOR))
+                    least = _LOOK_SECONDS if awaiting else _IDLE_LOOK_SECONDS
+                    await asyncio.sleep(max(least, took * _REST_FACTOR))
             finally:
                 for delivery in self._deliveries:
                     delivery.cancel()
